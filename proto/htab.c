@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "proto/htab.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "proto/pack.h"
+
+static uint32_t get32(const uint8_t *p, enum htab_endian endian)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return endian == HTAB_WIRE ? be32toh(v) : v;
+}
+
+static uint16_t get16(const uint8_t *p, enum htab_endian endian)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return endian == HTAB_WIRE ? be16toh(v) : v;
+}
+
+void htab_put_header(void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid,
+	uint16_t n_invalid)
+{
+	uint8_t *p = dst;
+
+	if (endian == HTAB_WIRE) {
+		index = htobe32(index);
+		n_valid = htobe16(n_valid);
+		n_invalid = htobe16(n_invalid);
+	}
+	memcpy(p, &index, sizeof(index));
+	memcpy(p + 4, &n_valid, sizeof(n_valid));
+	memcpy(p + 6, &n_invalid, sizeof(n_invalid));
+}
+
+void htab_iter_init(struct htab_iter *it, const void *buf, size_t len, uint64_t entries,
+	enum htab_endian endian)
+{
+	*it = (struct htab_iter){
+		.p = buf,
+		.end = (const uint8_t *)buf + len,
+		.entries = entries,
+		.endian = endian,
+	};
+}
+
+static int refuse(struct htab_iter *it, const char *why)
+{
+	it->why = why;
+	return -EBADMSG;
+}
+
+int htab_iter_next(struct htab_iter *it, struct htab_rec *ret_rec)
+{
+	size_t left = (size_t)(it->end - it->p);
+	struct htab_rec rec;
+
+	if (left == 0)
+		return 0;
+	if (left < HTAB_HDR_SIZE)
+		return refuse(it, "a record's header is cut short");
+	rec.index = get32(it->p, it->endian);
+	rec.n_valid = get16(it->p + 4, it->endian);
+	rec.n_invalid = get16(it->p + 6, it->endian);
+	rec.hptes = it->p + HTAB_HDR_SIZE;
+	if (rec.n_valid == 0 && rec.n_invalid == 0)
+		return refuse(it, "a record holds no entries");
+	if ((uint64_t)rec.index + rec.n_valid + rec.n_invalid > it->entries)
+		return refuse(it, "a record reaches past the end of the table");
+	if (left - HTAB_HDR_SIZE < (size_t)rec.n_valid * HTAB_HPTE_SIZE)
+		return refuse(it, "a record's entries are cut short");
+	for (size_t i = 0; i < rec.n_valid; i++)
+		if (!(rec.hptes[i * HTAB_HPTE_SIZE + 7] & HPTE_V_VALID))
+			return refuse(it, "an entry given as valid lacks the valid bit");
+	it->p = rec.hptes + (size_t)rec.n_valid * HTAB_HPTE_SIZE;
+	*ret_rec = rec;
+	return 1;
+}
+
+int htab_check(const void *buf, size_t len, uint64_t entries, enum htab_endian endian,
+	struct htab_count *ret_count, const char **ret_why)
+{
+	struct htab_count c = {0};
+	struct htab_iter it;
+	struct htab_rec rec;
+	int r;
+
+	htab_iter_init(&it, buf, len, entries, endian);
+	while ((r = htab_iter_next(&it, &rec)) > 0) {
+		c.records++;
+		c.valid += rec.n_valid;
+		c.invalid += rec.n_invalid;
+		c.end = (uint64_t)rec.index + rec.n_valid + rec.n_invalid;
+	}
+	if (r < 0) {
+		*ret_why = it.why;
+		return r;
+	}
+	*ret_count = c;
+	return 0;
+}
+
+void htab_convert(void *buf, size_t len, enum htab_endian from, enum htab_endian to)
+{
+	uint8_t *p = buf, *end = p + len;
+
+	while (p < end) {
+		uint16_t n_valid = get16(p + 4, from);
+
+		assert((size_t)(end - p) >= HTAB_HDR_SIZE + (size_t)n_valid * HTAB_HPTE_SIZE);
+		htab_put_header(p, to, get32(p, from), n_valid, get16(p + 6, from));
+		p += HTAB_HDR_SIZE + (size_t)n_valid * HTAB_HPTE_SIZE;
+	}
+}
+
+size_t htab_split(struct htab_rec *rec, void *dst, size_t max, enum htab_endian endian)
+{
+	size_t fit = (max - HTAB_HDR_SIZE) / HTAB_HPTE_SIZE;
+	uint16_t n = fit < rec->n_valid ? (uint16_t)fit : rec->n_valid;
+	uint16_t n_invalid = n == rec->n_valid ? rec->n_invalid : 0;
+	size_t bytes = (size_t)n * HTAB_HPTE_SIZE;
+
+	assert(max >= HTAB_HDR_SIZE + HTAB_HPTE_SIZE);
+	htab_put_header(dst, endian, rec->index, n, n_invalid);
+	memcpy((uint8_t *)dst + HTAB_HDR_SIZE, rec->hptes, bytes);
+	rec->index += (uint32_t)n + n_invalid;
+	rec->n_valid -= n;
+	rec->n_invalid -= n_invalid;
+	rec->hptes += bytes;
+	return HTAB_HDR_SIZE + bytes;
+}
+
+static uint64_t digest_word(uint64_t digest, uint64_t w)
+{
+	digest = (digest ^ w) * 0x9fb21c651e98df25ull;
+	return digest ^ digest >> 32;
+}
+
+uint64_t stream_digest(uint64_t digest, const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+
+	for (; len >= 8; p += 8, len -= 8)
+		digest = digest_word(digest, be64_get(p));
+	if (len) {
+		uint8_t tail[8] = {0};
+
+		memcpy(tail, p, len);
+		digest = digest_word(digest, be64_get(tail));
+	}
+	return digest;
+}
