@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * Machine state as typed, sized elements, so that hosts of either byte order and of different
+ * kernels understand each other.
+ *
+ * A state image is elements, one after another, each:
+ *
+ *	u16 kind   u16 vcpu   u32 size   u64 id   value[size]
+ *
+ * all big-endian; vcpu is STATE_VM for what belongs to the whole machine. A value is a big-endian
+ * integer of `size` bytes unless its kind says otherwise. What a destination does not know it
+ * names, with state_describe(), in its refusal.
+ *
+ * Pure functions over the caller's memory; any thread; nothing is allocated.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/pack.h"
+
+#define STATE_HDR_SIZE  16u
+#define STATE_IMAGE_MAX (64u << 20) /* bytes of one VM's state image, blobs included */
+#define STATE_VM        0xffffu
+#define STATE_NAME_MAX  96 /* of a described element, NUL included */
+#define STATE_BLOB_NAME_MAX 63
+
+/* Never renumbered. */
+enum state_kind {
+	/* id: enum state_reg; what KVM_GET_REGS gives. */
+	STATE_REG = 1,
+	/* id: enum state_sreg, or STATE_SREG_SLB + slot; what KVM_GET_SREGS gives. */
+	STATE_SREG = 2,
+	/* id: KVM's own ONE_REG id; size is the one that the id states. */
+	STATE_ONE_REG = 3,
+	/* A blob of the VMM's own: u32 version, u16 name length, name, data. id counts from 0. */
+	STATE_BLOB = 4,
+};
+
+enum state_reg {
+	STATE_REG_GPR0 = 0, /* to 31 */
+	STATE_REG_PC = 32,
+	STATE_REG_MSR,
+	STATE_REG_CR,
+	STATE_REG_CTR,
+	STATE_REG_LR,
+	STATE_REG_XER,
+	STATE_REG_SRR0,
+	STATE_REG_SRR1,
+	STATE_REG_PID,
+	STATE_REG_SPRG0, /* to SPRG7 */
+	STATE_REG_END = STATE_REG_SPRG0 + 8,
+};
+
+enum state_sreg {
+	STATE_SREG_PVR = 0,  /* u32 */
+	STATE_SREG_SDR1 = 1, /* u64 */
+	STATE_SREG_SLB = 0x100, /* + slot: 16 bytes, slbe (ESID, V) then slbv (VSID, flags) */
+};
+
+struct state_elem {
+	uint16_t kind; /* enum state_kind, or one that this version does not know */
+	uint16_t vcpu;
+	uint32_t size;
+	uint64_t id;
+	const uint8_t *value; /* inside the iterated buffer */
+};
+
+struct state_blob {
+	uint32_t version;
+	char name[STATE_BLOB_NAME_MAX + 1];
+	const uint8_t *data;
+	size_t size;
+};
+
+/* Append one element; on overflow of *k nothing is said until pack_end(). */
+void state_put(struct pack *k, enum state_kind kind, uint16_t vcpu, uint64_t id, const void *value,
+	uint32_t size);
+void state_put_u64(struct pack *k, enum state_kind kind, uint16_t vcpu, uint64_t id, uint64_t v);
+void state_put_u32(struct pack *k, enum state_kind kind, uint16_t vcpu, uint64_t id, uint32_t v);
+
+/* The next element: 1 and *ret_elem, 0 at the end, -EBADMSG when it is cut short or too large. */
+int state_next(struct unpack *u, struct state_elem *ret_elem);
+
+/* An integer value of 1, 2, 4 or 8 bytes: 0 and *ret, or -EBADMSG when its size is none of them. */
+int state_value(const struct state_elem *elem, uint64_t *ret);
+
+/* Take a STATE_BLOB's value apart: 0 and *ret (data inside elem->value), or -EBADMSG. */
+int state_blob(const struct state_elem *elem, struct state_blob *ret);
+
+/* "vCPU 3 register MSR", "vCPU 0 SLB slot 7", "blob memory": for a person. Always terminated. */
+void state_describe(const struct state_elem *elem, char buf[static STATE_NAME_MAX]);

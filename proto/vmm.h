@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The VMM socket: what libhtabvmm and the daemon say to each other.
+ *
+ * One message is one SOCK_SEQPACKET packet: u16 type, u16 version or 0, u32 serial, body; all
+ * big-endian, every field through proto/pack.h. The daemon's requests carry a serial that is not 0
+ * and are each answered by one REPLY with the same serial, at any time later and in any order;
+ * a file descriptor travels as SCM_RIGHTS of the packet that says so. The VMM's own
+ * messages have serial 0.
+ *
+ * Bump VMM_VERSION when any of these change, and refuse in vmm_unpack_register() what is unknown.
+ * Numbers are never reused. Pure functions over the caller's memory; any thread; no allocation.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/htab.h"
+#include "proto/ident.h"
+#include "proto/pack.h"
+
+#define VMM_VERSION      1u
+#define VMM_PACKET_MAX   (32u << 10)
+#define VMM_HDR_SIZE     8u
+#define VMM_TEXT_MAX     512u  /* of a sentence, NUL included */
+#define VMM_COOKIE_MAX   1024u /* of a COMMITTING note */
+#define VMM_NOTES_MAX    16u   /* sessions that the library remembers */
+#define VMM_VCPUS_MAX    2048u
+#define VMM_LEASE_MS     10000u
+
+enum vmm_type {
+	/* VMM -> daemon, serial 0 */
+	VMM_REGISTER = 1, /* struct vmm_register; with the VMM's own pidfd */
+	VMM_EVENT = 2,    /* struct vmm_event */
+	/* VMM -> daemon, the request's serial */
+	VMM_REPLY = 3, /* struct vmm_reply; with an fd after OPEN_HTAB and GET_STATE */
+
+	/* daemon -> VMM, serial 0 */
+	VMM_REGISTERED = 16, /* empty */
+	VMM_REFUSED = 17,    /* str: a sentence; the daemon closes the socket after it */
+	VMM_LEASE = 18,      /* session: the pause's lease begins anew */
+
+	/* daemon -> VMM, requests */
+	VMM_OPEN_HTAB = 32, /* u32 HTAB_FD_* flags, u64 start index; reply value: enum vmm_htab_kind */
+	VMM_PAUSE = 33,     /* session: stop the vCPUs; the lease begins */
+	VMM_RESUME = 34,    /* session: end the pause before COMMITTING was noted */
+	VMM_GET_STATE = 35, /* session; the reply carries a sealed memfd with the state image */
+	VMM_SET_STATE = 36, /* session; the request carries a sealed memfd with the state image */
+	VMM_RESET_HTAB = 37, /* session: the table becomes empty (KVM_PPC_ALLOCATE_HTAB again) */
+	VMM_THROTTLE = 38,   /* u32 percent of the vCPUs' time taken away, 0 to 99 */
+	/*
+	 * session, u8 enum session_note, u16 length and cookie (COMMITTING only). Destination:
+	 * LOADING, READY, RUN (activate, vCPUs start; answered when they run), DEAD. Source:
+	 * COMMITTING (inactivate, note; refused once the guest ran again). The reply's value is the
+	 * note that the session has afterwards, error 0 only when it is the one asked for.
+	 */
+	VMM_NOTE = 39,
+	VMM_UNDO = 40,    /* session: NEVER was answered; activate and resume, forget the note */
+	VMM_RELEASE = 41, /* session: source: the guest runs elsewhere; destination: forget it */
+};
+
+enum vmm_htab_kind {
+	VMM_HTAB_KERNEL = 0, /* an anon_inode:kvm-htab */
+	VMM_HTAB_SOCKET = 1, /* a SOCK_SEQPACKET end that speaks htabsock, below */
+};
+
+enum vmm_event_kind {
+	VMM_EVENT_RESUMED = 1, /* the guest of `session` runs again at the source, by lease or EOF */
+	VMM_EVENT_STOPPED = 2, /* the guest stopped by itself (shutdown, crash); text says why */
+	VMM_EVENT_HTAB_RESET = 3,  /* reserved: the guest resets or resizes its HPT */
+	VMM_EVENT_DECIDED = 4, /* reserved: a session's note changed without a request */
+};
+
+struct vmm_note {
+	struct session_id session;
+	enum session_note note;
+	uint16_t cookie_len;
+	uint8_t cookie[VMM_COOKIE_MAX];
+};
+
+struct vmm_register {
+	uint32_t version;
+	char name[VM_NAME_MAX + 1];
+	struct vm_uuid uuid;
+	enum mmu_kind mmu;
+	uint32_t order;
+	uint32_t vcpus;
+	uint32_t pvr;
+	bool incoming; /* waits for a guest; else it has one */
+	bool running;  /* its vCPUs run now */
+	uint32_t n_notes;
+	struct vmm_note notes[VMM_NOTES_MAX];
+};
+
+struct vmm_event {
+	enum vmm_event_kind kind;
+	struct session_id session;
+	char text[VMM_TEXT_MAX];
+};
+
+struct vmm_reply {
+	int error; /* 0 or a negative errno */
+	uint64_t value;
+	char text[VMM_TEXT_MAX]; /* a sentence when error is not 0 */
+};
+
+/* One request or one-way message of the daemon; the fields that its type uses, the rest zero. */
+struct vmm_request {
+	enum vmm_type type;
+	uint32_t serial;
+	struct session_id session;
+	uint32_t flags;       /* OPEN_HTAB */
+	uint64_t start_index; /* OPEN_HTAB */
+	uint32_t percent;     /* THROTTLE */
+	enum session_note note;
+	uint16_t cookie_len;
+	uint8_t cookie[VMM_COOKIE_MAX];
+	char text[VMM_TEXT_MAX]; /* REFUSED */
+};
+
+/* Type and serial of a packet; 0, or -EBADMSG when it is shorter than a header. */
+int vmm_unpack_header(const void *buf, size_t len, uint16_t *ret_type, uint32_t *ret_serial);
+
+/*
+ * Pack a whole packet into buf (VMM_PACKET_MAX bytes); the length, or -EMSGSIZE.
+ * Unpack a whole packet of that type; 0 and *ret, or -EBADMSG (malformed, unknown number, value out
+ * of its limits). vmm_unpack_register() gives -EPROTONOSUPPORT and only ret->version for another version.
+ */
+int vmm_pack_register(const struct vmm_register *m, void *buf);
+int vmm_unpack_register(const void *buf, size_t len, struct vmm_register *ret);
+int vmm_pack_event(const struct vmm_event *m, void *buf);
+int vmm_unpack_event(const void *buf, size_t len, struct vmm_event *ret);
+int vmm_pack_reply(uint32_t serial, const struct vmm_reply *m, void *buf);
+int vmm_unpack_reply(const void *buf, size_t len, struct vmm_reply *ret);
+int vmm_pack_request(const struct vmm_request *m, void *buf);
+int vmm_unpack_request(const void *buf, size_t len, struct vmm_request *ret);
+
+/* "OPEN_HTAB", ...; "?" for a number that is none. For traces and refusals. */
+const char *vmm_type_name(uint16_t type);
+
+/*
+ * htabsock: what stands in for the kernel's htab fd where a VMM owns its table itself. SEQPACKET,
+ * the daemon asks, the VMM answers, one at a time:
+ *
+ *	request:  u32 op   u32 count   op READ: nothing; op WRITE: count bytes of records
+ *	answer:   i32 result           READ: that many bytes of records follow, when it is positive
+ *
+ * Records have the wire's big-endian headers. READ answers whole records of `count` bytes at most,
+ * as read() on the kernel's fd would; WRITE takes any number of whole records, as a writev() with one
+ * record a segment would; its result is the number of bytes taken. A negative result is -errno.
+ */
+#define HTABSOCK_REQ_SIZE    8u
+#define HTABSOCK_ANS_SIZE    4u
+#define HTABSOCK_PACKET_MAX  (128u << 10)
+#define HTABSOCK_RECORDS_MAX (HTABSOCK_PACKET_MAX - 64u) /* bytes of records in a packet */
+
+enum htabsock_op {
+	HTABSOCK_READ = 1,
+	HTABSOCK_WRITE = 2,
+};
+
+void htabsock_pack_request(uint8_t dst[static HTABSOCK_REQ_SIZE], enum htabsock_op op,
+	uint32_t count);
+/* 0 and *ret_op, *ret_count, or -EBADMSG: unknown op, count beyond the limit or not what len says. */
+int htabsock_unpack_request(const void *buf, size_t len, enum htabsock_op *ret_op,
+	uint32_t *ret_count);
+void htabsock_pack_answer(uint8_t dst[static HTABSOCK_ANS_SIZE], int32_t result);
+/* asked: the count of the request. 0 and *ret_result, or -EBADMSG. */
+int htabsock_unpack_answer(const void *buf, size_t len, enum htabsock_op op, uint32_t asked,
+	int32_t *ret_result);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef HTABVMM_H
+#define HTABVMM_H
+/*
+ * libhtabvmm: live migration for a VMM of POWER KVM guests.
+ *
+ * A VMM describes its guest once and gives a few callbacks; the daemon htab-migrated, reached over
+ * a local socket, does the rest. The library makes every KVM ioctl itself (KVM refuses them from any
+ * other process), hands the guest's htab fd to the daemon, and keeps the facts that decide where the
+ * guest runs: they die with this process, and so does the guest.
+ *
+ * Threads: none of its own. Everything here is called from one thread, the one that calls
+ * htabvmm_dispatch(); callbacks come from inside it. A callback may not call htabvmm_dispatch() or
+ * htabvmm_free().
+ * Errors: 0 or a negative errno. Ownership: stated at each function; the library copies what it keeps.
+ * Fork: the library's fds are close-on-exec.
+ *
+ *	struct htabvmm *h;
+ *	htabvmm_new(&config, &h);
+ *	for (;;) { poll({htabvmm_fd(h), POLLIN}); htabvmm_dispatch(h); }
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HTABVMM_SOCKET   "/run/htab-migrated/vmm.sock"
+#define HTABVMM_NAME_MAX 64
+#define HTABVMM_LATER    1 /* a callback's answer: htabvmm_complete() will tell */
+
+struct htabvmm;
+struct htabvmm_state;
+
+enum htabvmm_mmu {
+	HTABVMM_MMU_HPT = 1,
+};
+
+/* What happened to the guest, told by the `event` callback. */
+enum htabvmm_event {
+	HTABVMM_REGISTERED,   /* the daemon knows this VM now */
+	HTABVMM_REFUSED,      /* the daemon refused it; text says why; it is tried again */
+	HTABVMM_DISCONNECTED, /* no daemon; the library keeps trying */
+	HTABVMM_RESUMED,      /* this source guest runs on here: cancelled, failed, or lease over */
+	HTABVMM_MIGRATED,     /* this source guest runs elsewhere now: it must never run here again */
+	HTABVMM_LOADING,      /* a guest begins to arrive */
+	HTABVMM_STARTED,      /* the guest that arrived runs here */
+	HTABVMM_DEAD,         /* the guest that was arriving never runs here; waits for another */
+};
+
+/*
+ * Each callback returns 0, a negative errno, or (where marked) HTABVMM_LATER. `opaque` is
+ * htabvmm_config.opaque. NULL callbacks are skipped where marked optional.
+ */
+struct htabvmm_ops {
+	/* Stop every vCPU and return when none is in the guest any more. LATER allowed. */
+	int (*pause)(void *opaque);
+	/*
+	 * Let the vCPUs run. The same call ends a pause and starts a guest that arrived. LATER is not
+	 * allowed: it returns when the vCPUs may run. After a failure the guest must not have run.
+	 */
+	int (*resume)(void *opaque);
+	/* Flush caches, drop disk locks: the guest may soon run elsewhere. Optional. LATER allowed. */
+	int (*inactivate)(void *opaque);
+	/* Take the locks again or for the first time, before any vCPU runs. Optional. LATER allowed. */
+	int (*activate)(void *opaque);
+	/* Tell the network where the guest is (gratuitous ARP), after it started. Optional. */
+	void (*announce)(void *opaque);
+
+	/*
+	 * The table. Optional when config.vm_fd is a KVM VM: the library then uses
+	 * KVM_PPC_GET_HTAB_FD and KVM_PPC_ALLOCATE_HTAB. A VMM that owns its table returns one end of
+	 * a SOCK_SEQPACKET pair that speaks htabsock (docs/protocol.md); the fd becomes the library's.
+	 * flags are KVM_GET_HTAB_BOLTED_ONLY and KVM_GET_HTAB_WRITE.
+	 */
+	int (*open_htab)(void *opaque, uint32_t flags, uint64_t start_index, int *ret_fd);
+	int (*reset_htab)(void *opaque);
+
+	/*
+	 * The VMM's own state, at the switchover, with every vCPU stopped. save calls
+	 * htabvmm_state_blob() and, for registers that the library does not get from KVM itself,
+	 * htabvmm_state_reg(). load is called once for each blob, in the order they were saved,
+	 * after the library set the vCPUs' KVM state; load_reg for registers when there is no KVM. A
+	 * negative errno refuses the guest. Data is valid during the call only. Optional.
+	 */
+	int (*save)(void *opaque, struct htabvmm_state *state);
+	int (*load)(void *opaque, const char *name, uint32_t version, const void *data,
+		size_t size);
+	int (*load_reg)(void *opaque, unsigned vcpu, uint64_t one_reg_id, const void *value,
+		size_t size);
+
+	/* Take `percent` (0 to 99) of the vCPUs' time away. Optional. */
+	int (*throttle)(void *opaque, unsigned percent);
+	/* Told after it happened. text is "" or a sentence. Optional. */
+	void (*event)(void *opaque, enum htabvmm_event event, const char *text);
+};
+
+struct htabvmm_config {
+	size_t size;        /* sizeof(struct htabvmm_config), for later versions */
+	const char *socket; /* NULL: HTABVMM_SOCKET */
+	const char *name;   /* [A-Za-z0-9._-]{1,64}, no leading dot */
+	uint8_t uuid[16];
+	enum htabvmm_mmu mmu;
+	unsigned hpt_order; /* log2 of the table's bytes, 18 to 36 */
+	unsigned vcpus;     /* 1 to 2048 */
+	const int *vcpu_fds; /* KVM vCPU fds, vcpus of them; NULL without KVM. They stay the VMM's. */
+	int vm_fd;           /* KVM VM fd, -1 without KVM. It stays the VMM's. */
+	uint32_t pvr;        /* processor version; 0 with KVM: read from vCPU 0 */
+	int incoming;        /* 1: waits for a guest; 0: has one */
+	int running;         /* its vCPUs run now */
+	const struct htabvmm_ops *ops; /* must outlive the handle */
+	void *opaque;
+};
+
+/*
+ * Make a handle and begin to connect; there need not be a daemon yet. 0 and *ret; -EINVAL for a
+ * config out of its limits; -ENOMEM, -EMFILE and the like. Free it with htabvmm_free().
+ */
+int htabvmm_new(const struct htabvmm_config *config, struct htabvmm **ret);
+
+/*
+ * Close everything. A guest that is paused before COMMITTING was noted stays as it is: this is the
+ * end of the VMM. Takes NULL. Returns NULL.
+ */
+struct htabvmm *htabvmm_free(struct htabvmm *h);
+
+/* An epoll fd, readable when htabvmm_dispatch() has something to do. It stays the library's. */
+int htabvmm_fd(const struct htabvmm *h);
+
+/*
+ * Do what is due, without blocking: messages (all that are queued are handled before the end of the
+ * connection is), the lease, connecting anew. 0, or a negative errno when the handle is beyond use.
+ */
+int htabvmm_dispatch(struct htabvmm *h);
+
+/* The end of the callback that answered HTABVMM_LATER: 0 or a negative errno. */
+int htabvmm_complete(struct htabvmm *h, int error);
+
+/*
+ * The guest stopped or went on by the VMM's own doing (an operator's stop, a guest's shutdown).
+ * 1: its vCPUs run, 0: they don't. -EBUSY while a migration holds the guest: it must not run then.
+ */
+int htabvmm_set_running(struct htabvmm *h, int running, const char *why);
+
+/* May this process's vCPUs run? 0 from the pause on, until the resume. Any thread may ask. */
+int htabvmm_may_run(const struct htabvmm *h);
+
+/* Inside `save` only. -EMSGSIZE past 64 MiB in all, -EINVAL for a bad name (1 to 63 bytes). */
+int htabvmm_state_blob(struct htabvmm_state *state, const char *name, uint32_t version,
+	const void *data, size_t size);
+/* value: size bytes in host byte order, the size that the id states (4, 8 or 16). */
+int htabvmm_state_reg(struct htabvmm_state *state, unsigned vcpu, uint64_t one_reg_id,
+	const void *value, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
