@@ -23,8 +23,8 @@ static uint16_t get16(const uint8_t *p, enum htab_endian endian)
 	return endian == HTAB_WIRE ? be16toh(v) : v;
 }
 
-void htab_put_header(void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid,
-	uint16_t n_invalid)
+void htab_put_header(
+	void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid, uint16_t n_invalid)
 {
 	uint8_t *p = dst;
 

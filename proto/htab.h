@@ -20,15 +20,15 @@
 #define HTAB_FD_BOLTED_ONLY 0x1u /* KVM_GET_HTAB_BOLTED_ONLY */
 #define HTAB_FD_WRITE       0x2u /* KVM_GET_HTAB_WRITE */
 
-#define HTAB_HDR_SIZE  8u
-#define HTAB_HPTE_SIZE 16u
-#define HTAB_RUN_MAX   65535u /* n_valid and n_invalid are 16 bits wide */
-#define HTAB_REC_MAX   (HTAB_HDR_SIZE + HTAB_RUN_MAX * HTAB_HPTE_SIZE) /* 1,048,568 bytes */
-#define HTAB_READ_MIN  25u /* a read() of 24 bytes or less gives 0 whatever the table holds */
+#define HTAB_HDR_SIZE       8u
+#define HTAB_HPTE_SIZE      16u
+#define HTAB_RUN_MAX        65535u /* n_valid and n_invalid are 16 bits wide */
+#define HTAB_REC_MAX        (HTAB_HDR_SIZE + HTAB_RUN_MAX * HTAB_HPTE_SIZE) /* 1,048,568 bytes */
+#define HTAB_READ_MIN       25u /* a read() of 24 bytes or less gives 0 whatever the table holds */
 
 /* KVM_PPC_ALLOCATE_HTAB takes 18 to 46; a record's u32 index reaches 2^32 entries, order 36. */
-#define HTAB_ORDER_MIN 18u
-#define HTAB_ORDER_MAX 36u
+#define HTAB_ORDER_MIN   18u
+#define HTAB_ORDER_MAX   36u
 
 #define HPTE_V_VALID     0x1ull
 #define HPTE_V_SECONDARY 0x2ull
@@ -89,8 +89,8 @@ int htab_check(const void *buf, size_t len, uint64_t entries, enum htab_endian e
 void htab_convert(void *buf, size_t len, enum htab_endian from, enum htab_endian to);
 
 /* Write a header at dst (HTAB_HDR_SIZE bytes). */
-void htab_put_header(void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid,
-	uint16_t n_invalid);
+void htab_put_header(
+	void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid, uint16_t n_invalid);
 
 /*
  * Split: the record's first part that fits in max bytes (max >= 24), written to dst with a header
