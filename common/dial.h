@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * Connecting and accepting on the event loop: URIs, name resolution (in a thread of its own: it
+ * blocks), TCP or UNIX connect, TLS handshake; what comes out is a connected struct stream.
+ * Everything here is called on the loop's thread and calls back on it.
+ */
+#include <event2/event.h>
+
+#include "common/err.h"
+#include "common/stream.h"
+
+#define URI_MAX 512
+#define DIAL_PORT "4660"
+
+enum uri_kind {
+	URI_TCP,  /* tcp:HOST:PORT, tcp:[::1]:4660, tcp::PORT or tcp:*:PORT to listen everywhere */
+	URI_UNIX, /* unix:PATH */
+	URI_FD,   /* fd:NAME */
+	URI_FILE, /* file:PATH */
+};
+
+struct uri {
+	enum uri_kind kind;
+	char host[256]; /* TCP; "" for every address */
+	char port[32];  /* TCP */
+	char path[256]; /* UNIX, FILE: path; FD: name */
+};
+
+/* 0 and *ret, or -EINVAL with a sentence. A missing port is DIAL_PORT. */
+int uri_parse(const char *text, struct uri *ret, struct err *err);
+
+/*
+ * Credentials: QEMU's and libvirt's file names in one directory. ca-cert.pem is needed; a client
+ * uses client-cert.pem and client-key.pem, a server server-cert.pem and server-key.pem. TLS 1.3
+ * only, both sides authenticated, no tickets, no 0-RTT. Reference counted; a stream keeps its own.
+ */
+struct tls_creds;
+int tls_creds_load(const char *dir, struct tls_creds **ret, struct err *err);
+struct tls_creds *tls_creds_ref(struct tls_creds *c);
+struct tls_creds *tls_creds_unref(struct tls_creds *c); /* takes NULL, returns NULL */
+
+/* stream is NULL on failure and then err tells; else it becomes the callee's. */
+typedef void dial_cb(void *arg, struct stream *stream, const struct err *err);
+
+struct dial;
+/*
+ * Connect to uri (TCP or UNIX). creds NULL: plaintext. tls_hostname NULL: the URI's host is checked
+ * (for UNIX: the certificate chain alone unless tls_hostname is given). All within timeout_ms.
+ * The callback comes exactly once, never before this returns, unless dial_cancel() comes first.
+ */
+int dial_start(struct event_base *base, const struct uri *uri, struct tls_creds *creds,
+	const char *tls_hostname, int timeout_ms, dial_cb *cb, void *arg, struct dial **ret,
+	struct err *err);
+/* No callback comes any more. Takes NULL, returns NULL. */
+struct dial *dial_cancel(struct dial *d);
+/* The same for a socket that is connected already (fd:NAME); fd becomes the dial's. */
+int dial_fd(struct event_base *base, int fd, bool server, struct tls_creds *creds,
+	const char *tls_hostname, int timeout_ms, dial_cb *cb, void *arg, struct dial **ret,
+	struct err *err);
+
+struct listener;
+/*
+ * Listen at uri (TCP: every address that it resolves to, IPv4 and IPv6; UNIX: mode 0600, a stale
+ * socket file is removed). Each connection that finished its handshake goes to cb; a failed one
+ * goes there too, with err (for the journal). At most max_handshakes at once, each within
+ * timeout_ms; further ones wait in the backlog. listener_set_creds() changes what later
+ * connections use.
+ */
+int listener_start(struct event_base *base, const struct uri *uri, struct tls_creds *creds,
+	unsigned max_handshakes, int timeout_ms, dial_cb *cb, void *arg, struct listener **ret,
+	struct err *err);
+void listener_set_creds(struct listener *l, struct tls_creds *creds);
+/* The URI listened to, with the port that the kernel chose for port 0. */
+const char *listener_uri(const struct listener *l);
+struct listener *listener_free(struct listener *l); /* takes NULL, returns NULL */
