@@ -10,7 +10,7 @@
 #include "common/err.h"
 #include "common/stream.h"
 
-#define URI_MAX 512
+#define URI_MAX   512
 #define DIAL_PORT "4660"
 
 enum uri_kind {

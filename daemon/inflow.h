@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The destination's way of an HPTE: channel -> receiver -> chunk -> writer -> htab fd.
+ *
+ * An inflow owns the threads of one incoming migration: a receiver for each channel and one
+ * writer, which owns the htab write fd. Every record is validated before it is written. A VERIFY
+ * stream is compared, entry by entry in normalised form, with the table read back.
+ *
+ * All functions and all callbacks: the event loop's thread.
+ */
+#include <event2/event.h>
+
+#include "common/stream.h"
+#include "daemon/htabio.h"
+#include "proto/wire.h"
+
+struct inflow;
+
+struct inflow_stats {
+	uint64_t valid, invalid; /* entries written */
+	uint64_t plain, wire;    /* bytes */
+	uint32_t pass;           /* the pass that arrives now */
+	uint64_t pass_valid, pass_invalid;
+	uint64_t verified, mismatches; /* entries of the VERIFY stream: compared, different */
+};
+
+struct inflow_ops {
+	/* Every chunk up to seq is written: to be acknowledged. Coalesced. */
+	void (*written)(void *arg, uint32_t channel, uint64_t seq);
+	/* A pass's PASS_END was reached on every channel and all before it is written or compared. */
+	void (*pass_done)(void *arg, enum wire_stream stream, uint32_t pass);
+	/*
+	 * Something broke; comes at most once; nothing comes after it but finished or stopped. The
+	 * orderly end of a channel between two frames is not a failure by itself.
+	 */
+	void (*failed)(void *arg, const struct err *err);
+	/* After inflow_finish(): what END said holds; threads are joined, the htab fd is closed. */
+	void (*finished)(void *arg);
+	/* After inflow_stop(): threads joined, everything closed. */
+	void (*stopped)(void *arg);
+};
+
+struct inflow_config {
+	struct event_base *base;
+	unsigned order;
+	uint32_t generation;
+	uint32_t ring; /* as ACCEPTed: more chunks in flight are a protocol error */
+	enum wire_codec codec;
+	int timeout_ms; /* silence in the middle of a frame that ends it */
+	const struct inflow_ops *ops;
+	void *arg;
+};
+
+/* htab (open for writing) and stream (JOINED) become the inflow's, on success only. */
+int inflow_new(const struct inflow_config *config, struct htabio *htab, struct stream *stream,
+	struct inflow **ret, struct err *err);
+/* What VERIFY chunks are compared with, open for reading from index 0. Becomes the inflow's. */
+void inflow_set_verify(struct inflow *i, struct htabio *htab);
+/*
+ * END arrived: when every channel's chunks up to END's last one are written and counts and digests
+ * agree, the threads end, the fds are closed, and `finished` comes; else `failed`.
+ */
+void inflow_finish(struct inflow *i, const struct wire_end *end);
+void inflow_get_stats(const struct inflow *i, struct inflow_stats *ret);
+void inflow_stop(struct inflow *i);
+struct inflow *inflow_free(struct inflow *i); /* after finished or stopped; takes NULL */

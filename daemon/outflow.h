@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The source's way of an HPTE: htab fd -> reader -> chunk -> sender -> channel.
+ *
+ * An outflow owns the threads of one outgoing migration: a reader, and a sender for each channel.
+ * They are told pass by pass what to do and report at each pass's end. Chunks stay in a bounded
+ * ring until the destination acknowledged them; a full ring stops the reader.
+ *
+ * All functions and all callbacks: the event loop's thread. Threads drive the step functions of
+ * reader.h and sender.h, which a seeded simulator drives as well.
+ */
+#include <event2/event.h>
+
+#include "common/stream.h"
+#include "daemon/htabio.h"
+#include "proto/wire.h"
+
+struct outflow;
+
+struct outflow_stats {
+	uint64_t chunks;         /* made */
+	uint64_t valid, invalid; /* entries read, HTAB stream only */
+	uint64_t plain;          /* bytes of records, HTAB stream only */
+	uint64_t wire;           /* bytes given to the channel, frames included, before TLS */
+	uint64_t pass_valid, pass_invalid, pass_plain,
+		pass_ns;   /* of the pass that runs, or the last */
+	uint64_t read_ns;  /* time inside htabio_read() in that pass: the scan */
+	uint64_t last_end; /* index after the last entry read: where the pass is */
+};
+
+struct outflow_ops {
+	/* A pass was read to the table's end and its PASS_END is written to every channel. */
+	void (*pass_done)(void *arg, enum wire_stream stream, uint32_t pass);
+	/* Something broke; comes at most once; nothing else comes after it but stopped. */
+	void (*failed)(void *arg, const struct err *err);
+	/* After outflow_stop(): all threads are joined, the htab fd and the channel are closed. */
+	void (*stopped)(void *arg);
+};
+
+struct outflow_config {
+	struct event_base *base;
+	unsigned order;
+	uint32_t generation;
+	uint32_t ring; /* chunks in flight, from ACCEPT, 1 to WIRE_RING_MAX */
+	size_t chunk;  /* plain bytes of a chunk, HTAB_READ_MIN to WIRE_PLAIN_MAX */
+	enum wire_codec codec;
+	uint64_t max_bandwidth; /* bytes/s, 0: none */
+	int timeout_ms;         /* silence on a channel that ends the migration */
+	const struct outflow_ops *ops;
+	void *arg;
+};
+
+/* htab and stream (the one data channel, JOINED already) become the outflow's, on success only. */
+int outflow_new(const struct outflow_config *config, struct htabio *htab, struct stream *stream,
+	struct outflow **ret, struct err *err);
+/* Read one pass from the cursor to the table's end and send it. None may be under way. */
+void outflow_pass(struct outflow *o, enum wire_stream stream, uint32_t pass);
+/* Change what is read from: the VERIFY pass has an fd of its own, from index 0. Between passes. */
+void outflow_set_htab(struct outflow *o, struct htabio *htab);
+/* The destination wrote every chunk up to seq. -EBADMSG for one that was never sent. */
+int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq);
+void outflow_set_bandwidth(struct outflow *o, uint64_t bytes_per_second);
+void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret);
+/* Last chunk and digest of each channel, for END. After the last pass's pass_done. */
+void outflow_get_end(const struct outflow *o, struct wire_end *end);
+/* Begin to stop, at any time; `stopped` follows, never from inside this call. */
+void outflow_stop(struct outflow *o);
+/* Only after `stopped`. Takes NULL, returns NULL. */
+struct outflow *outflow_free(struct outflow *o);
