@@ -62,4 +62,9 @@ enum session_note {
 	NOTE_COMMITTING = 5,
 };
 
+/* "READY"; "?" for a number that is none. */
 const char *session_note_name(enum session_note note);
+
+/* A session's 32 hexadecimal digits and a NUL. */
+#define SESSION_TEXT_SIZE 33
+void session_format(const struct session_id *s, char buf[static SESSION_TEXT_SIZE]);

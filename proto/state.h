@@ -14,6 +14,7 @@
  *
  * Pure functions over the caller's memory; any thread; nothing is allocated.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,8 @@ enum state_kind {
 	STATE_ONE_REG = 3,
 	/* A blob of the VMM's own: u32 version, u16 name length, name, data. id counts from 0. */
 	STATE_BLOB = 4,
+	/* id: enum state_time; both of one moment, so that the guest's timebase goes on counting. */
+	STATE_TIME = 5,
 };
 
 enum state_reg {
@@ -56,6 +59,15 @@ enum state_sreg {
 	STATE_SREG_PVR = 0,  /* u32 */
 	STATE_SREG_SDR1 = 1, /* u64 */
 	STATE_SREG_SLB = 0x100, /* + slot: 16 bytes, slbe (ESID, V) then slbv (VSID, flags) */
+};
+
+/*
+ * The guest's timebase and the time of day when it had that value. A destination sets the timebase
+ * to where it would be now: hosts' timebases are not the same, their times of day nearly are.
+ */
+enum state_time {
+	STATE_TIME_GUEST_TB = 0, /* u64 */
+	STATE_TIME_REAL_NS = 1,  /* u64, CLOCK_REALTIME */
 };
 
 struct state_elem {
@@ -84,6 +96,9 @@ int state_next(struct unpack *u, struct state_elem *ret_elem);
 
 /* An integer value of 1, 2, 4 or 8 bytes: 0 and *ret, or -EBADMSG when its size is none of them. */
 int state_value(const struct state_elem *elem, uint64_t *ret);
+
+/* Is this a blob's name: 1 to STATE_BLOB_NAME_MAX printable ASCII characters, no blank? */
+bool state_blob_name_ok(const char *name);
 
 /* Take a STATE_BLOB's value apart: 0 and *ret (data inside elem->value), or -EBADMSG. */
 int state_blob(const struct state_elem *elem, struct state_blob *ret);

@@ -28,6 +28,7 @@
 #define VMM_NOTES_MAX    16u   /* sessions that the library remembers */
 #define VMM_VCPUS_MAX    2048u
 #define VMM_LEASE_MS     10000u
+#define VMM_THROTTLE_MAX 99u /* percent */
 
 enum vmm_type {
 	/* VMM -> daemon, serial 0 */
@@ -50,7 +51,7 @@ enum vmm_type {
 	VMM_RESET_HTAB = 37, /* session: the table becomes empty (KVM_PPC_ALLOCATE_HTAB again) */
 	VMM_THROTTLE = 38,   /* u32 percent of the vCPUs' time taken away, 0 to 99 */
 	/*
-	 * session, u8 enum session_note, u16 length and cookie (COMMITTING only). Destination:
+	 * session, u8 enum session_note, u8 zero, u16 length and cookie (COMMITTING only). Destination:
 	 * LOADING, READY, RUN (activate, vCPUs start; answered when they run), DEAD. Source:
 	 * COMMITTING (inactivate, note; refused once the guest ran again). The reply's value is the
 	 * note that the session has afterwards, error 0 only when it is the one asked for.
@@ -66,7 +67,11 @@ enum vmm_htab_kind {
 };
 
 enum vmm_event_kind {
-	VMM_EVENT_RESUMED = 1, /* the guest of `session` runs again at the source, by lease or EOF */
+	/*
+	 * The guest of `session` runs again at the source, by lease or EOF. Without a session (all
+	 * zero): its VMM let it run again after VMM_EVENT_STOPPED.
+	 */
+	VMM_EVENT_RESUMED = 1,
 	VMM_EVENT_STOPPED = 2, /* the guest stopped by itself (shutdown, crash); text says why */
 	VMM_EVENT_HTAB_RESET = 3,  /* reserved: the guest resets or resizes its HPT */
 	VMM_EVENT_DECIDED = 4, /* reserved: a session's note changed without a request */
@@ -118,6 +123,23 @@ struct vmm_request {
 	uint8_t cookie[VMM_COOKIE_MAX];
 	char text[VMM_TEXT_MAX]; /* REFUSED */
 };
+
+/*
+ * The bodies, field by field (docs/protocol.md has the tables):
+ *
+ *	REGISTER  str name, uuid[16], u8 mmu, u8 flags (1 incoming, 2 running), u16 zero, u32 order,
+ *	          u32 vcpus, u32 pvr, u32 n_notes, n_notes notes; the header's version is VMM_VERSION
+ *	note      session[16], u8 note, u8 zero, u16 length, cookie
+ *	EVENT     u16 kind, u16 zero, session[16], str text
+ *	REPLY     u32 errno (positive, 0 to 4095), u64 value, str text
+ *	REFUSED   str text
+ *	LEASE, PAUSE, RESUME, GET_STATE, SET_STATE, RESET_HTAB, UNDO, RELEASE   session[16]
+ *	OPEN_HTAB u32 flags, u64 start index
+ *	THROTTLE  u32 percent
+ *	NOTE      a note
+ *
+ * str is u16 length and that many bytes without a NUL. A session of zeros only EVENT may carry.
+ */
 
 /* Type and serial of a packet; 0, or -EBADMSG when it is shorter than a header. */
 int vmm_unpack_header(const void *buf, size_t len, uint16_t *ret_type, uint32_t *ret_serial);
