@@ -21,3 +21,9 @@ check-integration:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(INTEGRATION_TESTS)'
 
 .PHONY: check-unit check-integration
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/test-swhpt
+tests_unit_test_swhpt_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_swhpt_LDADD = libswhpt.la $(CHECK_LIBS)
+endif
