@@ -11,10 +11,10 @@
 #	-p CPUS     CPUs of each host (default 1)
 #	-t SECONDS  time limit for everything (default 300)
 #	-n NETDEV   one host only: a QEMU -netdev value without its id, for its network card
-#	-l DIR      keep each host's whole console, firmware and kernel included, as DIR/HOST.console
+#	-l DIR      keep the whole console, firmware and kernel included, as DIR/HOST.console
 #	-s SUITE    the Debian suite that the hosts are made of (default bookworm)
 # FILE... are ppc64le programs, scripts, data and directories, laid at /t/NAME. A program
-# that libtool wraps is replaced by the real one; the shared libraries that programs need come along.
+# that libtool wraps is replaced by the real one; the libraries that programs need come along.
 #
 # On a host: PATH has /t; HOST is hosta or hostb, PEER the other; with two hosts eth0 is up and has
 # the address that /etc/hosts gives for $HOST; `meet NAME [VALUE]` waits for the other host to
