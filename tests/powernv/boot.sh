@@ -176,6 +176,10 @@ if [ ${#hosts[@]} = 2 ] || [ -n "$netdev" ]; then
 	ip addr add \$(awk -v h=\$HOST '\$2 == h { print \$1 }' /etc/hosts)/24 dev eth0
 	ip link set eth0 up
 fi
+tries=0
+until [ ${#hosts[@]} = 1 ] || ping -c 1 -W 1 \$PEER || [ \$tries = 60 ]; do
+	tries=\$((tries + 1))
+done >/dev/null 2>&1
 echo "### $token begin"
 sh .command.\$HOST
 echo "### $token exit \$?"
@@ -226,6 +230,11 @@ tell() { # tell HOST LINE
 	printf '%s\n' "$2" >&"${input[$1]}"
 }
 
+refuse() { # refuse HOST: the meeting that it waits for will not be
+	tell "$1" "gone-$token ${meeting[$1]}"
+	unset "meeting[$1]"
+}
+
 other() {
 	[ "$1" = hosta ] && echo hostb || echo hosta
 }
@@ -239,7 +248,7 @@ ended() { # ended HOST STATUS
 	if [ "$2" != 0 ] && [ $((deadline - SECONDS)) -gt 10 ]; then
 		deadline=$((SECONDS + 10)) # for the other to say what it thinks of that
 	fi
-	[ -z "${meeting[$peer]-}" ] || tell "$peer" "gone-$token"
+	[ -z "${meeting[$peer]-}" ] || refuse "$peer"
 }
 
 meet() { # meet HOST NAME VALUE
@@ -247,11 +256,14 @@ meet() { # meet HOST NAME VALUE
 	peer=$(other "$h")
 	meeting[$h]=$2 value[$h]=$3
 	if [ -n "${status[$peer]-}" ] || [ ${#hosts[@]} = 1 ]; then
-		tell "$h" "gone-$token"
+		refuse "$h"
 	elif [ "${meeting[$peer]-}" = "$2" ]; then
 		tell "$h" "meet-$token $2 ${value[$peer]}"
 		tell "$peer" "meet-$token $2 ${value[$h]}"
 		meeting=() value=()
+	elif [ -n "${meeting[$peer]-}" ]; then # each would wait for the other for ever
+		[[ $2 == =* ]] || refuse "$h"
+		[[ ${meeting[$peer]} == =* ]] || refuse "$peer"
 	fi
 }
 
