@@ -10,8 +10,8 @@
  * guest runs: they die with this process, and so does the guest.
  *
  * Threads: none of its own. Everything here is called from one thread, the one that calls
- * htabvmm_dispatch(); callbacks come from inside it. A callback may not call htabvmm_dispatch() or
- * htabvmm_free().
+ * htabvmm_dispatch(); callbacks come from inside it and from nowhere else. A callback may not call
+ * htabvmm_dispatch() or htabvmm_free().
  * Errors: 0 or a negative errno. Ownership: stated at each function; the library copies what it keeps.
  * Fork: the library's fds are close-on-exec.
  *
@@ -25,6 +25,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define HTABVMM_SOCKET   "/run/htab-migrated/vmm.sock"
 #define HTABVMM_NAME_MAX 64
@@ -54,16 +55,25 @@ enum htabvmm_event {
  * htabvmm_config.opaque. NULL callbacks are skipped where marked optional.
  */
 struct htabvmm_ops {
-	/* Stop every vCPU and return when none is in the guest any more. LATER allowed. */
+	/*
+	 * Stop every vCPU and return when none is in the guest any more. LATER allowed. After a failure
+	 * the guest runs on; resume is not called.
+	 */
 	int (*pause)(void *opaque);
 	/*
 	 * Let the vCPUs run. The same call ends a pause and starts a guest that arrived. LATER is not
 	 * allowed: it returns when the vCPUs may run. After a failure the guest must not have run.
 	 */
 	int (*resume)(void *opaque);
-	/* Flush caches, drop disk locks: the guest may soon run elsewhere. Optional. LATER allowed. */
+	/*
+	 * Flush caches, drop disk locks: the guest may soon run elsewhere. Optional. LATER allowed.
+	 * After a failure the VMM holds what it held before.
+	 */
 	int (*inactivate)(void *opaque);
-	/* Take the locks again or for the first time, before any vCPU runs. Optional. LATER allowed. */
+	/*
+	 * Take the locks again or for the first time, before any vCPU runs. Optional. LATER allowed.
+	 * A failure at the destination makes the session dead; after an undo it may be asked again.
+	 */
 	int (*activate)(void *opaque);
 	/* Tell the network where the guest is (gratuitous ARP), after it started. Optional. */
 	void (*announce)(void *opaque);
@@ -72,7 +82,8 @@ struct htabvmm_ops {
 	 * The table. Optional when config.vm_fd is a KVM VM: the library then uses
 	 * KVM_PPC_GET_HTAB_FD and KVM_PPC_ALLOCATE_HTAB. A VMM that owns its table returns one end of
 	 * a SOCK_SEQPACKET pair that speaks htabsock (docs/protocol.md); the fd becomes the library's.
-	 * flags are KVM_GET_HTAB_BOLTED_ONLY and KVM_GET_HTAB_WRITE.
+	 * flags are KVM_GET_HTAB_BOLTED_ONLY and KVM_GET_HTAB_WRITE. What is not a socket is handed over
+	 * as a kernel's htab fd.
 	 */
 	int (*open_htab)(void *opaque, uint32_t flags, uint64_t start_index, int *ret_fd);
 	int (*reset_htab)(void *opaque);
@@ -90,7 +101,10 @@ struct htabvmm_ops {
 	int (*load_reg)(void *opaque, unsigned vcpu, uint64_t one_reg_id, const void *value,
 		size_t size);
 
-	/* Take `percent` (0 to 99) of the vCPUs' time away. Optional. */
+	/*
+	 * Take `percent` (0 to 99) of the vCPUs' time away. Optional. It is called with 0 when the
+	 * migration ends here in any way.
+	 */
 	int (*throttle)(void *opaque, unsigned percent);
 	/* Told after it happened. text is "" or a sentence. Optional. */
 	void (*event)(void *opaque, enum htabvmm_event event, const char *text);
@@ -116,6 +130,7 @@ struct htabvmm_config {
 /*
  * Make a handle and begin to connect; there need not be a daemon yet. 0 and *ret; -EINVAL for a
  * config out of its limits; -ENOMEM, -EMFILE and the like. Free it with htabvmm_free().
+ * With KVM: call it while no vCPU is in the guest, for it reads registers.
  */
 int htabvmm_new(const struct htabvmm_config *config, struct htabvmm **ret);
 
@@ -134,7 +149,10 @@ int htabvmm_fd(const struct htabvmm *h);
  */
 int htabvmm_dispatch(struct htabvmm *h);
 
-/* The end of the callback that answered HTABVMM_LATER: 0 or a negative errno. */
+/*
+ * The end of the callback that answered HTABVMM_LATER: 0 or a negative errno. What follows happens in
+ * the next htabvmm_dispatch(), for which the fd becomes readable. -EINVAL when no callback is pending.
+ */
 int htabvmm_complete(struct htabvmm *h, int error);
 
 /*
@@ -146,13 +164,20 @@ int htabvmm_set_running(struct htabvmm *h, int running, const char *why);
 /* May this process's vCPUs run? 0 from the pause on, until the resume. Any thread may ask. */
 int htabvmm_may_run(const struct htabvmm *h);
 
-/* Inside `save` only. -EMSGSIZE past 64 MiB in all, -EINVAL for a bad name (1 to 63 bytes). */
+/*
+ * Inside `save` only. -EMSGSIZE past 64 MiB in all, -EINVAL for a bad name (1 to 63 printable ASCII
+ * characters without a blank). An error also makes the saving fail.
+ */
 int htabvmm_state_blob(struct htabvmm_state *state, const char *name, uint32_t version,
 	const void *data, size_t size);
-/* value: size bytes in host byte order, the size that the id states (4, 8 or 16). */
+/*
+ * value: size bytes in host byte order, the size that the id states (4, 8 or 16). A VMM with KVM fds
+ * needs it not: -EINVAL there, and for an id that is not KVM's for PowerPC or not of that size.
+ */
 int htabvmm_state_reg(struct htabvmm_state *state, unsigned vcpu, uint64_t one_reg_id,
 	const void *value, size_t size);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

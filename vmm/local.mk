@@ -1,5 +1,37 @@
 # vmm/: see HACKING.md
 
+# libhtabvmm, what a VMM links. The core is apart so that tests reach what is inside.
+noinst_LTLIBRARIES += libhtabvmm-core.la
+libhtabvmm_core_la_SOURCES = \
+	vmm/htabvmm.c vmm/htabvmm.h \
+	vmm/libconn.c \
+	vmm/libdest.c \
+	vmm/libkvm.h \
+	vmm/librequest.c \
+	vmm/libsession.c vmm/libsession.h \
+	vmm/libsource.c \
+	vmm/libstate.c \
+	vmm/libvmm.h \
+	vmm/onereg.h \
+	vmm/state_kvm.h
+EXTRA_libhtabvmm_core_la_SOURCES = vmm/libkvm.c vmm/libkvm-none.c vmm/state_kvm.c
+if POWER_KVM
+libhtabvmm_core_la_SOURCES += vmm/libkvm.c vmm/state_kvm.c
+else
+libhtabvmm_core_la_SOURCES += vmm/libkvm-none.c
+endif
+libhtabvmm_core_la_LIBADD = libbase.la libproto.la
+
+lib_LTLIBRARIES += libhtabvmm.la
+libhtabvmm_la_SOURCES =
+libhtabvmm_la_LIBADD = libhtabvmm-core.la
+libhtabvmm_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 \
+	-Wl,--version-script=$(srcdir)/vmm/libhtabvmm.map
+libhtabvmm_la_DEPENDENCIES = libhtabvmm-core.la vmm/libhtabvmm.map
+include_HEADERS += vmm/htabvmm.h
+pkgconfig_DATA += vmm/libhtabvmm.pc
+EXTRA_DIST += vmm/libhtabvmm.map
+
 # The software HPT: for the simulated guest and for tests.
 noinst_LTLIBRARIES += libswhpt.la
 libswhpt_la_SOURCES = \

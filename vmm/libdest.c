@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
+#include <errno.h>
+
+#include "vmm/libvmm.h"
+
+static int may_load(struct htabvmm *h, struct err *e)
+{
+	static const enum session_state busy[] = {SESSION_LOADING, SESSION_READY, SESSION_STARTING};
+	char id[SESSION_TEXT_SIZE];
+
+	if (!h->incoming)
+		return err_set(e, -EBUSY, "VM '%s' does not wait for a guest: start its VMM as a "
+			"destination", h->name);
+	for (unsigned i = 0; i < sizeof(busy) / sizeof(busy[0]); i++) {
+		struct session *s = sessions_in(&h->sessions, busy[i]);
+
+		if (!s)
+			continue;
+		session_format(&s->id, id);
+		return err_set(e, -EBUSY, "VM '%s' is busy with session %s, which %s", h->name, id,
+			session_state_text(s->state));
+	}
+	return 0;
+}
+
+void dest_loading(struct htabvmm *h, struct session *s, const struct vmm_request *req)
+{
+	struct err e = {0};
+
+	assert(!s);
+	if (may_load(h, &e) == 0) {
+		sessions_begin(&h->sessions, &req->session, ASK_LOADING);
+		h->state_set = false;
+	}
+	request_reply_session(h, req, &e);
+	if (e.code == 0)
+		lib_tell(h, HTABVMM_LOADING, "");
+}
+
+void dest_set_state(struct htabvmm *h, struct session *s, const struct vmm_request *req, int fd)
+{
+	struct err e = {0};
+
+	h->state_set = false;
+	if (fd < 0)
+		err_set(&e, -EBADMSG, "VM '%s' got SET_STATE without a descriptor", h->name);
+	else
+		h->state_set = lib_set_state(h, fd, &e) == 0;
+	request_reply_session(h, req, &e);
+}
+
+void dest_reset(struct htabvmm *h, struct session *s, const struct vmm_request *req)
+{
+	struct err e = {0};
+	int r;
+
+	h->state_set = false;
+	if (h->ops->reset_htab) {
+		r = h->ops->reset_htab(h->opaque);
+		if (r < 0)
+			err_set(&e, r, "VM '%s' cannot empty its page table: %s", h->name,
+				strerror(-r));
+	} else {
+		kvm_htab_reset(&h->kvm, &e);
+	}
+	request_reply_session(h, req, &e);
+}
+
+void dest_ready(struct htabvmm *h, struct session *s, const struct vmm_request *req)
+{
+	struct err e = {0};
+
+	if (h->state_set)
+		session_step(s, ASK_READY);
+	else
+		err_set(&e, -EINVAL, "VM '%s' is not ready: it has no machine state from SET_STATE",
+			h->name);
+	request_reply_session(h, req, &e);
+}
+
+static void dead(struct htabvmm *h, const char *why)
+{
+	h->state_set = false;
+	lib_tell(h, HTABVMM_DEAD, why);
+}
+
+void dest_dead(struct htabvmm *h, struct session *s, const struct vmm_request *req)
+{
+	session_step(s, ASK_DEAD);
+	request_reply_session(h, req, NULL);
+	dead(h, "the migration failed or was cancelled");
+}
+
+void dest_run(struct htabvmm *h, struct session *s, const struct vmm_request *req)
+{
+	bool starting = session_step(s, ASK_RUN);
+
+	assert(starting);
+	request_work(h, WORK_ACTIVATE_RUN, req,
+		h->ops->activate ? h->ops->activate(h->opaque) : 0);
+}
+
+/*
+ * RUN is recorded as final when the start succeeded, and nobody is told of it before; a start that
+ * failed before any vCPU ran is DEAD, so that the source may run on.
+ */
+void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error)
+{
+	struct session *s = sessions_find(&h->sessions, &req->session);
+	const char *step = "activate";
+	struct err e = {0};
+
+	assert(s && s->state == SESSION_STARTING);
+	if (error == 0) {
+		step = "resume";
+		error = lib_run_guest(h);
+	}
+	if (error < 0) {
+		session_step(s, ASK_FAILED);
+		err_set(&e, error, "VM '%s' could not start the guest: its %s failed: %s", h->name,
+			step, strerror(-error));
+		request_reply_session(h, req, &e);
+		dead(h, e.text);
+		return;
+	}
+	session_step(s, ASK_STARTED);
+	h->incoming = false;
+	if (h->ops->announce)
+		h->ops->announce(h->opaque);
+	request_reply_session(h, req, NULL);
+	lib_tell(h, HTABVMM_STARTED, "");
+}
+
+void dest_lost(struct htabvmm *h)
+{
+	struct session *s = sessions_in(&h->sessions, SESSION_LOADING);
+
+	if (s && session_step(s, ASK_LOST))
+		dead(h, "the connection to the daemon ended");
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "vmm/libkvm.h"
+#include "vmm/state_kvm.h"
+
+static int none(struct err *e)
+{
+	return err_set(e, -ENOTSUP, "this libhtabvmm is built for a machine without KVM for "
+		"hashed page tables");
+}
+
+int kvm_htab_open(const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd,
+	struct err *e)
+{
+	return none(e);
+}
+
+int kvm_htab_reset(const struct kvm_vm *vm, struct err *e)
+{
+	return none(e);
+}
+
+int kvm_pvr(const struct kvm_vm *vm, uint32_t *ret_pvr, struct err *e)
+{
+	return none(e);
+}
+
+void state_kvm_prepare(const struct kvm_vm *vm)
+{
+}
+
+int state_kvm_save(const struct kvm_vm *vm, struct pack *k, struct err *e)
+{
+	return none(e);
+}
+
+int state_kvm_check(const struct kvm_vm *vm, const struct state_elem *elem, struct err *e)
+{
+	return none(e);
+}
+
+int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, struct err *e)
+{
+	return none(e);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * KVM's ioctls on a VM: the htab fd, its reset, the processor's version. On machines without KVM
+ * for Book3S each answers -ENOTSUP with a sentence (libkvm-none.c). The fds stay the VMM's; any
+ * thread of the process that made the VM.
+ */
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct kvm_vm {
+	int vm_fd;           /* -1: no KVM */
+	const int *vcpu_fds; /* vcpus of them */
+	unsigned vcpus;
+	unsigned order; /* of the table */
+};
+
+int kvm_htab_open(const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd,
+	struct err *e);
+int kvm_htab_reset(const struct kvm_vm *vm, struct err *e);
+int kvm_pvr(const struct kvm_vm *vm, uint32_t *ret_pvr, struct err *e);

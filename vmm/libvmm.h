@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The inside of libhtabvmm: the handle, and what its files ask of each other.
+ *
+ *	htabvmm.c     the API: making, freeing, dispatching
+ *	libconn.c     the daemon's socket: connecting, registering, packets
+ *	librequest.c  a request from arrival to its reply; requests that wait for a callback
+ *	libsource.c   pause, lease, commit, undo, release: a guest that leaves
+ *	libdest.c     load, ready, run, dead: a guest that arrives
+ *	libsession.c  the table of what may follow what
+ *	libstate.c    the machine-state image; state_kvm.c, libkvm.c: KVM's part of it
+ *
+ * One thread, but for may_run.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#include "common/err.h"
+#include "proto/state.h"
+#include "proto/vmm.h"
+#include "vmm/htabvmm.h"
+#include "vmm/libkvm.h"
+#include "vmm/libsession.h"
+
+#define LIB_WAITING_MAX 8 /* requests that wait while a callback is at work */
+
+/* A callback that may answer HTABVMM_LATER, and what it was called for. */
+enum lib_work {
+	WORK_NONE = 0,
+	WORK_PAUSE,
+	WORK_INACTIVATE,
+	WORK_ACTIVATE_RUN,
+	WORK_ACTIVATE_UNDO,
+};
+
+struct lib_request {
+	struct vmm_request req;
+	int fd; /* that came along, or -1 */
+};
+
+struct htabvmm {
+	/* the VM */
+	struct sockaddr_un addr;
+	char name[VM_NAME_MAX + 1];
+	struct vm_uuid uuid;
+	uint32_t pvr;
+	struct kvm_vm kvm;
+	const struct htabvmm_ops *ops;
+	void *opaque;
+
+	/* the guest */
+	bool incoming;  /* waits for a guest */
+	bool running;   /* its vCPUs run, as far as the VMM said */
+	bool gone;      /* the guest that was here runs elsewhere */
+	bool stuck;     /* it should run on and `resume` failed */
+	bool state_set; /* of the session that is loading */
+	bool throttled;
+	atomic_bool may_run;
+	struct sessions sessions;
+
+	/* the daemon */
+	int epfd, sock, timer, wake;
+	bool registered; /* told so on this connection */
+	bool ended;      /* nothing more comes from this connection */
+	uint64_t retry_at, backoff; /* ns of clock_ns(); when sock is -1 */
+	uint64_t lease_at;          /* when the lease is over; 0: none runs */
+	uint64_t lease;             /* how long it is, ns */
+
+	/* the callback at work, and the requests behind it */
+	enum lib_work work;
+	bool work_over;
+	int work_error;
+	struct vmm_request work_req;
+	struct lib_request waiting[LIB_WAITING_MAX];
+	unsigned n_waiting;
+
+	bool inside; /* htabvmm_dispatch() */
+	uint8_t packet[VMM_PACKET_MAX];
+};
+
+/* libconn.c */
+void conn_start(struct htabvmm *h);
+/* Take the socket down; what the peer sent before can still be received. */
+void conn_break(struct htabvmm *h);
+void conn_close(struct htabvmm *h);
+/* A packet for the connection, with an fd or -1; one that cannot be queued breaks the connection. */
+void conn_send(struct htabvmm *h, int len, int fd);
+void conn_event(struct htabvmm *h, enum vmm_event_kind kind, const struct session *s,
+	const char *text);
+/* Receive and handle what is queued. True when there may be more. */
+bool conn_receive(struct htabvmm *h);
+/* Tell the VMM. */
+void lib_tell(struct htabvmm *h, enum htabvmm_event event, const char *text);
+
+/* librequest.c */
+void request_arrived(struct htabvmm *h, const struct vmm_request *req, int fd);
+/* Go on with what waited for a callback, once that is over. */
+void request_continue(struct htabvmm *h);
+bool request_pending(const struct htabvmm *h);
+/* The callback's answer r: what follows happens now, or when htabvmm_complete() tells. */
+void request_work(struct htabvmm *h, enum lib_work work, const struct vmm_request *req, int r);
+/* Answer: e->code 0 or a negative errno with a sentence. */
+void request_reply(struct htabvmm *h, const struct vmm_request *req, uint64_t value, int fd,
+	const struct err *e);
+/* Answer a request about a session with the note that it has now. */
+void request_reply_session(struct htabvmm *h, const struct vmm_request *req,
+	const struct err *e);
+
+/* libsource.c: each answers req, now or later. s is NULL where the session is unknown. */
+void source_pause(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void source_resume(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void source_committing(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void source_undo(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void source_release(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void source_renew(struct htabvmm *h);
+void source_work_over(struct htabvmm *h, enum lib_work work, const struct vmm_request *req,
+	int error);
+/* The lease is over, or the daemon is lost (ask): a paused guest runs on. */
+void source_alone(struct htabvmm *h, enum session_ask ask);
+bool source_holds(struct htabvmm *h);
+
+/* libdest.c */
+void dest_loading(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void dest_set_state(struct htabvmm *h, struct session *s, const struct vmm_request *req, int fd);
+void dest_reset(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void dest_ready(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void dest_run(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void dest_dead(struct htabvmm *h, struct session *s, const struct vmm_request *req);
+void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error);
+void dest_lost(struct htabvmm *h);
+
+/* Let the vCPUs run. 0, or what `resume` answered: then none does. */
+int lib_run_guest(struct htabvmm *h);
+void lib_unthrottle(struct htabvmm *h);
+
+/* libstate.c: the image as a sealed memfd (the caller's), and the other way. */
+int lib_get_state(struct htabvmm *h, int *ret_fd, struct err *e);
+int lib_set_state(struct htabvmm *h, int fd, struct err *e);
+
+/* For tests: the lease's length instead of VMM_LEASE_MS. */
+void htabvmm_test_lease(struct htabvmm *h, uint64_t ms);
