@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/htabctl.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config.h"
+#include "tools/output.h"
+
+enum {
+	OPT_VM = 256,
+	OPT_FROM,
+	OPT_NO_WAIT,
+	OPT_LISTEN,
+};
+
+/* options that not every command takes */
+enum {
+	TAKES_VM = 1,
+	TAKES_FROM = 2,
+	TAKES_NO_WAIT = 4,
+	TAKES_LISTEN = 8,
+};
+
+static const struct command {
+	const char *name;
+	int min, max; /* arguments */
+	unsigned takes;
+	int (*run)(struct ctl *ctl, int argc, char **argv);
+	const char *usage;
+	const char *help;
+} commands[] = {
+	{"list", 0, 0, 0, htabctl_list, "list", "the VMs that the daemon knows"},
+	{"info", 0, 1, 0, htabctl_info, "info [VM]", "one VM and its migration"},
+	{"status", 0, 0, 0, htabctl_status, "status", "the daemon itself"},
+	{"migrate", 1, 2, TAKES_NO_WAIT, htabctl_migrate, "migrate [VM] URI [--no-wait]",
+		"move a VM to the daemon at URI, showing the progress"},
+	{"incoming", 0, 1, TAKES_FROM | TAKES_LISTEN, htabctl_incoming,
+		"incoming [VM] [--from PATTERN] [--listen URI]",
+		"let a waiting VM take a guest, from a peer whose certificate matches"},
+	{"continue", 0, 1, 0, htabctl_continue, "continue [VM]",
+		"go on from the pause before the switchover"},
+	{"cancel", 0, 1, 0, htabctl_cancel, "cancel [VM]",
+		"end a migration; the guest runs on where it is"},
+	{"resolve", 3, 3, 0, htabctl_resolve, "resolve VM SESSION run|discard",
+		"decide for a host that is known to be dead and fenced"},
+	{"watch", 0, 1, 0, htabctl_watch, "watch [VM]", "events, until interrupted"},
+	{"set", 0, 64, TAKES_VM, htabctl_set, "set [--vm VM] [KEY=VALUE...]",
+		"set or show parameters and capabilities"},
+	{"qmp", 1, 2, 0, htabctl_qmp, "qmp JSON | qmp COMMAND [ARGUMENTS]",
+		"send any command, print its answer"},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void help(FILE *to)
+{
+	fputs("usage: htabctl [--socket PATH] [--json] COMMAND\n\n", to);
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (strlen(commands[i].usage) <= 36)
+			fprintf(to, "  %-36s  %s\n", commands[i].usage, commands[i].help);
+		else
+			fprintf(to, "  %s\n  %-36s  %s\n", commands[i].usage, "", commands[i].help);
+	}
+	fputs("\n  --socket PATH  the daemon's control socket (" HTABCTL_SOCKET ")\n"
+	      "  --json         JSON on standard output, one value a line\n",
+		to);
+}
+
+int ctl_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("htabctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("; see htabctl --help\n", stderr);
+	return CTL_USAGE;
+}
+
+int ctl_fail(struct ctl *ctl, const struct err *err)
+{
+	fprintf(stderr, "htabctl: %s\n", err->text);
+	if (ctl->json) {
+		struct json_object *o = json_object_new_object(), *e = json_object_new_object();
+
+		json_object_object_add(
+			e, "class", json_object_new_string(err_class_name(err->class)));
+		json_object_object_add(e, "desc", json_object_new_string(err->text));
+		json_object_object_add(o, "error", e);
+		output_json(o);
+		json_object_put(o);
+	}
+	return err->code == -EREMOTE ? CTL_FAILED : CTL_UNREACHABLE;
+}
+
+int ctl_call(struct ctl *ctl, const char *command, struct json_object *args,
+	struct json_object **ret, struct err *err)
+{
+	return qmpclient_call(ctl->qmp, command, args, ret, err);
+}
+
+int ctl_do(struct ctl *ctl, const char *command, struct json_object *args)
+{
+	struct json_object *answer;
+	struct err err = {0};
+
+	if (ctl_call(ctl, command, args, &answer, &err) < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->json)
+		output_json(answer);
+	json_object_put(answer);
+	return CTL_OK;
+}
+
+struct json_object *ctl_vm_args(const char *vm)
+{
+	struct json_object *args = json_object_new_object();
+
+	if (vm)
+		json_object_object_add(args, "vm", json_object_new_string(vm));
+	return args;
+}
+
+struct json_object *ctl_find_vm(struct ctl *ctl, const char *vm)
+{
+	struct json_object *vms, *found = NULL;
+	struct err err;
+
+	if (ctl_call(ctl, "query-vms", NULL, &vms, &err) < 0)
+		return NULL;
+	for (size_t i = 0; i < json_object_array_length(vms); i++) {
+		struct json_object *o = json_object_array_get_idx(vms, i);
+
+		if (vm ? !strcmp(member_text(o, "name", ""), vm) ||
+					!strcasecmp(member_text(o, "uuid", ""), vm)
+		       : json_object_array_length(vms) == 1) {
+			found = json_object_get(o);
+			break;
+		}
+	}
+	json_object_put(vms);
+	return found;
+}
+
+static int run(struct ctl *ctl, unsigned taken, int argc, char **argv)
+{
+	const struct command *c;
+	struct err err = {0};
+	int status;
+
+	for (c = commands; c < commands + N_COMMANDS && strcmp(c->name, argv[0]) != 0; c++)
+		;
+	if (c == commands + N_COMMANDS)
+		return ctl_usage("there is no command %s", argv[0]);
+	if (argc - 1 < c->min || argc - 1 > c->max || (taken & ~c->takes))
+		return ctl_usage("usage: htabctl %s", c->usage);
+	if (qmpclient_open(ctl->socket, QMPCLIENT_TIMEOUT_MS, &ctl->qmp, &err) < 0) {
+		ctl_fail(ctl, &err);
+		return CTL_UNREACHABLE;
+	}
+	status = c->run(ctl, argc - 1, argv + 1);
+	ctl->qmp = qmpclient_free(ctl->qmp);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"socket", required_argument, NULL, 's'},
+		{"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{"vm", required_argument, NULL, OPT_VM},
+		{"from", required_argument, NULL, OPT_FROM},
+		{"no-wait", no_argument, NULL, OPT_NO_WAIT},
+		{"listen", required_argument, NULL, OPT_LISTEN},
+		{0},
+	};
+	struct ctl ctl = {.socket = HTABCTL_SOCKET};
+	unsigned taken = 0;
+	int opt, status;
+
+	while ((opt = getopt_long(argc, argv, "s:jhV", options, NULL)) != -1) {
+		switch (opt) {
+		case 's': ctl.socket = optarg; break;
+		case 'j': ctl.json = true; break;
+		case 'h': help(stdout); return CTL_OK;
+		case 'V': puts("htabctl " PACKAGE_VERSION); return CTL_OK;
+		case OPT_VM:
+			ctl.vm = optarg;
+			taken |= TAKES_VM;
+			break;
+		case OPT_FROM:
+			ctl.from = optarg;
+			taken |= TAKES_FROM;
+			break;
+		case OPT_NO_WAIT:
+			ctl.no_wait = true;
+			taken |= TAKES_NO_WAIT;
+			break;
+		case OPT_LISTEN:
+			ctl.listen = optarg;
+			taken |= TAKES_LISTEN;
+			break;
+		default: help(stderr); return CTL_USAGE;
+		}
+	}
+	if (optind == argc) {
+		help(stderr);
+		return CTL_USAGE;
+	}
+	status = run(&ctl, taken, argc - optind, argv + optind);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "htabctl: cannot write the output: %m\n");
+		return status ? status : CTL_FAILED;
+	}
+	return status;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* htabctl: what moves a guest. migrate, incoming, continue, cancel, resolve. */
+#include "tools/htabctl.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "tools/output.h"
+#include "tools/progress.h"
+
+#define TERMINAL_MS 100  /* between two looks at the progress */
+#define LOG_MS      1000 /* the same where there is no terminal: passes announce themselves */
+
+/* A migration that is waited for. */
+struct wait {
+	struct ctl *ctl;
+	const char *arg; /* the VM as the user named it, NULL: the only one */
+	char name[128];  /* the VM's name, as events have it */
+	const char *uri;
+	bool tty, drawn;
+	int signals;
+	bool interrupted;
+	struct progress progress;
+	struct json_object *last; /* the last answer to query-migrate */
+	bool over;
+};
+
+static bool is_final(const char *status)
+{
+	return !strcmp(status, "completed") || !strcmp(status, "failed") ||
+		!strcmp(status, "cancelled");
+}
+
+static unsigned terminal_columns(void)
+{
+	struct winsize w;
+
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
+}
+
+/* The line that is drawn over and over goes, so that another can be printed. */
+static void clear(struct wait *w)
+{
+	if (w->drawn)
+		fputs("\r\033[K", stderr);
+	w->drawn = false;
+}
+
+static void draw(struct wait *w, bool news)
+{
+	char line[PROGRESS_LINE];
+
+	if (w->tty) {
+		/* the last column stays free: some terminals wrap when it is written */
+		progress_bar(&w->progress, terminal_columns() - 1, line);
+		fprintf(stderr, "\r%s\033[K", line);
+		w->drawn = true;
+	} else if (news && !w->ctl->json) {
+		progress_text(&w->progress, line);
+		printf("%s\n", line);
+		fflush(stdout);
+	}
+}
+
+static void set_last(struct wait *w, struct json_object *answer)
+{
+	json_object_put(w->last);
+	w->last = answer;
+}
+
+/* Ask how far it is. 0, or an exit status. */
+static int look(struct wait *w)
+{
+	struct json_object *answer;
+	struct err err = {0};
+	bool news;
+
+	if (ctl_call(w->ctl, "query-migrate", ctl_vm_args(w->arg), &answer, &err) < 0) {
+		/* the VM may be gone as soon as the guest runs elsewhere; events have told */
+		if (err.code == -EREMOTE && w->over)
+			return 0;
+		clear(w);
+		return ctl_fail(w->ctl, &err);
+	}
+	if (w->over && !is_final(member_text(answer, "status", ""))) {
+		json_object_put(answer); /* of a later one */
+		return 0;
+	}
+	set_last(w, answer);
+	news = progress_update(&w->progress, answer);
+	w->over = is_final(w->progress.status);
+	if (!w->over)
+		draw(w, news);
+	return 0;
+}
+
+static void take_migration(struct wait *w, struct json_object *data)
+{
+	const char *status = member_text(data, "status", "");
+
+	if (!strcmp(status, "pre-switchover")) {
+		clear(w);
+		fprintf(stderr,
+			"htabctl: %s is paused before its switchover; `htabctl continue %s` goes "
+			"on\n",
+			w->name, w->name);
+	}
+	if (!is_final(status))
+		return;
+	w->over = true;
+	/* should the VM be gone when we ask: what we know, and how it ended */
+	if (!w->last)
+		w->last = json_object_new_object();
+	json_object_object_add(w->last, "status", json_object_new_string(status));
+	if (member_text(data, "error-desc", NULL))
+		json_object_object_add(w->last, "error-desc",
+			json_object_new_string(member_text(data, "error-desc", "")));
+}
+
+/* What has come. 0, or an exit status when the connection is lost. */
+static int take_events(struct wait *w)
+{
+	struct json_object *e;
+	struct err err = {0};
+	int r;
+
+	while ((r = qmpclient_event(w->ctl->qmp, 0, &e, &err)) == 0) {
+		const char *name = member_text(e, "event", "");
+		struct json_object *data = member(e, "data");
+
+		if (!strcmp(member_text(data, "vm", ""), w->name)) {
+			if (!strcmp(name, "MIGRATION"))
+				take_migration(w, data);
+			else if (!strcmp(name, "MIGRATION_UNRESOLVED")) {
+				clear(w);
+				fprintf(stderr, "htabctl: %s\n", member_text(data, "desc", name));
+			}
+		}
+		json_object_put(e);
+	}
+	if (r == -ETIMEDOUT)
+		return 0;
+	clear(w);
+	return ctl_fail(w->ctl, &err);
+}
+
+/* Wait for an event, a signal or the time for the next look. */
+static void sit(struct wait *w)
+{
+	struct pollfd p[] = {
+		{.fd = qmpclient_fd(w->ctl->qmp), .events = POLLIN},
+		{.fd = w->signals, .events = POLLIN},
+	};
+
+	if (poll(p, 2, w->tty ? TERMINAL_MS : LOG_MS) > 0 && p[1].revents)
+		w->interrupted = true;
+}
+
+static int finish(struct wait *w)
+{
+	const char *status = member_text(w->last, "status", "");
+	bool ok = !strcmp(status, "completed");
+
+	if (w->ctl->json) {
+		json_object_object_add(w->last, "vm", json_object_new_string(w->name));
+		output_json(w->last);
+	}
+	if (!ok) {
+		fprintf(stderr, "htabctl: %s\n",
+			member_text(w->last, "error-desc", "the migration was cancelled"));
+		return CTL_FAILED;
+	}
+	if (!w->ctl->json) {
+		printf("%s runs at %s now\n", w->name, w->uri);
+		show_migration(w->last);
+	}
+	return CTL_OK;
+}
+
+static int wait_for_end(struct wait *w)
+{
+	int status;
+
+	for (;;) {
+		status = look(w);
+		if (status == 0 && !w->over)
+			sit(w);
+		if (status == 0)
+			status = take_events(w);
+		if (status != 0)
+			return status;
+		if (w->over) {
+			status = look(w);
+			clear(w);
+			return status ? status : finish(w);
+		}
+		if (w->interrupted) {
+			clear(w);
+			fprintf(stderr,
+				"htabctl: the migration of %s goes on; `htabctl cancel %s` cancels "
+				"it, `htabctl info %s` shows it\n",
+				w->name, w->name, w->name);
+			return CTL_INTERRUPTED;
+		}
+	}
+}
+
+int htabctl_migrate(struct ctl *ctl, int argc, char **argv)
+{
+	struct wait w = {
+		.ctl = ctl,
+		.arg = argc > 1 ? argv[0] : NULL,
+		.uri = argv[argc - 1],
+		.tty = isatty(STDERR_FILENO) && !ctl->json,
+	};
+	struct json_object *args = ctl_vm_args(w.arg), *vm;
+	struct err err = {0};
+	sigset_t set;
+	int status;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	w.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	vm = ctl_find_vm(ctl, w.arg);
+	snprintf(w.name, sizeof(w.name), "%s", member_text(vm, "name", w.arg ? w.arg : ""));
+	json_object_put(vm);
+	json_object_object_add(args, "uri", json_object_new_string(w.uri));
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (ctl->no_wait)
+		status = ctl_do(ctl, "migrate", args);
+	else if (ctl_call(ctl, "migrate", args, NULL, &err) < 0)
+		status = ctl_fail(ctl, &err);
+	else
+		status = wait_for_end(&w);
+	json_object_put(w.last);
+	if (w.signals >= 0)
+		close(w.signals);
+	return status;
+}
+
+int htabctl_incoming(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *args = ctl_vm_args(argc > 0 ? argv[0] : NULL);
+
+	if (ctl->from)
+		json_object_object_add(args, "tls-authz", json_object_new_string(ctl->from));
+	if (ctl->listen)
+		json_object_object_add(args, "uri", json_object_new_string(ctl->listen));
+	return ctl_do(ctl, "migrate-incoming", args);
+}
+
+int htabctl_continue(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *args = ctl_vm_args(argc > 0 ? argv[0] : NULL);
+
+	json_object_object_add(args, "state", json_object_new_string("pre-switchover"));
+	return ctl_do(ctl, "migrate-continue", args);
+}
+
+int htabctl_cancel(struct ctl *ctl, int argc, char **argv)
+{
+	return ctl_do(ctl, "migrate_cancel", ctl_vm_args(argc > 0 ? argv[0] : NULL));
+}
+
+int htabctl_resolve(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *args;
+
+	if (strcmp(argv[2], "run") != 0 && strcmp(argv[2], "discard") != 0)
+		return ctl_usage("a session is resolved by run or discard, not %s", argv[2]);
+	args = ctl_vm_args(argv[0]);
+	json_object_object_add(args, "session", json_object_new_string(argv[1]));
+	json_object_object_add(args, "action", json_object_new_string(argv[2]));
+	return ctl_do(ctl, "resolve", args);
+}

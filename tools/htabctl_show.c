@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* htabctl: what there is. list, info, status, watch. */
+#include "tools/htabctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/output.h"
+
+static const char *table_size(char buf[static OUTPUT_TEXT], struct json_object *vm)
+{
+	int64_t order = member_int(vm, "order", 0);
+
+	return output_bytes(buf, order > 0 && order < 63 ? UINT64_C(1) << order : 0);
+}
+
+int htabctl_list(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct table_column columns[] = {
+		{"NAME", false},
+		{"STATUS", false},
+		{"HPT", true},
+		{"VCPUS", true},
+		{"MIGRATION", false},
+		{"UUID", false},
+		{0},
+	};
+	struct json_object *vms;
+	struct err err = {0};
+	struct table *t;
+
+	if (ctl_call(ctl, "query-vms", NULL, &vms, &err) < 0)
+		return ctl_fail(ctl, &err);
+	t = ctl->json ? NULL : table_new(columns);
+	if (ctl->json)
+		output_json(vms);
+	for (size_t i = 0; t && i < json_object_array_length(vms); i++) {
+		struct json_object *vm = json_object_array_get_idx(vms, i);
+		char size[OUTPUT_TEXT];
+
+		table_cell(t, "%s", member_text(vm, "name", "?"));
+		table_cell(t, "%s", member_text(vm, "status", "?"));
+		table_cell(t, "%s", table_size(size, vm));
+		table_cell(t, "%" PRId64, member_int(vm, "vcpus", 0));
+		table_cell(t, "%s", member_text(vm, "migration", "none"));
+		table_cell(t, "%s", member_text(vm, "uuid", "?"));
+	}
+	if (t && json_object_array_length(vms) == 0)
+		puts("no VM is registered with this daemon");
+	else if (t)
+		table_print(t, stdout);
+	table_free(t);
+	json_object_put(vms);
+	return CTL_OK;
+}
+
+/* --- info --------------------------------------------------------------------------------- */
+
+static void show_time(const char *head, struct json_object *o, const char *name)
+{
+	char t[OUTPUT_TEXT];
+	int64_t ms = member_int(o, name, -1);
+
+	if (ms >= 0)
+		output_pair(stdout, head, "%s", output_time(t, (uint64_t)ms));
+}
+
+static void show_htab(struct json_object *htab)
+{
+	char a[OUTPUT_TEXT], b[OUTPUT_TEXT];
+
+	if (!htab)
+		return;
+	output_pair(stdout, "passes", "%" PRId64, member_int(htab, "passes", 0));
+	output_pair(stdout, "entries sent", "%" PRId64 " (and %" PRId64 " invalidated)",
+		member_int(htab, "transferred", 0), member_int(htab, "invalidated", 0));
+	if (member_int(htab, "remaining", 0) > 0)
+		output_pair(stdout, "remaining", "%" PRId64, member_int(htab, "remaining", 0));
+	output_pair(stdout, "valid entries", "%" PRId64, member_int(htab, "entries", 0));
+	output_pair(stdout, "bytes", "%s of records in %s on the wire",
+		output_bytes(a, (uint64_t)member_int(htab, "htab-bytes", 0)),
+		output_bytes(b, (uint64_t)member_int(htab, "wire-bytes", 0)));
+}
+
+void show_migration(struct json_object *m)
+{
+	struct json_object *verify = member(m, "verify");
+	const char *status = member_text(m, "status", "none");
+	const char *step = member_text(m, "step", status);
+
+	if (strcmp(step, status) != 0)
+		output_pair(stdout, "migration", "%s, %s (%s)",
+			member_text(m, "direction", "outgoing"), status, step);
+	else
+		output_pair(stdout, "migration", "%s, %s", member_text(m, "direction", "outgoing"),
+			status);
+	if (member_text(m, "uri", NULL))
+		output_pair(stdout, "uri", "%s", member_text(m, "uri", ""));
+	if (*member_text(m, "peer", ""))
+		output_pair(stdout, "peer", "%s", member_text(m, "peer", ""));
+	if (member_text(m, "session", NULL))
+		output_pair(stdout, "session", "%s", member_text(m, "session", ""));
+	if (member_text(m, "error-desc", NULL))
+		output_pair(stdout, "error", "%s", member_text(m, "error-desc", ""));
+	show_time("total time", m, "total-time");
+	show_time("downtime", m, "downtime");
+	show_htab(member(m, "htab"));
+	if (verify)
+		output_pair(stdout, "compared",
+			"%" PRId64 " entries at both ends, %" PRId64 " differ",
+			member_int(verify, "entries", 0), member_int(verify, "mismatches", 0));
+}
+
+static void show_vm(struct json_object *vm)
+{
+	struct json_object *sessions = member(vm, "sessions");
+	char size[OUTPUT_TEXT];
+
+	output_pair(stdout, "name", "%s", member_text(vm, "name", "?"));
+	output_pair(stdout, "uuid", "%s", member_text(vm, "uuid", "?"));
+	output_pair(stdout, "status", "%s", member_text(vm, "status", "?"));
+	output_pair(stdout, "table", "order %" PRId64 ", %s", member_int(vm, "order", 0),
+		table_size(size, vm));
+	output_pair(stdout, "vcpus", "%" PRId64 ", PVR 0x%08" PRIx64, member_int(vm, "vcpus", 0),
+		(uint64_t)member_int(vm, "pvr", 0));
+	output_pair(stdout, "pid", "%" PRId64, member_int(vm, "pid", 0));
+	for (size_t i = 0; sessions && i < json_object_array_length(sessions); i++) {
+		struct json_object *s = json_object_array_get_idx(sessions, i);
+
+		output_pair(stdout, i == 0 ? "sessions" : "", "%s %s %s",
+			member_text(s, "session", "?"), member_text(s, "note", "?"),
+			member_text(s, "uri", ""));
+	}
+}
+
+int htabctl_info(struct ctl *ctl, int argc, char **argv)
+{
+	const char *name = argc > 0 ? argv[0] : NULL;
+	struct json_object *migration, *vm;
+	struct err err = {0};
+
+	if (ctl_call(ctl, "query-migrate", ctl_vm_args(name), &migration, &err) < 0)
+		return ctl_fail(ctl, &err);
+	vm = ctl_find_vm(ctl, name);
+	if (ctl->json) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "vm", json_object_get(vm));
+		json_object_object_add(o, "migrate", json_object_get(migration));
+		output_json(o);
+		json_object_put(o);
+	} else {
+		if (vm)
+			show_vm(vm);
+		if (member_text(migration, "status", NULL))
+			show_migration(migration);
+		else
+			output_pair(stdout, "migration", "none yet");
+	}
+	json_object_put(vm);
+	json_object_put(migration);
+	return CTL_OK;
+}
+
+int htabctl_status(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *d, *listen;
+	struct err err = {0};
+
+	if (ctl_call(ctl, "query-daemon", NULL, &d, &err) < 0)
+		return ctl_fail(ctl, &err);
+	if (ctl->json) {
+		output_json(d);
+		json_object_put(d);
+		return CTL_OK;
+	}
+	listen = member(d, "listen");
+	output_pair(stdout, "name", "%s", member_text(d, "name", "?"));
+	output_pair(stdout, "pid", "%" PRId64, member_int(d, "pid", 0));
+	output_pair(stdout, "tls", "%s", member_bool(d, "tls") ? "yes" : "no");
+	for (size_t i = 0; listen && i < json_object_array_length(listen); i++)
+		output_pair(stdout, i == 0 ? "listens at" : "", "%s",
+			json_object_get_string(json_object_array_get_idx(listen, i)));
+	if (!listen || json_object_array_length(listen) == 0)
+		output_pair(stdout, "listens at", "nothing");
+	output_pair(stdout, "migrations", "%" PRId64, member_int(d, "migrations", 0));
+	output_pair(stdout, "longest turn", "%.1f ms of its event loop",
+		(double)member_int(d, "longest-callback-us", 0) / 1000.0);
+	json_object_put(d);
+	return CTL_OK;
+}
+
+/* --- watch -------------------------------------------------------------------------------- */
+
+static void show_event(struct json_object *e)
+{
+	struct json_object *data = member(e, "data"), *stamp = member(e, "timestamp");
+	time_t s = (time_t)member_int(stamp, "seconds", 0);
+	struct tm tm;
+	char when[16];
+
+	localtime_r(&s, &tm);
+	strftime(when, sizeof(when), "%H:%M:%S", &tm);
+	printf("%s.%03" PRId64 "  %-16s  %s", when, member_int(stamp, "microseconds", 0) / 1000,
+		member_text(data, "vm", "-"), member_text(e, "event", "?"));
+	if (data) {
+		json_object_object_foreach(data, key, value)
+		{
+			if (strcmp(key, "vm") != 0)
+				printf("  %s=%s", key, json_object_get_string(value));
+		}
+	}
+	putchar('\n');
+	fflush(stdout);
+}
+
+int htabctl_watch(struct ctl *ctl, int argc, char **argv)
+{
+	const char *only = argc > 0 ? argv[0] : NULL;
+	struct json_object *vm = only ? ctl_find_vm(ctl, only) : NULL;
+	struct err err = {0};
+
+	/* events carry the name; a VM that is not there yet is waited for */
+	if (vm)
+		only = member_text(vm, "name", only);
+	for (;;) {
+		struct json_object *e;
+
+		if (qmpclient_event(ctl->qmp, -1, &e, &err) < 0)
+			break;
+		if (!only || !strcmp(member_text(member(e, "data"), "vm", ""), only)) {
+			if (ctl->json)
+				output_json(e);
+			else
+				show_event(e);
+		}
+		json_object_put(e);
+		if (ferror(stdout))
+			break;
+	}
+	json_object_put(vm);
+	return ctl_fail(ctl, &err);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/progress.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "tools/output.h"
+
+#define BAR_MAX 40
+#define BAR_MIN 8
+#define NUMBERS 160
+
+bool progress_update(struct progress *p, struct json_object *query_migrate)
+{
+	struct json_object *htab = member(query_migrate, "htab");
+	const char *status = member_text(query_migrate, "status", "");
+	const char *step = member_text(query_migrate, "step", status);
+	uint64_t pass = (uint64_t)member_int(htab, "passes", 0);
+	bool news = !p->begun || strcmp(step, p->step) != 0 || pass != p->pass;
+
+	if (pass != p->pass)
+		p->before = p->transferred;
+	p->begun = true;
+	snprintf(p->status, sizeof(p->status), "%s", status);
+	snprintf(p->step, sizeof(p->step), "%s", step);
+	p->pass = pass;
+	p->transferred = (uint64_t)member_int(htab, "transferred", 0);
+	p->remaining = (uint64_t)member_int(htab, "remaining", 0);
+	p->rate = (uint64_t)member_int(htab, "rate", 0);
+	p->downtime = (uint64_t)member_int(query_migrate, "expected-downtime", 0);
+	p->throttle = (uint64_t)member_int(query_migrate, "cpu-throttle-percentage", 0);
+	return news;
+}
+
+unsigned progress_percent(const struct progress *p)
+{
+	uint64_t done = p->transferred > p->before ? p->transferred - p->before : 0;
+
+	if (done + p->remaining == 0)
+		return 0;
+	return (unsigned)((double)done * 100.0 / (double)(done + p->remaining));
+}
+
+static bool in_pass(const struct progress *p)
+{
+	return p->pass > 0 && (!strcmp(p->step, "active") || !strcmp(p->step, "last-pass"));
+}
+
+static void numbers(const struct progress *p, char buf[static NUMBERS])
+{
+	char rate[OUTPUT_TEXT], left[OUTPUT_TEXT], downtime[OUTPUT_TEXT], throttle[48] = "";
+
+	if (p->throttle > 0)
+		snprintf(throttle, sizeof(throttle), ", vCPUs slowed by %" PRIu64 " %%",
+			p->throttle);
+	snprintf(buf, NUMBERS, "%s/s, %s left, downtime about %s%s", output_count(rate, p->rate),
+		output_count(left, p->remaining), output_time(downtime, p->downtime), throttle);
+}
+
+void progress_bar(const struct progress *p, unsigned columns, char buf[static PROGRESS_LINE])
+{
+	char end[NUMBERS], bar[BAR_MAX + 1];
+	int room, full, n;
+
+	if (columns >= PROGRESS_LINE)
+		columns = PROGRESS_LINE - 1;
+	if (!in_pass(p)) {
+		snprintf(buf, columns + 1, "%s", p->step);
+		return;
+	}
+	numbers(p, end);
+	n = snprintf(NULL, 0, "pass %" PRIu64 " [] 100%% %s", p->pass, end);
+	room = (int)columns - n;
+	if (room > BAR_MAX)
+		room = BAR_MAX;
+	if (room < BAR_MIN) {
+		snprintf(buf, columns + 1, "pass %" PRIu64 " %3u%% %s", p->pass,
+			progress_percent(p), end);
+		return;
+	}
+	full = (int)progress_percent(p) * room / 100;
+	memset(bar, '#', (size_t)full);
+	memset(bar + full, '-', (size_t)(room - full));
+	bar[room] = 0;
+	snprintf(buf, columns + 1, "pass %" PRIu64 " [%s] %3u%% %s", p->pass, bar,
+		progress_percent(p), end);
+}
+
+void progress_text(const struct progress *p, char buf[static PROGRESS_LINE])
+{
+	char sent[OUTPUT_TEXT], end[NUMBERS];
+
+	if (!in_pass(p)) {
+		snprintf(buf, PROGRESS_LINE, "%s", p->step);
+		return;
+	}
+	numbers(p, end);
+	snprintf(buf, PROGRESS_LINE, "pass %" PRIu64 "%s: %s entries sent, %s", p->pass,
+		strcmp(p->step, "last-pass") ? "" : " (the last)",
+		output_count(sent, p->transferred), end);
+}
