@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "common/net.h"
+#include "common/unixsock.h"
+
+/* A name may have several addresses on this host. */
+#define SOCKETS_MAX 16
+/* Port 0: another socket may hold the port that the kernel chose for the first family. */
+#define PORT_TRIES 16
+/* The process has no descriptor left. */
+#define PAUSE_S 1
+
+struct incoming {
+	TAILQ_ENTRY(incoming) link;
+	struct listener *listener;
+	struct handshake *handshake;
+};
+
+struct listener {
+	struct event_base *base;
+	struct tls_creds *creds;
+	dial_cb *cb;
+	void *arg;
+	unsigned max_handshakes;
+	int timeout_ms;
+	char uri[NET_ADDRESS_MAX];
+
+	struct {
+		int fd;
+		struct event *event;
+	} sockets[SOCKETS_MAX];
+	unsigned n_sockets;
+	struct unixsock unixsock; /* fd -1: TCP */
+
+	TAILQ_HEAD(, incoming) incoming;
+	unsigned n_incoming;
+	struct event *resume;
+	bool exhausted; /* reported, and not yet over */
+};
+
+static void accept_on(struct listener *l)
+{
+	for (unsigned i = 0; i < l->n_sockets; i++)
+		event_add(l->sockets[i].event, NULL);
+}
+
+static void accept_off(struct listener *l)
+{
+	for (unsigned i = 0; i < l->n_sockets; i++)
+		event_del(l->sockets[i].event);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	if (l->n_incoming < l->max_handshakes)
+		accept_on(l);
+}
+
+/* -- Connections -- */
+
+static void on_handshake(void *arg, struct stream *s, const struct err *err)
+{
+	struct incoming *in = arg;
+	struct listener *l = in->listener;
+
+	TAILQ_REMOVE(&l->incoming, in, link);
+	free(in);
+	l->n_incoming--;
+	evtimer_del(l->resume);
+	accept_on(l);
+	/* The last thing: the callee may free the listener. */
+	l->cb(l->arg, s, err);
+}
+
+static int incoming_start(struct listener *l, int fd, const char *address, struct err *err)
+{
+	struct incoming *in = calloc(1, sizeof(*in));
+	struct stream *s = NULL;
+	int r = in ? stream_new(fd, address, &s) : -ENOMEM;
+
+	if (r < 0) {
+		free(in);
+		close(fd);
+		return err_set(
+			err, r, "cannot accept the connection of %s: %s", address, strerror(-r));
+	}
+	in->listener = l;
+	if (l->creds) {
+		r = stream_start_tls(s, l->creds, true, NULL, err);
+		if (r < 0) {
+			stream_free(s);
+			free(in);
+			return r;
+		}
+	}
+	r = handshake_start(l->base, s, l->timeout_ms, on_handshake, in, &in->handshake);
+	if (r < 0) {
+		free(in);
+		return err_set(
+			err, r, "cannot accept the connection of %s: %s", address, strerror(-r));
+	}
+	TAILQ_INSERT_TAIL(&l->incoming, in, link);
+	l->n_incoming++;
+	return 0;
+}
+
+/* No descriptors or memory: the connection stays in the backlog, and trying at once again would spin. */
+static void pause_accept(struct listener *l, int e)
+{
+	struct timeval tv = {PAUSE_S, 0};
+	bool known = l->exhausted;
+	struct err err;
+
+	accept_off(l);
+	event_add(l->resume, &tv);
+	l->exhausted = true;
+	if (known)
+		return;
+	err_set(&err, -e, "cannot accept a connection at %s: %s: raise LimitNOFILE=", l->uri,
+		strerror(e));
+	l->cb(l->arg, NULL, &err);
+}
+
+/* One connection a call: the loop is level-triggered and others want their turn. */
+static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	char address[NET_ADDRESS_MAX];
+	struct err err;
+	int fd;
+
+	if (l->n_incoming >= l->max_handshakes) {
+		accept_off(l);
+		return;
+	}
+	fd = accept4(listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			pause_accept(l, errno);
+		return;
+	}
+	l->exhausted = false;
+	if (sa.ss_family == AF_UNIX)
+		snprintf(address, sizeof(address), "%s", l->uri);
+	else
+		uri_format_sockaddr((struct sockaddr *)&sa, len, address, sizeof(address));
+	if (incoming_start(l, fd, address, &err) < 0) {
+		l->cb(l->arg, NULL, &err);
+		return;
+	}
+	if (l->n_incoming >= l->max_handshakes)
+		accept_off(l);
+}
+
+/* -- Sockets -- */
+
+static int add_socket(struct listener *l, int fd)
+{
+	struct event *e = event_new(l->base, fd, EV_READ | EV_PERSIST, on_accept, l);
+
+	if (!e)
+		return -ENOMEM;
+	l->sockets[l->n_sockets].fd = fd;
+	l->sockets[l->n_sockets].event = e;
+	l->n_sockets++;
+	return 0;
+}
+
+static void drop_sockets(struct listener *l)
+{
+	while (l->n_sockets) {
+		l->n_sockets--;
+		event_free(l->sockets[l->n_sockets].event);
+		/* A UNIX socket's is closed with its file. */
+		if (l->unixsock.fd != l->sockets[l->n_sockets].fd)
+			close(l->sockets[l->n_sockets].fd);
+	}
+}
+
+static void set_port(struct sockaddr *sa, in_port_t port)
+{
+	/* The port has one place in both families. */
+	static_assert(
+		offsetof(struct sockaddr_in6, sin6_port) == offsetof(struct sockaddr_in, sin_port),
+		"sin6_port");
+	memcpy((char *)sa + offsetof(struct sockaddr_in, sin_port), &port, sizeof(port));
+}
+
+static in_port_t bound_port(int fd)
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t len = sizeof(sa);
+
+	getsockname(fd, (struct sockaddr *)&sa, &len);
+	return sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
+					: ((struct sockaddr_in *)&sa)->sin_port;
+}
+
+static int listen_at(struct listener *l, const struct addrinfo *a)
+{
+	int one = 1, r;
+	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (a->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0)
+		r = -errno;
+	else
+		r = add_socket(l, fd);
+	if (r < 0)
+		close(fd);
+	return r;
+}
+
+/* Every address, all with one port. A family that this host lacks is no error while one is there. */
+static int listen_all(struct listener *l, struct addrinfo *addresses, bool any_port)
+{
+	int r, lacking = -EADDRNOTAVAIL;
+
+	for (struct addrinfo *a = addresses; a && l->n_sockets < SOCKETS_MAX; a = a->ai_next) {
+		if (any_port)
+			set_port(a->ai_addr, l->n_sockets ? bound_port(l->sockets[0].fd) : 0);
+		r = listen_at(l, a);
+		if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) {
+			lacking = r;
+			continue;
+		}
+		if (r < 0) {
+			drop_sockets(l);
+			return r;
+		}
+	}
+	return l->n_sockets ? 0 : lacking;
+}
+
+static int listen_tcp(struct listener *l, const struct uri *uri, struct err *err)
+{
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	bool any_port = strcmp(uri->port, "0") == 0;
+	struct addrinfo *addresses = NULL;
+	struct uri actual = *uri;
+	int r, tries = 0;
+
+	r = getaddrinfo(*uri->host ? uri->host : NULL, uri->port, &hints, &addresses);
+	if (r)
+		return err_set(
+			err, -EADDRNOTAVAIL, "cannot listen at %s: %s", l->uri, gai_strerror(r));
+	do
+		r = listen_all(l, addresses, any_port);
+	while (r == -EADDRINUSE && any_port && ++tries < PORT_TRIES);
+	freeaddrinfo(addresses);
+	if (r < 0)
+		return err_set(err, r, "cannot listen at %s: %s%s", l->uri, strerror(-r),
+			r == -EADDRINUSE ? ": stop the other program or choose another port" : "");
+	snprintf(actual.port, sizeof(actual.port), "%u", ntohs(bound_port(l->sockets[0].fd)));
+	uri_format(&actual, l->uri, sizeof(l->uri));
+	return 0;
+}
+
+static int listen_unix(struct listener *l, const struct uri *uri, struct err *err)
+{
+	int r = unixsock_listen(&l->unixsock, uri->path, SOCK_STREAM, 0600, err);
+
+	if (r < 0)
+		return r;
+	r = add_socket(l, l->unixsock.fd);
+	return r < 0 ? err_set(err, r, "out of memory") : 0;
+}
+
+int listener_start(struct event_base *base, const struct uri *uri, struct tls_creds *creds,
+	unsigned max_handshakes, int timeout_ms, dial_cb *cb, void *arg, struct listener **ret,
+	struct err *err)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return err_set(err, -ENOMEM, "out of memory");
+	l->base = base;
+	l->creds = tls_creds_ref(creds);
+	l->cb = cb;
+	l->arg = arg;
+	l->max_handshakes = max_handshakes ? max_handshakes : 1;
+	l->timeout_ms = timeout_ms;
+	l->unixsock.fd = -1;
+	TAILQ_INIT(&l->incoming);
+	uri_format(uri, l->uri, sizeof(l->uri));
+	l->resume = evtimer_new(base, on_resume, l);
+	if (!l->resume)
+		r = err_set(err, -ENOMEM, "out of memory");
+	else if (uri->kind == URI_TCP)
+		r = listen_tcp(l, uri, err);
+	else if (uri->kind == URI_UNIX)
+		r = listen_unix(l, uri, err);
+	else
+		r = err_set(
+			err, -EINVAL, "cannot listen at %s: it is neither tcp: nor unix:", l->uri);
+	if (r < 0) {
+		listener_free(l);
+		return r;
+	}
+	accept_on(l);
+	*ret = l;
+	return 0;
+}
+
+void listener_set_creds(struct listener *l, struct tls_creds *creds)
+{
+	struct tls_creds *old = l->creds;
+
+	l->creds = tls_creds_ref(creds);
+	tls_creds_unref(old);
+}
+
+const char *listener_uri(const struct listener *l)
+{
+	return l->uri;
+}
+
+struct listener *listener_free(struct listener *l)
+{
+	struct incoming *in;
+
+	if (!l)
+		return NULL;
+	while ((in = TAILQ_FIRST(&l->incoming))) {
+		TAILQ_REMOVE(&l->incoming, in, link);
+		handshake_cancel(in->handshake);
+		free(in);
+	}
+	drop_sockets(l);
+	unixsock_close(&l->unixsock);
+	if (l->resume)
+		event_free(l->resume);
+	tls_creds_unref(l->creds);
+	free(l);
+	return NULL;
+}

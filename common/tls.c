@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "common/tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct tls {
+	SSL *ssl;
+	struct tls_creds *creds;
+	X509 *cert; /* the peer's, after the handshake */
+	int fd;
+	const char *address;
+	bool server;
+	bool established;
+	bool broken;   /* only tls_free() may follow */
+	bool drained;  /* the last read consumed every whole record */
+	bool eof;      /* the peer closed the socket */
+	int sys_errno; /* of the last failed system call */
+	bool seen;     /* the peer sent something */
+	bool not_tls;  /* and it did not begin as TLS does */
+	enum stream_want want;
+	char hostname[256];
+	char error[ERR_TEXT_MAX];
+	char peer[PEER_NAME_MAX];
+};
+
+/* -- The BIO: a socket BIO's write() raises SIGPIPE, and it does not show us the first bytes. -- */
+
+static int bio_result(BIO *bio, struct tls *t, ssize_t n, bool writing)
+{
+	BIO_clear_retry_flags(bio);
+	if (n >= 0)
+		return (int)n;
+	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+		if (writing)
+			BIO_set_retry_write(bio);
+		else
+			BIO_set_retry_read(bio);
+	} else {
+		t->sys_errno = errno;
+	}
+	return -1;
+}
+
+static int bio_write(BIO *bio, const char *buf, int len)
+{
+	struct tls *t = BIO_get_data(bio);
+	ssize_t n;
+
+	do
+		n = send(t->fd, buf, (size_t)len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return bio_result(bio, t, n, true);
+}
+
+static int bio_read(BIO *bio, char *buf, int len)
+{
+	struct tls *t = BIO_get_data(bio);
+	ssize_t n;
+
+	do
+		n = recv(t->fd, buf, (size_t)len, 0);
+	while (n < 0 && errno == EINTR);
+	if (n == 0 && len > 0)
+		t->eof = true;
+	if (n > 0 && !t->seen) {
+		t->seen = true;
+		/* A record begins with its type, 20 to 23, and a version 3.x. */
+		t->not_tls = buf[0] < 20 || buf[0] > 23 || (n > 1 && buf[1] != 3);
+	}
+	return bio_result(bio, t, n, false);
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+	struct tls *t = BIO_get_data(bio);
+
+	switch (cmd) {
+	case BIO_CTRL_FLUSH: return 1;
+	case BIO_CTRL_EOF: return t->eof;
+	default: return 0;
+	}
+}
+
+BIO_METHOD *tls_new_bio_method(void)
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
+
+	if (!m)
+		return NULL;
+	BIO_meth_set_write(m, bio_write);
+	BIO_meth_set_read(m, bio_read);
+	BIO_meth_set_ctrl(m, bio_ctrl);
+	return m;
+}
+
+static BIO *new_bio(struct tls *t)
+{
+	BIO *bio = BIO_new(tls_creds_bio(t->creds));
+
+	if (bio) {
+		BIO_set_data(bio, t);
+		BIO_set_init(bio, 1);
+	}
+	return bio;
+}
+
+/* -- Sentences -- */
+
+static int fail(struct tls *t, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The first sentence stays: it is nearest to the cause. */
+static int fail(struct tls *t, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	t->broken = true;
+	if (!t->error[0]) {
+		va_start(ap, fmt);
+		vsnprintf(t->error, sizeof(t->error), fmt, ap);
+		va_end(ap);
+	}
+	return code;
+}
+
+static int fail_alert(struct tls *t, int alert)
+{
+	const char *dir = tls_creds_dir(t->creds);
+	const char *file = tls_creds_cert_file(t->server);
+
+	switch (alert) {
+	case SSL_AD_CERTIFICATE_EXPIRED:
+		return fail(t, -EKEYREJECTED,
+			"%s says that the certificate of this host has expired: renew %s/%s, or set that host's clock",
+			t->address, dir, file);
+	case SSL_AD_UNKNOWN_CA:
+		return fail(t, -EKEYREJECTED,
+			"%s does not know the CA that signed the certificate of this host (%s/%s): both hosts need certificates of one CA",
+			t->address, dir, file);
+	case SSL_AD_BAD_CERTIFICATE:
+	case SSL_AD_UNSUPPORTED_CERTIFICATE:
+	case SSL_AD_CERTIFICATE_REVOKED:
+	case SSL_AD_CERTIFICATE_UNKNOWN:
+	case SSL_AD_ACCESS_DENIED:
+		return fail(t, -EKEYREJECTED,
+			"%s refused the certificate of this host (%s/%s; alert: %s): its journal tells why",
+			t->address, dir, file, SSL_alert_desc_string_long(alert));
+	case SSL_AD_CERTIFICATE_REQUIRED:
+		return fail(t, -EKEYREJECTED,
+			"%s wants a certificate of this host and got none: look into %s",
+			t->address, dir);
+	case SSL_AD_PROTOCOL_VERSION:
+		return fail(
+			t, -EPROTO, "%s does not speak TLS 1.3, which is needed here", t->address);
+	default:
+		return fail(t, -EPROTO, "%s ended the TLS connection (alert: %s)", t->address,
+			SSL_alert_desc_string_long(alert));
+	}
+}
+
+static int fail_reason(struct tls *t, int reason)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_error());
+
+	if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
+		return fail_alert(t, reason - SSL_AD_REASON_OFFSET);
+	switch (reason) {
+	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+		return fail(t, -EKEYREJECTED,
+			"%s showed no certificate: it needs client-cert.pem and client-key.pem",
+			t->address);
+	case SSL_R_UNSUPPORTED_PROTOCOL:
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_WRONG_SSL_VERSION:
+		return fail(
+			t, -EPROTO, "%s does not speak TLS 1.3, which is needed here", t->address);
+	default:
+		return fail(t, -EPROTO, "the TLS connection with %s failed: %s", t->address,
+			text ? text : "unknown reason");
+	}
+}
+
+static int fail_closed(struct tls *t)
+{
+	if (t->established)
+		return fail(t, -ECONNRESET,
+			"%s ended the connection without a TLS goodbye: its daemon or host may have died",
+			t->address);
+	if (!t->seen)
+		return fail(t, -ECONNRESET,
+			"%s closed the connection at the TLS handshake: is it started with --plaintext?",
+			t->address);
+	return fail(
+		t, -ECONNRESET, "%s closed the connection during the TLS handshake", t->address);
+}
+
+/* A call on t->ssl did not succeed: 0 for an orderly end, -EAGAIN, or the end of it. */
+static int check(struct tls *t)
+{
+	unsigned long e = ERR_peek_error();
+	int ssl_error = SSL_get_error(t->ssl, 0);
+	int code;
+
+	switch (ssl_error) {
+	case SSL_ERROR_WANT_READ: t->want = STREAM_WANT_READ; return -EAGAIN;
+	case SSL_ERROR_WANT_WRITE: t->want = STREAM_WANT_WRITE; return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN: return 0;
+	default: break;
+	}
+	t->broken = true;
+	if (t->error[0])
+		code = -EKEYREJECTED; /* on_verify() */
+	else if (!t->established && t->not_tls)
+		code = fail(t, -EPROTO, "%s did not speak TLS: is it started with --plaintext?",
+			t->address);
+	else if (ssl_error == SSL_ERROR_SYSCALL && t->sys_errno && (t->established || t->seen))
+		code = fail(t, -t->sys_errno, "the connection with %s failed: %s", t->address,
+			strerror(t->sys_errno));
+	else if (ssl_error == SSL_ERROR_SYSCALL ||
+		ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		code = fail_closed(t);
+	else
+		code = fail_reason(t, ERR_GET_REASON(e));
+	ERR_clear_error();
+	return code;
+}
+
+static int on_verify(int ok, X509_STORE_CTX *ctx)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls *t = SSL_get_app_data(ssl);
+
+	if (!ok && !t->error[0])
+		tls_cert_complain(ctx, t->address, t->hostname, tls_creds_dir(t->creds), t->error,
+			sizeof(t->error));
+	return ok;
+}
+
+/* -- Life -- */
+
+static bool set_hostname(struct tls *t, const char *hostname)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
+	unsigned char ip[sizeof(struct in6_addr)];
+
+	/* Certificates know nothing of interfaces: fe80::1%eth0 */
+	snprintf(t->hostname, sizeof(t->hostname), "%.*s", (int)strcspn(hostname, "%"), hostname);
+	if (inet_pton(AF_INET, t->hostname, ip) == 1 || inet_pton(AF_INET6, t->hostname, ip) == 1)
+		return X509_VERIFY_PARAM_set1_ip_asc(param, t->hostname) == 1;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return X509_VERIFY_PARAM_set1_host(param, t->hostname, 0) == 1 &&
+		SSL_set_tlsext_host_name(t->ssl, t->hostname) == 1;
+}
+
+int tls_new(int fd, const char *address, struct tls_creds *creds, bool server, const char *hostname,
+	struct tls **ret, struct err *err)
+{
+	SSL_CTX *ctx = tls_creds_ctx(creds, server, err);
+	struct tls *t;
+	BIO *bio;
+
+	if (!ctx)
+		return -ENOENT;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return err_set(err, -ENOMEM, "out of memory");
+	t->creds = tls_creds_ref(creds);
+	t->fd = fd;
+	t->address = address;
+	t->server = server;
+	t->want = server ? STREAM_WANT_READ : STREAM_WANT_WRITE;
+	ERR_clear_error();
+	t->ssl = SSL_new(ctx);
+	bio = t->ssl ? new_bio(t) : NULL;
+	if (!bio) {
+		tls_free(t);
+		return err_set(err, -ENOMEM, "cannot set TLS up: out of memory");
+	}
+	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_app_data(t->ssl, t);
+	SSL_set_verify(t->ssl, SSL_CTX_get_verify_mode(ctx), on_verify);
+	if (hostname && !server && !set_hostname(t, hostname)) {
+		ERR_clear_error();
+		tls_free(t);
+		return err_set(err, -EINVAL, "'%s' is not a host name that a certificate can have",
+			hostname);
+	}
+	if (server)
+		SSL_set_accept_state(t->ssl);
+	else
+		SSL_set_connect_state(t->ssl);
+	*ret = t;
+	return 0;
+}
+
+struct tls *tls_free(struct tls *t)
+{
+	if (!t)
+		return NULL;
+	SSL_free(t->ssl);
+	X509_free(t->cert);
+	tls_creds_unref(t->creds);
+	free(t);
+	return NULL;
+}
+
+int tls_handshake(struct tls *t)
+{
+	int r;
+
+	if (t->established)
+		return 0;
+	if (t->broken)
+		return -EPROTO;
+	ERR_clear_error();
+	t->sys_errno = 0;
+	if (SSL_do_handshake(t->ssl) != 1) {
+		r = check(t);
+		return r ? r : fail_closed(t);
+	}
+	t->cert = SSL_get1_peer_certificate(t->ssl);
+	if (!t->cert || SSL_get_verify_result(t->ssl) != X509_V_OK)
+		return fail(t, -EKEYREJECTED, "%s showed no valid certificate", t->address);
+	if (tls_cert_name(t->cert, t->peer, sizeof(t->peer)) < 0) {
+		t->peer[0] = '\0';
+		return fail(t, -EKEYREJECTED,
+			"the certificate of %s has no subject and no alternative name, or one of more than %d characters",
+			t->address, PEER_NAME_MAX - 1);
+	}
+	t->established = true;
+	return 0;
+}
+
+ssize_t tls_read(struct tls *t, void *buf, size_t len)
+{
+	size_t n;
+	int r;
+
+	if (t->broken)
+		return -EPIPE;
+	ERR_clear_error();
+	t->sys_errno = 0;
+	if (SSL_read_ex(t->ssl, buf, len, &n) == 1) {
+		t->drained = false;
+		return (ssize_t)n;
+	}
+	r = check(t);
+	if (r == -EAGAIN)
+		t->drained = true;
+	return r;
+}
+
+/*
+ * The peer does not take our bytes any more. In TLS 1.3 a server refuses a client's certificate when
+ * that client believes itself connected: the alert that says so waits to be read.
+ */
+static void find_alert(struct tls *t)
+{
+	unsigned long e;
+	size_t n;
+	char c;
+
+	ERR_clear_error();
+	if (SSL_peek_ex(t->ssl, &c, 1, &n) == 1 || SSL_get_error(t->ssl, 0) != SSL_ERROR_SSL)
+		return;
+	e = ERR_peek_error();
+	if (ERR_GET_REASON(e) > SSL_AD_REASON_OFFSET)
+		fail_reason(t, ERR_GET_REASON(e));
+}
+
+ssize_t tls_write(struct tls *t, const void *buf, size_t len)
+{
+	size_t n;
+	int r;
+
+	if (t->broken)
+		return -EPIPE;
+	if (!len)
+		return 0;
+	ERR_clear_error();
+	t->sys_errno = 0;
+	if (SSL_write_ex(t->ssl, buf, len, &n) == 1)
+		return (ssize_t)n;
+	if (t->sys_errno == EPIPE || t->sys_errno == ECONNRESET) {
+		r = -t->sys_errno;
+		find_alert(t);
+		return fail(t, r, "the connection with %s failed: %s", t->address, strerror(-r));
+	}
+	r = check(t);
+	return r ? r : fail_closed(t);
+}
+
+size_t tls_pending(const struct tls *t)
+{
+	int n = SSL_pending(t->ssl);
+
+	if (n > 0)
+		return (size_t)n;
+	/* Read ahead, not yet decrypted: perhaps a whole record, perhaps the beginning of one. */
+	return !t->drained && SSL_has_pending(t->ssl) ? 1 : 0;
+}
+
+void tls_close(struct tls *t)
+{
+	if (t->broken || !t->established)
+		return;
+	ERR_clear_error();
+	SSL_shutdown(t->ssl);
+	ERR_clear_error();
+}
+
+enum stream_want tls_want(const struct tls *t)
+{
+	return t->want;
+}
+
+const char *tls_error(const struct tls *t)
+{
+	return t->error;
+}
+
+const char *tls_peer(const struct tls *t)
+{
+	return t->peer;
+}
+
+bool tls_peer_matches(const struct tls *t, const char *pattern)
+{
+	return t->established && tls_cert_matches(t->cert, pattern);
+}

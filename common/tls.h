@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * TLS 1.3 under struct stream; everything that knows OpenSSL is in tls*.c. A struct tls is used by one
+ * thread at a time, its stream's owner. It never raises SIGPIPE.
+ */
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/dial.h"
+#include "common/err.h"
+#include "common/stream.h"
+
+struct tls;
+
+/* fd and address stay the caller's and have to live as long as this does. */
+int tls_new(int fd, const char *address, struct tls_creds *creds, bool server, const char *hostname,
+	struct tls **ret, struct err *err);
+struct tls *tls_free(struct tls *t);
+
+/* As stream_handshake(), stream_read(), stream_write(), stream_pending(). */
+int tls_handshake(struct tls *t);
+ssize_t tls_read(struct tls *t, void *buf, size_t len);
+ssize_t tls_write(struct tls *t, const void *buf, size_t len);
+size_t tls_pending(const struct tls *t);
+/* Send close_notify, if that is possible now. */
+void tls_close(struct tls *t);
+
+enum stream_want tls_want(const struct tls *t);
+const char *tls_error(const struct tls *t);
+const char *tls_peer(const struct tls *t);
+/* What tls_creds_load() makes once for all connections of its credentials. */
+BIO_METHOD *tls_new_bio_method(void);
+bool tls_peer_matches(const struct tls *t, const char *pattern);
+
+/* -- tls_creds.c */
+
+/* NULL and a sentence when the directory has no certificate for this side. */
+SSL_CTX *tls_creds_ctx(struct tls_creds *c, bool server, struct err *err);
+BIO_METHOD *tls_creds_bio(struct tls_creds *c);
+const char *tls_creds_dir(const struct tls_creds *c);
+/* "client-cert.pem" or "server-cert.pem" */
+const char *tls_creds_cert_file(bool server);
+
+/* -- tls_cert.c */
+
+/* The subject, or for a certificate without one its first alternative name; -EINVAL when it has
+ * neither or it does not fit: a cut name could be another's. */
+int tls_cert_name(X509 *cert, char *buf, size_t len);
+/* "'hostb', 'hostb.example'": the names that it is valid for, for people; may be cut. */
+void tls_cert_names(X509 *cert, char *buf, size_t len);
+bool tls_cert_matches(X509 *cert, const char *pattern);
+/* What OpenSSL's verification has against a certificate of the peer at address. */
+void tls_cert_complain(X509_STORE_CTX *ctx, const char *address, const char *hostname,
+	const char *dir, char *buf, size_t len);
