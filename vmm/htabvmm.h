@@ -46,6 +46,7 @@ enum htabvmm_event {
 	HTABVMM_RESUMED,      /* this source guest runs on here: cancelled, failed, or lease over */
 	HTABVMM_MIGRATED,     /* this source guest runs elsewhere now: it must never run here again */
 	HTABVMM_LOADING,      /* a guest begins to arrive */
+	HTABVMM_READY,        /* it arrived whole; the next is STARTED or DEAD */
 	HTABVMM_STARTED,      /* the guest that arrived runs here */
 	HTABVMM_DEAD,         /* the guest that was arriving never runs here; waits for another */
 };

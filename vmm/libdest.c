@@ -77,6 +77,8 @@ void dest_ready(struct htabvmm *h, struct session *s, const struct vmm_request *
 		err_set(&e, -EINVAL, "VM '%s' is not ready: it has no machine state from SET_STATE",
 			h->name);
 	request_reply_session(h, req, &e);
+	if (e.code == 0)
+		lib_tell(h, HTABVMM_READY, "");
 }
 
 static void dead(struct htabvmm *h, const char *why)

@@ -32,6 +32,18 @@ include_HEADERS += vmm/htabvmm.h
 pkgconfig_DATA += vmm/libhtabvmm.pc
 EXTRA_DIST += vmm/libhtabvmm.map
 
+# A simulated guest, which goes through the same library as a real VMM.
+bin_PROGRAMS += htab-simvm
+htab_simvm_SOURCES = \
+	vmm/hptfile.c vmm/hptfile.h \
+	vmm/simvm.c vmm/simvm.h \
+	vmm/simvm_guest.c \
+	vmm/simvm_htab.c \
+	vmm/simvm_opts.c \
+	vmm/simvm_state.c
+htab_simvm_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS)
+htab_simvm_LDADD = libhtabvmm-core.la libswhpt.la $(ZSTD_LIBS)
+
 # The software HPT: for the simulated guest and for tests.
 noinst_LTLIBRARIES += libswhpt.la
 libswhpt_la_SOURCES = \

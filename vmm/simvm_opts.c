@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/htab.h"
+#include "proto/pack.h"
+#include "vmm/simvm.h"
+
+enum option_number {
+	OPT_SOCKET = 256,
+	OPT_NAME,
+	OPT_UUID,
+	OPT_INCOMING,
+	OPT_ORDER,
+	OPT_FILL,
+	OPT_RATE,
+	OPT_HPT,
+	OPT_VCPUS,
+	OPT_DUMP,
+	OPT_HELP,
+	OPT_FAIL_ACTIVATE,
+	OPT_FAIL_WRITE_AT,
+	OPT_REFUSE_STATE,
+	OPT_STALL_PAUSE,
+	OPT_DIE_AT,
+	OPT_BAD_FD,
+};
+
+static const struct option options[] = {
+	{"socket", required_argument, NULL, OPT_SOCKET},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"uuid", required_argument, NULL, OPT_UUID},
+	{"incoming", no_argument, NULL, OPT_INCOMING},
+	{"order", required_argument, NULL, OPT_ORDER},
+	{"fill", required_argument, NULL, OPT_FILL},
+	{"dirty-rate", required_argument, NULL, OPT_RATE},
+	{"hpt", required_argument, NULL, OPT_HPT},
+	{"vcpus", required_argument, NULL, OPT_VCPUS},
+	{"dump", required_argument, NULL, OPT_DUMP},
+	{"help", no_argument, NULL, OPT_HELP},
+	{"fail-activate", no_argument, NULL, OPT_FAIL_ACTIVATE},
+	{"fail-write-at", required_argument, NULL, OPT_FAIL_WRITE_AT},
+	{"refuse-state", no_argument, NULL, OPT_REFUSE_STATE},
+	{"stall-pause", no_argument, NULL, OPT_STALL_PAUSE},
+	{"die-at", required_argument, NULL, OPT_DIE_AT},
+	{"bad-fd", no_argument, NULL, OPT_BAD_FD},
+	{NULL, 0, NULL, 0},
+};
+
+static const char usage[] =
+	"Usage: htab-simvm --name NAME [OPTION]...\n"
+	"Run a simulated guest on a software page table, for htab-migrated to move.\n"
+	"\n"
+	"  --socket PATH         the daemon's VMM socket (" HTABVMM_SOCKET ")\n"
+	"  --name NAME           the VM's name\n"
+	"  --uuid UUID           its UUID; without it one that follows from NAME (RFC 9562\n"
+	"                        version 8 over a digest of NAME), so both ends agree\n"
+	"  --incoming            wait for a guest instead of having one\n"
+	"  --order N             log2 of the table's bytes, 18 to 36 (24)\n"
+	"  --fill FRACTION       share of valid entries at the start and later, 0 to 0.9 (0.5)\n"
+	"  --dirty-rate RATE     changed entries a second, all vCPUs together (0); a guest that\n"
+	"                        arrives keeps its own unless this is given\n"
+	"  --hpt FILE            begin with this table: 2^order bytes, plain or zstd\n"
+	"  --vcpus N             vCPUs, 1 to 64 (1)\n"
+	"  --dump FILE           write the last table there, normalised, when the guest ends here\n"
+	"                        (SIGTERM, or moved away); zstd when it ends in .zst\n"
+	"\n"
+	"Events are JSON objects on stdout, one a line; SIGUSR1 asks for one. Exit status: 0 after\n"
+	"SIGTERM or when the guest moved away, 1 for an error, 3 when the guest's check of itself\n"
+	"failed.\n"
+	"\n"
+	"For tests:\n"
+	"  --fail-activate       the callback `activate` fails\n"
+	"  --fail-write-at N     the table refuses a write of entry N with EIO\n"
+	"  --refuse-state        the guest's state is refused\n"
+	"  --stall-pause         a pause never ends\n"
+	"  --bad-fd              hand over a regular file in place of a kernel's htab fd\n"
+	"  --die-at STEP         end at once, status 9, at loading, ready, pause, state, committing\n"
+	"                        or run\n";
+
+static int refuse(const char *option, const char *value, const char *why)
+{
+	fprintf(stderr, "htab-simvm: --%s %s: %s\n", option, value, why);
+	return -EINVAL;
+}
+
+static int parse_number(const char *option, const char *s, uint64_t min, uint64_t max,
+	uint64_t *ret)
+{
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (s[0] < '0' || s[0] > '9' || *end || errno || v < min || v > max) {
+		fprintf(stderr, "htab-simvm: --%s %s: it should be a number from %llu to %llu\n",
+			option, s, (unsigned long long)min, (unsigned long long)max);
+		return -EINVAL;
+	}
+	*ret = v;
+	return 0;
+}
+
+static int parse_fill(const char *s, double *ret)
+{
+	char *end;
+	double v = strtod(s, &end);
+
+	if (end == s || *end || !(v >= 0 && v <= 0.9))
+		return refuse("fill", s, "it should be a fraction from 0 to 0.9");
+	*ret = v;
+	return 0;
+}
+
+static int parse_uuid(const char *s, struct vm_uuid *ret)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	struct vm_uuid u = {0};
+	unsigned digits = 0;
+
+	if (strlen(s) != sizeof(form) - 1)
+		return refuse("uuid", s, "it should look like 01234567-89ab-cdef-0123-456789abcdef");
+	for (unsigned i = 0; i < sizeof(form) - 1; i++) {
+		static const char hex[] = "0123456789abcdef0123456789ABCDEF";
+		const char *d = strchr(hex, s[i]);
+
+		if (form[i] == '-' ? s[i] != '-' : !d)
+			return refuse("uuid", s,
+				"it should look like 01234567-89ab-cdef-0123-456789abcdef");
+		if (form[i] == '-' || !d)
+			continue;
+		u.b[digits / 2] |= (uint8_t)(((d - hex) & 15) << (digits % 2 ? 0 : 4));
+		digits++;
+	}
+	*ret = u;
+	return 0;
+}
+
+static void default_uuid(const char *name, struct vm_uuid *ret)
+{
+	size_t n = strlen(name);
+
+	be64_put(ret->b, stream_digest(STREAM_DIGEST_INIT, name, n));
+	be64_put(ret->b + 8, stream_digest(~STREAM_DIGEST_INIT, name, n));
+	ret->b[6] = (ret->b[6] & 0x0f) | 0x80; /* version 8: made in a way of our own */
+	ret->b[8] = (ret->b[8] & 0x3f) | 0x80; /* RFC 9562's variant */
+}
+
+static int parse_step(const char *s, enum simvm_step *ret)
+{
+	static const char *const names[] = {
+		[STEP_LOADING] = "loading",
+		[STEP_READY] = "ready",
+		[STEP_PAUSE] = "pause",
+		[STEP_STATE] = "state",
+		[STEP_COMMITTING] = "committing",
+		[STEP_RUN] = "run",
+	};
+
+	for (unsigned i = STEP_LOADING; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i], s) == 0) {
+			*ret = (enum simvm_step)i;
+			return 0;
+		}
+	}
+	return refuse("die-at", s, "it should be loading, ready, pause, state, committing or run");
+}
+
+static int parse_one(int c, const char *arg, struct simvm_opts *o)
+{
+	uint64_t v = 0;
+	int r = 0;
+
+	switch (c) {
+	case OPT_SOCKET:
+		o->socket = arg;
+		break;
+	case OPT_NAME:
+		o->name = arg;
+		if (!vm_name_ok(arg))
+			r = refuse("name", arg, "a name has 1 to 64 of A-Z a-z 0-9 . _ - and no "
+				"leading dot");
+		break;
+	case OPT_UUID:
+		r = parse_uuid(arg, &o->uuid);
+		break;
+	case OPT_INCOMING:
+		o->incoming = true;
+		break;
+	case OPT_ORDER:
+		r = parse_number("order", arg, HTAB_ORDER_MIN, HTAB_ORDER_MAX, &v);
+		o->order = (unsigned)v;
+		o->order_set = true;
+		break;
+	case OPT_FILL:
+		r = parse_fill(arg, &o->fill);
+		break;
+	case OPT_RATE:
+		r = parse_number("dirty-rate", arg, 0, SIMVM_RATE_MAX, &o->rate);
+		o->rate_set = true;
+		break;
+	case OPT_HPT:
+		o->hpt = arg;
+		break;
+	case OPT_VCPUS:
+		r = parse_number("vcpus", arg, 1, SIMVM_VCPUS_MAX, &v);
+		o->vcpus = (unsigned)v;
+		break;
+	case OPT_DUMP:
+		o->dump = arg;
+		break;
+	case OPT_FAIL_ACTIVATE:
+		o->fail_activate = true;
+		break;
+	case OPT_FAIL_WRITE_AT:
+		r = parse_number("fail-write-at", arg, 0, htab_entries(HTAB_ORDER_MAX) - 1,
+			&o->fail_write_at);
+		o->fail_write = true;
+		break;
+	case OPT_REFUSE_STATE:
+		o->refuse_state = true;
+		break;
+	case OPT_STALL_PAUSE:
+		o->stall_pause = true;
+		break;
+	case OPT_DIE_AT:
+		r = parse_step(arg, &o->die_at);
+		break;
+	case OPT_BAD_FD:
+		o->bad_fd = true;
+		break;
+	default:
+		r = -EINVAL; /* getopt has said why */
+		break;
+	}
+	return r;
+}
+
+int simvm_opts_parse(int argc, char **argv, struct simvm_opts *ret)
+{
+	struct simvm_opts o = {.order = 24, .vcpus = 1, .fill = 0.5};
+	int c, r = 0;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == OPT_HELP) {
+			fputs(usage, stdout);
+			return 1;
+		}
+		r = parse_one(c, optarg, &o);
+		if (r < 0)
+			return r;
+	}
+	if (optind < argc)
+		return refuse("", argv[optind], "there are no arguments but options");
+	if (!o.name) {
+		fprintf(stderr, "htab-simvm: --name is missing; see --help\n");
+		return -EINVAL;
+	}
+	if (o.incoming && o.hpt)
+		return refuse("hpt", o.hpt, "with --incoming the table comes with the guest");
+	if (uuid_eq(&o.uuid, &(struct vm_uuid){0}))
+		default_uuid(o.name, &o.uuid);
+	*ret = o;
+	return 0;
+}
