@@ -72,12 +72,12 @@ int unixsock_listen(
 	/* bind() takes the file's mode from the socket's and the umask can only take away from it, so
 	 * the file is never open to more people than mode says. */
 	if (fchmod(u.fd, mode) < 0 || bind(u.fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		r = err_set(err, -errno, "cannot listen at %s: %s", path, strerror(errno));
+		r = err_set(err, -errno, "cannot listen at %s: %s", u.path, strerror(errno));
 		close(u.fd);
 		return r;
 	}
 	if (chmod(path, mode) < 0 || lstat(path, &st) < 0 || listen(u.fd, SOMAXCONN) < 0) {
-		r = err_set(err, -errno, "cannot listen at %s: %s", path, strerror(errno));
+		r = err_set(err, -errno, "cannot listen at %s: %s", u.path, strerror(errno));
 		unlink(path);
 		close(u.fd);
 		return r;

@@ -27,3 +27,29 @@ UNIT_TESTS += tests/unit/test-swhpt
 tests_unit_test_swhpt_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_swhpt_LDADD = libswhpt.la $(CHECK_LIBS)
 endif
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/test-htabvmm
+tests_unit_test_htabvmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_htabvmm_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+endif
+
+# A throw-away CA, for tests and the demonstration.
+noinst_LTLIBRARIES += libtestca.la
+libtestca_la_SOURCES = tests/testca.c tests/testca.h
+libtestca_la_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS)
+libtestca_la_LIBADD = $(OPENSSL_LIBS)
+noinst_PROGRAMS += tests/mkcerts
+tests_mkcerts_LDADD = libtestca.la
+
+if HAVE_CHECK
+net_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)
+net_test_libs = libnet.la libtestca.la $(CHECK_LIBS)
+net_test_harness = tests/unit/net-harness.c tests/unit/net-harness.h
+UNIT_TESTS += tests/unit/test-uri tests/unit/test-stream
+tests_unit_test_uri_CFLAGS = $(net_test_cflags)
+tests_unit_test_uri_LDADD = $(net_test_libs)
+tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(net_test_harness)
+tests_unit_test_stream_CFLAGS = $(net_test_cflags)
+tests_unit_test_stream_LDADD = $(net_test_libs)
+endif
