@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/accept.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/dest.h"
+#include "daemon/log.h"
+
+struct accepted {
+	TAILQ_ENTRY(accepted) link;
+	struct server *srv;
+	struct peer *peer;
+	struct event *timer;
+	bool greeted;
+	enum wire_role role;
+};
+
+/* The peer has another owner now, or is freed by the caller. */
+static void forget(struct accepted *a)
+{
+	TAILQ_REMOVE(&a->srv->accepted, a, link);
+	a->srv->n_accepted--;
+	if (a->timer)
+		event_free(a->timer);
+	free(a);
+}
+
+static void closed(void *arg, struct peer *p, const struct err *err)
+{
+	struct accepted *a = arg;
+
+	log_info("%s", err->text);
+	forget(a);
+	peer_free(p);
+}
+
+static void timeout_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct accepted *a = arg;
+	struct peer *p = a->peer;
+
+	log_warn("%s connected and did not say what for within %d s",
+		stream_address(peer_stream(p)), ACCEPTED_TIME_MS / 1000);
+	forget(a);
+	peer_free(p);
+}
+
+static int hello(struct accepted *a, const uint8_t *body, size_t len)
+{
+	struct wire_hello hello;
+	struct wire_welcome welcome = {.features = 0};
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	char text[WIRE_TEXT_MAX];
+	struct peer *p = a->peer;
+
+	if (wire_unpack_hello(body, len, &hello) < 0)
+		return -EBADMSG;
+	if (wire_choose_version(hello.version_min, hello.version_max, &welcome.version) < 0) {
+		snprintf(text, sizeof(text),
+			"this daemon speaks versions %u to %u of the protocol, the other one %u to %u: "
+			"use releases that overlap",
+			WIRE_VERSION_MIN, WIRE_VERSION_MAX, hello.version_min, hello.version_max);
+		log_warn("refused %s: %s", stream_address(peer_stream(p)), text);
+		peer_send_refuse(p, WIRE_REFUSE, WIRE_REFUSE_VERSION, text);
+		forget(a);
+		peer_finish(p);
+		return 0;
+	}
+	welcome.features = hello.features & WIRE_FEATURES;
+	snprintf(welcome.name, sizeof(welcome.name), "%s", a->srv->config.name);
+	a->role = hello.role;
+	a->greeted = true;
+	peer_send(p, buf, wire_pack_welcome(&welcome, buf, sizeof(buf)));
+	return 0;
+}
+
+/* Messages after HELLO; the peer goes to whom the role says. */
+static int first(struct accepted *a, enum wire_type type, const uint8_t *body, size_t len)
+{
+	struct server *srv = a->srv;
+	struct peer *p = a->peer;
+	union {
+		struct wire_open open;
+		struct wire_join join;
+		struct wire_session session;
+	} m;
+
+	if (a->role == WIRE_ROLE_CONTROL && type == WIRE_OPEN &&
+		wire_unpack_open(body, len, &m.open) == 0) {
+		forget(a);
+		dest_open(srv, p, &m.open);
+		return 0;
+	}
+	if (a->role == WIRE_ROLE_DATA && type == WIRE_JOIN &&
+		wire_unpack_join(body, len, &m.join) == 0) {
+		forget(a);
+		dest_join(srv, p, &m.join);
+		return 0;
+	}
+	if (a->role == WIRE_ROLE_QUESTION && type == WIRE_COMMIT &&
+		wire_unpack_session(body, len, &m.session) == 0) {
+		forget(a);
+		dest_question(srv, p, &m.session);
+		return 0;
+	}
+	return -EBADMSG;
+}
+
+static int frame(void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
+{
+	struct accepted *a = arg;
+
+	if (!a->greeted)
+		return type == WIRE_HELLO ? hello(a, body, len) : -EBADMSG;
+	return first(a, type, body, len);
+}
+
+static const struct peer_ops ops = {.frame = frame, .closed = closed};
+
+void accept_stream(void *arg, struct stream *stream, const struct err *err)
+{
+	struct timeval tv = {.tv_sec = ACCEPTED_TIME_MS / 1000};
+	struct server *srv = arg;
+	struct accepted *a;
+
+	if (!stream) {
+		log_warn("%s", err->text);
+		return;
+	}
+	a = srv->n_accepted < ACCEPTED_MAX && !srv->stopping ? calloc(1, sizeof(*a)) : NULL;
+	if (!a) {
+		log_warn("%s is turned away: too many connections", stream_address(stream));
+		stream_free(stream);
+		return;
+	}
+	a->srv = srv;
+	TAILQ_INSERT_TAIL(&srv->accepted, a, link);
+	srv->n_accepted++;
+	a->timer = evtimer_new(srv->base, timeout_cb, a);
+	if (!a->timer || event_add(a->timer, &tv) < 0 ||
+		peer_new(srv->base, stream, &ops, a, &a->peer) < 0)
+		forget(a);
+}
+
+void accept_close_all(struct server *srv)
+{
+	struct accepted *a;
+
+	while ((a = TAILQ_FIRST(&srv->accepted))) {
+		struct peer *p = a->peer;
+
+		forget(a);
+		peer_free(p);
+	}
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * Connections that arrived: HELLO and WELCOME, then to whom the first message says. Loop thread only.
+ */
+#include "daemon/server.h"
+
+#define ACCEPTED_MAX     64 /* connections that have not said yet what they are for */
+#define ACCEPTED_TIME_MS 10000
+
+/* As listener_start()'s callback: stream becomes the callee's; arg is the struct server. */
+void accept_stream(void *arg, struct stream *stream, const struct err *err);
+/* Close every connection that is not anybody's yet. */
+void accept_close_all(struct server *srv);

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "daemon/commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/dest.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+#include "daemon/source.h"
+
+static const char *text_arg(struct json_object *args, const char *name)
+{
+	struct json_object *v;
+
+	return json_object_object_get_ex(args, name, &v) ? json_object_get_string(v) : NULL;
+}
+
+/* The VM meant: by argument, by the socket, or the only one. NULL: the call is answered. */
+static struct vm *vm_arg(
+	struct server *srv, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	const char *named = text_arg(args, "vm");
+	struct err err = {0};
+	struct vm *found;
+
+	found = vms_find(srv->vms, named ? named : vm, &err);
+	if (found && vm && strcmp(found->reg.name, vm)) {
+		err_set_class(&err, ERR_DEVICE_NOT_FOUND, -ENODEV,
+			"this socket is VM %s's and knows no other", vm);
+		found = NULL;
+	}
+	if (!found)
+		qmp_fail(call, &err);
+	return found;
+}
+
+static void finish(struct qmp_call *call, int r, const struct err *err)
+{
+	if (r < 0)
+		qmp_fail(call, err);
+	else
+		qmp_return(call, NULL);
+}
+
+static void add_text(struct json_object *o, const char *name, const char *v)
+{
+	json_object_object_add(o, name, json_object_new_string(v));
+}
+
+static void add_int(struct json_object *o, const char *name, int64_t v)
+{
+	json_object_object_add(o, name, json_object_new_int64(v));
+}
+
+static void add_bool(struct json_object *o, const char *name, bool v)
+{
+	json_object_object_add(o, name, json_object_new_boolean(v));
+}
+
+/* -- queries ---------------------------------------------------------------------------------------- */
+
+static const char *run_state(const struct vm *vm)
+{
+	const struct migration *m = vm->migration;
+
+	if (m && !m->incoming && m->state == MIG_COMPLETED)
+		return "postmigrate";
+	if (vm->stopped_by_guest)
+		return "shutdown";
+	if (vm->reg.running)
+		return "running";
+	if (vm->reg.incoming)
+		return "inmigrate";
+	return m && !m->incoming && !migration_is_final(m) ? "finish-migrate" : "paused";
+}
+
+static struct json_object *vm_json(struct server *srv, const struct vm *vm)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	char text[33];
+
+	add_text(o, "name", vm->reg.name);
+	add_text(o, "uuid", vm->uuid_text);
+	add_text(o, "mmu", vm->reg.mmu == MMU_HPT ? "hpt" : "booke");
+	add_int(o, "order", vm->reg.order);
+	add_int(o, "vcpus", vm->reg.vcpus);
+	add_int(o, "pvr", vm->reg.pvr);
+	add_bool(o, "incoming", vm->reg.incoming);
+	add_bool(o, "expects", vm->expects);
+	add_bool(o, "running", vm->reg.running);
+	add_int(o, "pid", vm->pid);
+	add_text(o, "status", run_state(vm));
+	add_text(o, "migration", vm->migration ? vm->migration->status : "none");
+	for (uint32_t i = 0; i < vm->reg.n_notes; i++) {
+		const struct vmm_note *n = &vm->reg.notes[i];
+		struct migration *m = server_find_session(srv, &n->session);
+		struct json_object *s = json_object_new_object();
+
+		session_text(&n->session, text);
+		add_text(s, "session", text);
+		add_text(s, "note", session_note_name(n->note));
+		if (m) {
+			add_text(s, "uri", m->uri_text);
+			add_text(s, "peer", m->peer_name);
+		}
+		json_object_array_add(list, s);
+	}
+	json_object_object_add(o, "sessions", list);
+	return o;
+}
+
+static void query_vms(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct json_object *list = json_object_new_array();
+	struct server *srv = opaque;
+
+	for (struct vm *v = vms_first(srv->vms); v; v = vms_next(v))
+		if (!vm || !strcmp(vm, v->reg.name))
+			json_object_array_add(list, vm_json(srv, v));
+	qmp_return(call, list);
+}
+
+static void query_status(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = vm_arg(opaque, call, vm, args);
+	struct json_object *o;
+
+	if (!v)
+		return;
+	o = json_object_new_object();
+	add_text(o, "status", run_state(v));
+	add_bool(o, "running", v->reg.running);
+	add_bool(o, "singlestep", false);
+	qmp_return(call, o);
+}
+
+static void query_daemon(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct server *srv = opaque;
+	struct migration *m;
+	int n = 0;
+
+	for (unsigned i = 0; i < srv->n_listeners; i++)
+		json_object_array_add(
+			list, json_object_new_string(listener_uri(srv->listeners[i])));
+	TAILQ_FOREACH (m, &srv->migrations, link)
+		n += !migration_is_final(m);
+	add_text(o, "name", srv->config.name);
+	add_int(o, "pid", getpid());
+	json_object_object_add(o, "listen", list);
+	add_bool(o, "tls", !srv->config.plaintext);
+	add_int(o, "longest-callback-us", (int64_t)(srv->longest_ns / 1000));
+	add_int(o, "migrations", n);
+	qmp_return(call, o);
+}
+
+/* A VM that is gone has left its migrations: found by name, the newest first. */
+static void query_migrate(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	const char *name = text_arg(args, "vm");
+	struct server *srv = opaque;
+	struct err err = {0};
+	struct migration *m = NULL;
+	struct vm *v;
+
+	if (name && vm && strcmp(name, vm))
+		name = NULL;
+	v = vms_find(srv->vms, name ? name : vm, &err);
+	if (v) {
+		m = v->migration;
+	} else {
+		TAILQ_FOREACH (m, &srv->migrations, link)
+			if (!(name || vm) || !strcmp(m->vm_name, name ? name : vm))
+				break;
+		if (!m) {
+			qmp_fail(call, &err);
+			return;
+		}
+	}
+	qmp_return(call, m ? migration_json(m) : NULL);
+}
+
+static void query_parameters(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct server *srv = opaque;
+	struct vm *v = NULL;
+
+	if (vm || text_arg(args, "vm")) {
+		v = vm_arg(srv, call, vm, args);
+		if (!v)
+			return;
+	}
+	qmp_return(call, params_json(v ? &v->params : &srv->config.params));
+}
+
+static void query_capabilities(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct server *srv = opaque;
+	struct vm *v = NULL;
+
+	if (vm || text_arg(args, "vm")) {
+		v = vm_arg(srv, call, vm, args);
+		if (!v)
+			return;
+	}
+	qmp_return(call, params_capabilities(v ? &v->params : &srv->config.params));
+}
+
+/* -- settings --------------------------------------------------------------------------------------- */
+
+/* Parameters of one VM, or of the daemon and so of every VM. change() is tried on a copy first. */
+static void change_params(struct server *srv, struct qmp_call *call, const char *vm,
+	struct json_object *args,
+	int (*change)(struct params *p, struct json_object *args, struct err *err))
+{
+	struct err err = {0};
+	struct vm *v = NULL;
+	int r;
+
+	if (vm || text_arg(args, "vm")) {
+		v = vm_arg(srv, call, vm, args);
+		if (!v)
+			return;
+	}
+	r = change(v ? &v->params : &srv->config.params, args, &err);
+	for (struct vm *each = vms_first(srv->vms); r == 0 && each; each = vms_next(each)) {
+		struct migration *m = each->migration;
+
+		if (v && each != v)
+			continue;
+		if (!v)
+			change(&each->params, args, NULL);
+		if (!m || migration_is_final(m))
+			continue;
+		change(&m->params, args, NULL);
+		if (m->out)
+			outflow_set_bandwidth(m->out, (uint64_t)m->params.max_bandwidth);
+	}
+	finish(call, r, &err);
+}
+
+static int change_parameters(struct params *p, struct json_object *args, struct err *err)
+{
+	return params_set(p, args, "vm", err);
+}
+
+static void set_parameters(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	change_params(opaque, call, vm, args, change_parameters);
+}
+
+static int change_capabilities(struct params *p, struct json_object *args, struct err *err)
+{
+	struct json_object *list = json_object_object_get(args, "capabilities");
+	struct params next = *p;
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *e = json_object_array_get_idx(list, i), *name, *state;
+		int r;
+
+		if (!json_object_is_type(e, json_type_object) ||
+			!json_object_object_get_ex(e, "capability", &name) ||
+			!json_object_is_type(name, json_type_string) ||
+			!json_object_object_get_ex(e, "state", &state) ||
+			!json_object_is_type(state, json_type_boolean))
+			return err_set(err, -EINVAL,
+				"Parameter 'capabilities' expects a list of "
+				"{'capability': string, 'state': boolean}");
+		r = params_set_capability(
+			&next, json_object_get_string(name), json_object_get_boolean(state), err);
+		if (r < 0)
+			return r;
+	}
+	*p = next;
+	return 0;
+}
+
+static void set_capabilities(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	change_params(opaque, call, vm, args, change_capabilities);
+}
+
+/* -- actions ---------------------------------------------------------------------------------------- */
+
+static void migrate(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = vm_arg(opaque, call, vm, args);
+	struct err err = {0};
+
+	if (v)
+		finish(call, source_start(opaque, v, text_arg(args, "uri"), &err), &err);
+}
+
+/* The migration of a VM that is under way; a VMM that is away still has its migration. */
+static struct migration *running_migration(
+	struct server *srv, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	const char *name = text_arg(args, "vm") && !vm ? text_arg(args, "vm") : vm;
+	struct err err = {0};
+	struct migration *m;
+	struct vm *v;
+
+	TAILQ_FOREACH (m, &srv->migrations, link)
+		if (!migration_is_final(m) && name && !strcmp(m->vm_name, name))
+			return m;
+	v = vm_arg(srv, call, vm, args);
+	if (!v)
+		return NULL;
+	if (v->migration && !migration_is_final(v->migration))
+		return v->migration;
+	err_set_class(&err, ERR_DEVICE_NOT_ACTIVE, -ENOENT, "VM %s is not migrating", v->reg.name);
+	qmp_fail(call, &err);
+	return NULL;
+}
+
+static void cancel(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct migration *m = running_migration(opaque, call, vm, args);
+	struct err err = {0};
+
+	if (m)
+		finish(call, m->incoming ? dest_cancel(m, &err) : source_cancel(m, &err), &err);
+}
+
+static void go_on(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct migration *m = running_migration(opaque, call, vm, args);
+	struct err err = {0};
+
+	if (!m)
+		return;
+	if (strcmp(text_arg(args, "state"), "pre-switchover"))
+		finish(call,
+			err_set(&err, -EINVAL, "Parameter 'state' does not accept value '%s'",
+				text_arg(args, "state")),
+			&err);
+	else if (m->incoming)
+		finish(call,
+			err_set(&err, -EINVAL, "VM %s is a destination: continue it at its source",
+				m->vm_name),
+			&err);
+	else
+		finish(call, source_continue(m, &err), &err);
+}
+
+static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = vm_arg(opaque, call, vm, args);
+	const char *uri = text_arg(args, "uri"), *authz = text_arg(args, "tls-authz");
+	struct server *srv = opaque;
+	struct err err = {0};
+	int r = 0;
+
+	if (!v)
+		return;
+	if (!authz)
+		authz = v->params.tls_authz;
+	if (!v->reg.incoming)
+		r = err_set(&err, -EINVAL, "VM %s has a guest: start its VMM as a destination",
+			v->reg.name);
+	else if (v->migration && !migration_is_final(v->migration))
+		r = err_set(&err, -EBUSY, "a guest arrives at VM %s already", v->reg.name);
+	else if (strlen(authz) >= sizeof(v->authz))
+		r = err_set(&err, -EINVAL, "Parameter 'tls-authz' is longer than %zu bytes",
+			sizeof(v->authz) - 1);
+	else if (authz[0] && srv->config.plaintext)
+		r = err_set(&err, -EINVAL,
+			"'tls-authz' cannot be checked: this daemon was started "
+			"with --plaintext");
+	else if (uri)
+		r = server_listen(srv, uri, &err);
+	else if (srv->n_listeners == 0)
+		r = err_set(&err, -ENOTCONN, "this daemon listens nowhere: %s",
+			srv->creds_error[0] ? srv->creds_error : "give 'uri'");
+	if (r == 0) {
+		snprintf(v->authz, sizeof(v->authz), "%s", authz);
+		v->expects = true;
+	}
+	finish(call, r, &err);
+}
+
+static void resolve(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	const char *action = text_arg(args, "action");
+	struct session_id id;
+	struct err err = {0};
+	struct migration *m;
+	bool run = !strcmp(action, "run");
+	int r;
+
+	if (!run && strcmp(action, "discard")) {
+		finish(call,
+			err_set(&err, -EINVAL, "Parameter 'action' does not accept value '%s'",
+				action),
+			&err);
+		return;
+	}
+	if (session_parse(text_arg(args, "session"), &id) < 0) {
+		finish(call,
+			err_set(&err, -EINVAL,
+				"Parameter 'session' expects 32 hex digits, not "
+				"'%s'",
+				text_arg(args, "session")),
+			&err);
+		return;
+	}
+	m = running_migration(opaque, call, vm, args);
+	if (!m)
+		return;
+	if (!session_eq(&m->session, &id)) {
+		finish(call,
+			err_set(&err, -ENOENT, "session %s of VM %s is not to be resolved here",
+				text_arg(args, "session"), m->vm_name),
+			&err);
+		return;
+	}
+	log_note("vm %s: an operator resolves session %s: %s", m->vm_name,
+		text_arg(args, "session"), action);
+	r = m->incoming ? dest_resolve(m, run, &err) : source_resolve(m, run, &err);
+	finish(call, r, &err);
+}
+
+/* For tests: go on from a step that HTAB_MIGRATED_HOLD holds. */
+static void x_continue(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct migration *m = running_migration(opaque, call, vm, args);
+	void (*go)(struct migration * m);
+	struct err err = {0};
+
+	if (!m)
+		return;
+	go = m->held;
+	m->held = NULL;
+	if (!go) {
+		finish(call,
+			err_set(&err, -EINVAL, "VM %s is not held (step '%s')", m->vm_name,
+				migration_step(m->state)),
+			&err);
+		return;
+	}
+	qmp_return(call, NULL);
+	go(m);
+}
+
+#define VM_ARG                         \
+	{                              \
+		"vm", QMP_STRING, true \
+	}
+
+const struct qmp_command commands[] = {
+	{"query-status", {VM_ARG}, query_status},
+	{"query-vms", {{NULL}}, query_vms},
+	{"query-daemon", {{NULL}}, query_daemon},
+	{"query-migrate", {VM_ARG}, query_migrate},
+	{"query-migrate-parameters", {VM_ARG}, query_parameters},
+	{"query-migrate-capabilities", {VM_ARG}, query_capabilities},
+	{"migrate", {VM_ARG, {"uri", QMP_STRING}, {"detach", QMP_BOOL, true}}, migrate},
+	{"migrate_cancel", {VM_ARG}, cancel},
+	{"migrate-continue", {VM_ARG, {"state", QMP_STRING}}, go_on},
+	{"migrate-incoming", {VM_ARG, {"uri", QMP_STRING, true}, {"tls-authz", QMP_STRING, true}},
+		incoming},
+	{"migrate-set-parameters",
+		{VM_ARG, {"downtime-limit", QMP_INT, true}, {"max-bandwidth", QMP_INT, true},
+			{"max-passes", QMP_INT, true}, {"timeout", QMP_INT, true},
+			{"on-timeout", QMP_STRING, true}, {"cpu-throttle-initial", QMP_INT, true},
+			{"cpu-throttle-increment", QMP_INT, true},
+			{"max-cpu-throttle", QMP_INT, true}, {"multifd-channels", QMP_INT, true},
+			{"htab-compression", QMP_STRING, true}, {"tls-creds", QMP_STRING, true},
+			{"tls-hostname", QMP_STRING, true}, {"tls-authz", QMP_STRING, true}},
+		set_parameters},
+	{"migrate-set-capabilities", {VM_ARG, {"capabilities", QMP_LIST}}, set_capabilities},
+	{"resolve", {VM_ARG, {"session", QMP_STRING}, {"action", QMP_STRING}}, resolve},
+	{"x-continue", {VM_ARG}, x_continue},
+	{NULL},
+};

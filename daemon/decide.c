@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The destination from READY on: the session is decided once, by its VMM, and questions about it
+ * are answered (docs/architecture.md, "Never two, never none").
+ *
+ * NEVER is said when the VMM noted DEAD, or when its process is known to have ended and no daemon
+ * can have asked it to run: a VMM that registered with READY was not asked before, one that registered
+ * with RUN was.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "daemon/dest.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+
+#define RUN_MS 86400000 /* `activate` takes what it takes: its answer decides */
+
+static void say(struct migration *m, enum wire_type type)
+{
+	if (m->peer)
+		peer_send_session(m->peer, type, &m->session, &m->uuid);
+}
+
+static void say_and_close(struct migration *m, enum wire_type type)
+{
+	say(m, type);
+	if (m->peer)
+		peer_finish(m->peer);
+	m->peer = NULL;
+}
+
+/* -- CLOSED ------------------------------------------------------------------------------------- */
+
+static void forgotten_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	fd_close(fd);
+}
+
+static void complete(struct migration *m)
+{
+	struct vmm_request req = {.type = VMM_RELEASE, .session = m->session};
+
+	if (m->vm) {
+		vm_set_note(m->vm, &m->session, NOTE_NONE);
+		vm_ask(m->vm, &req, -1, VMM_TIMEOUT_MS, forgotten_cb, NULL);
+	}
+	if (m->peer)
+		peer_finish(m->peer);
+	m->peer = NULL;
+	migration_set(m, MIG_COMPLETED);
+}
+
+void decide_closed(struct migration *m)
+{
+	if (m->state == MIG_IN_RUNNING)
+		complete(m);
+}
+
+/* -- READY, RUN ---------------------------------------------------------------------------------- */
+
+static void running_go(struct migration *m)
+{
+	say(m, WIRE_RUNNING);
+}
+
+static void run_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct migration *m = arg;
+
+	fd_close(fd);
+	if (reply->error == 0 && reply->value == NOTE_RUN) {
+		m->vm->reg.incoming = false;
+		m->vm->reg.running = true;
+		vm_set_note(m->vm, &m->session, NOTE_RUN);
+		server_event(m->srv, m->vm_name, "RESUME", NULL);
+		migration_enter(m, MIG_IN_RUNNING, running_go);
+		return;
+	}
+	err_set(&m->error, reply->error ? reply->error : -EIO, "the guest could not be started: %s",
+		reply->text);
+	if (reply->value != NOTE_DEAD) {
+		log_err("vm %s: %s", m->vm_name, m->error.text);
+		say_and_close(m, WIRE_UNKNOWN);
+		return; /* still IN_RUN: asked again with the next COMMIT */
+	}
+	m->never = true;
+	vm_set_note(m->vm, &m->session, NOTE_DEAD);
+	say_and_close(m, WIRE_NEVER);
+	migration_set(m, MIG_FAILED);
+}
+
+static void run_go(struct migration *m)
+{
+	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_RUN};
+
+	m->asked_run = true;
+	if (m->vm)
+		dest_ask(m, &req, -1, RUN_MS, run_cb);
+	/* else: when it is back */
+}
+
+static void ready_timeout_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_IN_READY)
+		dest_failf(m, -ETIMEDOUT,
+			"the source has not said for %d s whether the guest is to run here",
+			READY_WAIT_MS / 1000);
+}
+
+static void ready_go(struct migration *m)
+{
+	say(m, WIRE_READY);
+	if (!m->peer)
+		migration_timer(m, READY_WAIT_MS, ready_timeout_cb);
+}
+
+void decide_ready(struct migration *m)
+{
+	m->t_end = clock_ns();
+	migration_enter(m, MIG_IN_READY, ready_go);
+}
+
+void decide_disconnected(struct migration *m)
+{
+	if (m->state == MIG_IN_READY)
+		migration_timer(m, READY_WAIT_MS, ready_timeout_cb);
+	/* IN_RUN, IN_RUNNING, IN_LOST: the source asks again */
+}
+
+void decide_commit(struct migration *m)
+{
+	switch (m->state) {
+	case MIG_IN_READY:
+		if (m->held) /* READY was not said yet */
+			break;
+		if (m->timer)
+			event_del(m->timer);
+		migration_enter(m, MIG_IN_RUN, run_go);
+		return;
+	case MIG_IN_RUN:
+		if (m->vm && m->error.code && !m->held) {
+			m->error.code = 0;
+			run_go(m);
+		}
+		return; /* the VMM's answer will be said */
+	case MIG_IN_RUNNING:
+	case MIG_COMPLETED: say(m, WIRE_RUNNING); return;
+	case MIG_FAILED:
+	case MIG_CANCELLED: say_and_close(m, m->never ? WIRE_NEVER : WIRE_UNKNOWN); return;
+	case MIG_IN_LOST: say_and_close(m, WIRE_LOST); return;
+	case MIG_IN_PREPARE:
+	case MIG_IN_JOIN:
+	case MIG_IN_ACTIVE:
+	case MIG_IN_FINISH:
+	case MIG_IN_STATE:
+	case MIG_IN_NOTE:
+	case MIG_IN_STOPPING:
+	case MIG_CONNECT:
+	case MIG_OPEN:
+	case MIG_JOIN:
+	case MIG_START:
+	case MIG_ACTIVE:
+	case MIG_PAUSE:
+	case MIG_PRE_SWITCHOVER:
+	case MIG_LAST_PASS:
+	case MIG_VERIFY:
+	case MIG_STATE:
+	case MIG_END:
+	case MIG_COMMITTING:
+	case MIG_COMMIT:
+	case MIG_ASKING:
+	case MIG_RELEASE:
+	case MIG_UNDO:
+	case MIG_STOPPING: break;
+	}
+	say_and_close(m, WIRE_UNKNOWN);
+}
+
+/* -- questions ------------------------------------------------------------------------------------ */
+
+static void answer_and_close(struct peer *p, enum wire_type type, const struct wire_session *s)
+{
+	peer_send_session(p, type, &s->session, &s->uuid);
+	peer_finish(p);
+}
+
+void dest_question(struct server *srv, struct peer *p, const struct wire_session *s)
+{
+	struct migration *m = server_find_session(srv, &s->session);
+	bool loading;
+
+	if (!m || !m->incoming) {
+		answer_and_close(p, WIRE_UNKNOWN, s);
+		return;
+	}
+	if (strcmp(stream_peer(peer_stream(p)), m->peer_name)) {
+		log_warn("vm %s: '%s' asks about a session of '%s'", m->vm_name,
+			stream_peer(peer_stream(p)), m->peer_name);
+		peer_send_refuse(
+			p, WIRE_REFUSE, WIRE_REFUSE_DENIED, "this session is another host's");
+		peer_finish(p);
+		return;
+	}
+	/* Before READY the first connection is still the session's: if it is broken, that shows. */
+	loading = m->state < MIG_IN_READY || m->state == MIG_IN_STOPPING;
+	if (loading) {
+		answer_and_close(p, WIRE_UNKNOWN, s);
+		return;
+	}
+	if (m->peer)
+		peer_free(m->peer);
+	m->peer = p;
+	peer_set_ops(p, &dest_ops, m);
+	peer_keepalive(p);
+	decide_commit(m);
+}
+
+/* -- the VMM --------------------------------------------------------------------------------------- */
+
+static void nothing_go(struct migration *m)
+{
+}
+
+void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
+{
+	enum mig_state first = note->note == NOTE_RUN ? MIG_IN_RUNNING
+		: note->note == NOTE_READY            ? MIG_IN_READY
+						      : MIG_FAILED;
+	struct migration *m;
+
+	/* The one that matters most is the VM's; finished ones are only remembered for an answer. */
+	if (vm->migration && !migration_is_final(vm->migration))
+		return;
+	m = migration_new(srv, vm, first);
+	if (!m)
+		return;
+	m->incoming = true;
+	m->adopted = true;
+	m->session = note->session;
+	snprintf(m->peer_name, sizeof(m->peer_name), "%.*s", (int)note->cookie_len,
+		(const char *)note->cookie);
+	m->asked_run = note->note == NOTE_RUN;
+	m->never = note->note == NOTE_DEAD;
+	if (first == MIG_FAILED) {
+		err_set(&m->error, -ECANCELED, "the session ended before this daemon started");
+		m->t_final = m->t_start;
+		return;
+	}
+	log_note("vm %s: holds a guest that an earlier daemon %s", m->vm_name,
+		first == MIG_IN_RUNNING ? "started" : "loaded; its source decides");
+	migration_begin(m, nothing_go);
+	if (first == MIG_IN_READY)
+		decide_disconnected(m);
+}
+
+void dest_attach(struct migration *m, struct vm *vm, enum session_note note)
+{
+	m->vm = vm;
+	vm->migration = m;
+	m->never = note == NOTE_DEAD;
+	if (note == NOTE_DEAD && m->state == MIG_IN_READY) {
+		dest_failf(m, -ECANCELED, "the VMM gave the session up");
+	} else if (m->state == MIG_IN_RUN && !m->held) {
+		run_go(m); /* compare-and-set: its answer tells what became of the first asking */
+	}
+}
+
+void dest_vm_gone(struct migration *m, bool dead)
+{
+	m->vm = NULL;
+	m->vm_dead = dead;
+	if (dead && !m->asked_run)
+		m->never = true;
+	m->waits -= m->vm_waits;
+	m->vm_waits = 0;
+	if (m->state == MIG_IN_STOPPING && m->waits == 0) {
+		migration_set(m, m->final);
+	} else if (m->state == MIG_IN_RUN && dead) {
+		err_set(&m->error, -EOWNERDEAD,
+			"the VMM of %s died when it was asked to run the guest", m->vm_name);
+		log_err("%s: session lost; use 'resolve' with what is known of the guest",
+			m->error.text);
+		say_and_close(m, WIRE_LOST);
+		migration_set(m, MIG_IN_LOST);
+	} else if (m->state < MIG_IN_READY || (m->state == MIG_IN_READY && dead)) {
+		dest_failf(m, -ECONNRESET,
+			dead ? "the VMM of %s died" : "the VMM of %s disconnected", m->vm_name);
+	}
+	/* IN_READY, IN_RUN and only disconnected: it comes back with its note. IN_RUNNING: it ran. */
+}
+
+int dest_resolve(struct migration *m, bool run, struct err *err)
+{
+	if (m->state == MIG_IN_READY && run) {
+		if (!m->vm)
+			return err_set(err, -ENODEV, "the VMM of %s is not here now", m->vm_name);
+		if (m->timer)
+			event_del(m->timer);
+		migration_enter(m, MIG_IN_RUN, run_go);
+		return 0;
+	}
+	if (m->state == MIG_IN_READY)
+		return dest_cancel(m, err);
+	if (m->state == MIG_IN_RUNNING && run) { /* as CLOSED does, for a source that is gone */
+		complete(m);
+		return 0;
+	}
+	if (m->state == MIG_IN_LOST) {
+		m->never = !run;
+		migration_set(m, run ? MIG_COMPLETED : MIG_FAILED);
+		return 0;
+	}
+	return err_set(err, -EINVAL,
+		"the migration of VM %s is at step '%s' and cannot be resolved to '%s'", m->vm_name,
+		migration_step(m->state), run ? "run" : "discard");
+}

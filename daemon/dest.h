@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The destination's side of a migration: from OPEN to READY (dest.c), and what is said and done
+ * about a session from READY on (decide.c). Loop thread only.
+ */
+#include "daemon/migration.h"
+
+/* OPEN arrived on a control connection: p becomes the migration's, or it is refused and closed. */
+void dest_open(struct server *srv, struct peer *p, const struct wire_open *open);
+/* JOIN arrived on a data connection: its stream becomes the inflow's, or p is refused and closed. */
+void dest_join(struct server *srv, struct peer *p, const struct wire_join *join);
+/* COMMIT arrived on a question connection: p becomes the migration's, or it is answered and closed. */
+void dest_question(struct server *srv, struct peer *p, const struct wire_session *s);
+int dest_cancel(struct migration *m, struct err *err);
+/* The operator's word: run: the guest runs (or did run) here; else: it never does. */
+int dest_resolve(struct migration *m, bool run, struct err *err);
+/* A VMM registered with a READY, RUN or DEAD note of a session that nobody here conducts. */
+void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note);
+/* Its VMM, which was away, is back with this note. */
+void dest_attach(struct migration *m, struct vm *vm, enum session_note note);
+void dest_vm_gone(struct migration *m, bool dead);
+
+/* -- between dest.c and decide.c --------------------------------------------------------------- */
+
+void dest_stop(
+	struct migration *m, enum mig_state final, enum wire_refusal code, const struct err *err);
+int dest_failf(struct migration *m, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void dest_ask(
+	struct migration *m, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb);
+/* The VMM noted READY. */
+void decide_ready(struct migration *m);
+void decide_commit(struct migration *m);
+void decide_closed(struct migration *m);
+/* The connection of a session that is READY or further ended. */
+void decide_disconnected(struct migration *m);
+extern const struct peer_ops dest_ops;

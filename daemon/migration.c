@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/migration.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+
+#define TO(s) (1ull << (s))
+
+/*
+ * Every state: its name (`step`), QEMU's word for it (NULL: the word stays), and the states that may
+ * follow. What comes after COMMITTING never leads back to STOPPING: from there on only an answer
+ * about the session ends it.
+ */
+static const struct {
+	const char *step, *status;
+	uint64_t next;
+} states[MIG_STATES] = {
+	[MIG_CONNECT] = {"connect", "setup", TO(MIG_OPEN) | TO(MIG_STOPPING)},
+	[MIG_OPEN] = {"open", "setup", TO(MIG_JOIN) | TO(MIG_STOPPING)},
+	[MIG_JOIN] = {"join", "setup", TO(MIG_START) | TO(MIG_STOPPING)},
+	[MIG_START] = {"start", "setup", TO(MIG_ACTIVE) | TO(MIG_STOPPING)},
+	[MIG_ACTIVE] = {"active", "active", TO(MIG_PAUSE) | TO(MIG_STOPPING)},
+	[MIG_PAUSE] = {"pause", "active",
+		TO(MIG_PRE_SWITCHOVER) | TO(MIG_LAST_PASS) | TO(MIG_STOPPING)},
+	[MIG_PRE_SWITCHOVER] = {"pre-switchover", "pre-switchover",
+		TO(MIG_LAST_PASS) | TO(MIG_STOPPING)},
+	[MIG_LAST_PASS] = {"last-pass", "device",
+		TO(MIG_VERIFY) | TO(MIG_STATE) | TO(MIG_STOPPING)},
+	[MIG_VERIFY] = {"verify", "device", TO(MIG_STATE) | TO(MIG_STOPPING)},
+	[MIG_STATE] = {"state", "device", TO(MIG_END) | TO(MIG_STOPPING)},
+	[MIG_END] = {"end", "device", TO(MIG_COMMITTING) | TO(MIG_COMMIT) | TO(MIG_STOPPING)},
+	[MIG_COMMITTING] = {"committing", "device", TO(MIG_COMMIT) | TO(MIG_STOPPING)},
+	[MIG_COMMIT] = {"commit", "device",
+		TO(MIG_ASKING) | TO(MIG_RELEASE) | TO(MIG_UNDO) | TO(MIG_COMPLETED) |
+			TO(MIG_FAILED)},
+	[MIG_ASKING] = {"asking", "device",
+		TO(MIG_RELEASE) | TO(MIG_UNDO) | TO(MIG_COMPLETED) | TO(MIG_FAILED)},
+	[MIG_RELEASE] = {"release", "device", TO(MIG_COMPLETED)},
+	[MIG_UNDO] = {"undo", "device", TO(MIG_FAILED)},
+	[MIG_STOPPING] = {"stopping", NULL, TO(MIG_FAILED) | TO(MIG_CANCELLED)},
+
+	[MIG_IN_PREPARE] = {"in-prepare", "setup", TO(MIG_IN_JOIN) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_JOIN] = {"in-join", "setup", TO(MIG_IN_ACTIVE) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_ACTIVE] = {"in-active", "active", TO(MIG_IN_FINISH) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_FINISH] = {"in-finish", "active", TO(MIG_IN_STATE) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_STATE] = {"in-state", "active", TO(MIG_IN_NOTE) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_NOTE] = {"in-note", "active", TO(MIG_IN_READY) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_READY] = {"in-ready", "active", TO(MIG_IN_RUN) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_RUN] = {"in-run", "active",
+		TO(MIG_IN_RUNNING) | TO(MIG_IN_STOPPING) | TO(MIG_IN_LOST) | TO(MIG_FAILED)},
+	[MIG_IN_RUNNING] = {"in-running", "active", TO(MIG_COMPLETED) | TO(MIG_IN_LOST)},
+	[MIG_IN_STOPPING] = {"in-stopping", NULL, TO(MIG_FAILED) | TO(MIG_CANCELLED)},
+	[MIG_IN_LOST] = {"in-lost", "active", TO(MIG_FAILED) | TO(MIG_COMPLETED)},
+
+	[MIG_COMPLETED] = {"completed", "completed", 0},
+	[MIG_FAILED] = {"failed", "failed", 0},
+	[MIG_CANCELLED] = {"cancelled", "cancelled", 0},
+};
+
+const char *migration_step(enum mig_state state)
+{
+	return states[state].step;
+}
+
+bool migration_allowed(enum mig_state from, enum mig_state to)
+{
+	return states[from].next & TO(to);
+}
+
+bool migration_is_final(const struct migration *m)
+{
+	return states[m->state].next == 0;
+}
+
+bool migration_can_cancel(const struct migration *m)
+{
+	if (m->state == MIG_COMMITTING) /* the note is asked for: its answer decides */
+		return false;
+	return migration_allowed(m->state, m->incoming ? MIG_IN_STOPPING : MIG_STOPPING) &&
+		m->state != MIG_IN_RUN;
+}
+
+static void tell(struct migration *m)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "status", json_object_new_string(m->status));
+	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
+	if (m->state == MIG_FAILED)
+		json_object_object_add(o, "error-desc", json_object_new_string(m->error.text));
+	server_event(m->srv, m->vm_name, "MIGRATION", o);
+}
+
+static void ended(struct migration *m)
+{
+	char text[ERR_TEXT_MAX * 2];
+
+	m->t_final = clock_ns();
+	if (m->timer)
+		event_del(m->timer);
+	if (m->limit)
+		event_del(m->limit);
+	m->state_fd = fd_close(m->state_fd);
+	m->htab = htabio_free(m->htab);
+	m->htab_verify = htabio_free(m->htab_verify);
+	m->creds = tls_creds_unref(m->creds);
+	migration_describe(m, text, sizeof(text));
+	log_msg(m->state == MIG_FAILED ? SD_WARNING : SD_NOTICE, "%s", text);
+	server_migration_ended(m->srv);
+}
+
+void migration_set(struct migration *m, enum mig_state state)
+{
+	const char *status = states[state].status;
+
+	assert(migration_allowed(m->state, state));
+	log_debug("vm %s: %s -> %s", m->vm_name, migration_step(m->state), migration_step(state));
+	m->state = state;
+	m->held = NULL;
+	if (!status)
+		status = m->final == MIG_CANCELLED ? "cancelling" : m->status;
+	if (strcmp(status, m->status)) {
+		m->status = status;
+		tell(m);
+	}
+	if (states[state].next == 0)
+		ended(m);
+	server_status(m->srv);
+}
+
+static bool is_held(const struct migration *m)
+{
+	const char *step = migration_step(m->state), *p = m->srv->hold;
+	size_t n = strlen(step);
+
+	for (; (p = strstr(p, step)); p += n)
+		if ((p == m->srv->hold || p[-1] == ',') && (p[n] == 0 || p[n] == ','))
+			return true;
+	return false;
+}
+
+static void act(struct migration *m, void (*go)(struct migration *m))
+{
+	struct json_object *o;
+
+	if (!is_held(m)) {
+		go(m);
+		return;
+	}
+	m->held = go;
+	o = json_object_new_object();
+	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
+	json_object_object_add(o, "step", json_object_new_string(migration_step(m->state)));
+	server_event(m->srv, m->vm_name, "X_HOLD", o);
+}
+
+void migration_begin(struct migration *m, void (*go)(struct migration *m))
+{
+	tell(m);
+	server_status(m->srv);
+	act(m, go);
+}
+
+void migration_enter(struct migration *m, enum mig_state state, void (*go)(struct migration *m))
+{
+	migration_set(m, state);
+	act(m, go);
+}
+
+void migration_timer(struct migration *m, int ms, event_callback_fn cb)
+{
+	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	if (m->timer)
+		event_free(m->timer);
+	m->timer = evtimer_new(m->srv->base, cb, m);
+	if (!m->timer || event_add(m->timer, &tv) < 0)
+		abort();
+}
+
+/* The oldest that ended and that nobody needs go; the rest is remembered, for an answer. */
+static void forget_old(struct server *srv)
+{
+	struct migration *m, *next;
+
+	for (m = TAILQ_LAST(&srv->migrations, migrations); m && srv->n_migrations > HISTORY_KEEP;
+		m = next) {
+		next = TAILQ_PREV(m, migrations, link);
+		if (migration_is_final(m) && !m->vm && !m->out && !m->in)
+			migration_free(m);
+	}
+}
+
+struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_state first)
+{
+	struct migration *m, *old = vm->migration;
+
+	forget_old(srv);
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return NULL;
+	if (old) {
+		assert(migration_is_final(old));
+		old->vm = NULL;
+	}
+	m->srv = srv;
+	m->vm = vm;
+	vm->migration = m;
+	snprintf(m->vm_name, sizeof(m->vm_name), "%s", vm->reg.name);
+	m->uuid = vm->reg.uuid;
+	m->order = vm->reg.order;
+	m->vcpus = vm->reg.vcpus;
+	m->params = vm->params;
+	m->state_fd = -1;
+	m->t_start = clock_ns();
+	m->state = first;
+	m->final = MIG_FAILED;
+	m->status = states[first].status;
+	TAILQ_INSERT_HEAD(&srv->migrations, m, link);
+	srv->n_migrations++;
+	return m;
+}
+
+struct migration *migration_free(struct migration *m)
+{
+	if (!m)
+		return NULL;
+	TAILQ_REMOVE(&m->srv->migrations, m, link);
+	m->srv->n_migrations--;
+	if (m->vm && m->vm->migration == m)
+		m->vm->migration = NULL;
+	dial_cancel(m->dial);
+	peer_free(m->peer);
+	peer_free(m->joining);
+	tls_creds_unref(m->creds);
+	fd_close(m->state_fd);
+	if (m->timer)
+		event_free(m->timer);
+	if (m->limit)
+		event_free(m->limit);
+	free(m);
+	return NULL;
+}
+
+/* -- what is shown ---------------------------------------------------------------------------- */
+
+static void add_int(struct json_object *o, const char *name, uint64_t v)
+{
+	json_object_object_add(o, name, json_object_new_int64((int64_t)v));
+}
+
+static void add_text(struct json_object *o, const char *name, const char *v)
+{
+	json_object_object_add(o, name, json_object_new_string(v));
+}
+
+static struct json_object *ram_json(void)
+{
+	static const char *const zeros[] = {"transferred", "remaining", "total", "duplicate",
+		"skipped", "normal", "normal-bytes", "dirty-pages-rate", "dirty-sync-count",
+		"multifd-bytes", "pages-per-second", "postcopy-requests"};
+	struct json_object *o = json_object_new_object();
+
+	for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++)
+		add_int(o, zeros[i], 0);
+	add_int(o, "page-size", (uint64_t)sysconf(_SC_PAGESIZE));
+	json_object_object_add(o, "mbps", json_object_new_double(0));
+	return o;
+}
+
+static struct json_object *htab_json(struct migration *m)
+{
+	struct json_object *o = json_object_new_object();
+	uint64_t valid, invalid, plain, wire;
+
+	if (m->out)
+		outflow_get_stats(m->out, &m->out_stats);
+	if (m->in)
+		inflow_get_stats(m->in, &m->in_stats);
+	valid = m->incoming ? m->in_stats.valid : m->out_stats.valid;
+	invalid = m->incoming ? m->in_stats.invalid : m->out_stats.invalid;
+	plain = m->incoming ? m->in_stats.plain : m->out_stats.plain;
+	wire = m->incoming ? m->in_stats.wire : m->out_stats.wire;
+	add_int(o, "passes", m->incoming ? m->in_stats.pass : m->pass);
+	add_int(o, "transferred", valid + invalid);
+	add_int(o, "remaining", m->remaining);
+	add_int(o, "entries", m->valid_end);
+	add_int(o, "invalidated", invalid);
+	add_int(o, "rate", m->rate);
+	add_int(o, "htab-bytes", plain);
+	add_int(o, "wire-bytes", wire + m->state_done);
+	add_int(o, "order", m->order);
+	return o;
+}
+
+struct json_object *migration_json(struct migration *m)
+{
+	struct json_object *o = json_object_new_object();
+	uint64_t end = m->t_final ? m->t_final : clock_ns();
+	char text[33];
+
+	add_text(o, "status", m->status);
+	add_text(o, "step", migration_step(m->state));
+	add_text(o, "direction", m->incoming ? "incoming" : "outgoing");
+	add_text(o, "vm", m->vm_name);
+	session_text(&m->session, text);
+	add_text(o, "session", text);
+	add_text(o, "uri", m->uri_text);
+	add_text(o, "peer", m->peer_name);
+	add_int(o, "total-time", (end - m->t_start) / NS_PER_MS);
+	add_int(o, "setup-time", ((m->t_active ? m->t_active : end) - m->t_start) / NS_PER_MS);
+	if (m->state == MIG_COMPLETED)
+		add_int(o, "downtime", m->downtime_ns / NS_PER_MS);
+	else
+		add_int(o, "expected-downtime", m->predicted_ns / NS_PER_MS);
+	if (m->throttle)
+		add_int(o, "cpu-throttle-percentage", m->throttle);
+	if (m->error.code)
+		add_text(o, "error-desc", m->error.text);
+	json_object_object_add(o, "htab", htab_json(m));
+	json_object_object_add(o, "ram", ram_json());
+	if (m->have_verified) {
+		struct json_object *v = json_object_new_object();
+
+		add_int(v, "entries", m->verified.entries);
+		add_int(v, "mismatches", m->verified.mismatches);
+		add_int(v, "time", m->verify_ns / NS_PER_MS);
+		json_object_object_add(o, "verify", v);
+	}
+	return o;
+}
+
+void migration_describe(const struct migration *m, char *buf, size_t len)
+{
+	const char *way = m->incoming ? "from" : "to";
+	const char *where = m->incoming && m->peer_name[0] ? m->peer_name : m->uri_text;
+
+	switch (m->state) {
+	case MIG_COMPLETED:
+		snprintf(buf, len,
+			"%s: migrated %s %s in %u passes, total %.0f ms, downtime %.0f ms",
+			m->vm_name, way, where, m->incoming ? m->in_stats.pass : m->pass,
+			(double)(m->t_final - m->t_start) / 1e6, (double)m->downtime_ns / 1e6);
+		return;
+	case MIG_FAILED:
+		snprintf(buf, len, "%s: migration %s %s failed: %s", m->vm_name, way, where,
+			m->error.text);
+		return;
+	case MIG_CANCELLED:
+		snprintf(buf, len, "%s: migration %s %s cancelled%s%s", m->vm_name, way, where,
+			m->error.code ? ": " : "", m->error.text);
+		return;
+	case MIG_ASKING:
+		snprintf(buf, len, "%s: paused, asks %s whether its guest runs there: %s",
+			m->vm_name, where, m->error.text);
+		return;
+	case MIG_CONNECT:
+	case MIG_OPEN:
+	case MIG_JOIN:
+	case MIG_START:
+	case MIG_ACTIVE:
+	case MIG_PAUSE:
+	case MIG_PRE_SWITCHOVER:
+	case MIG_LAST_PASS:
+	case MIG_VERIFY:
+	case MIG_STATE:
+	case MIG_END:
+	case MIG_COMMITTING:
+	case MIG_COMMIT:
+	case MIG_RELEASE:
+	case MIG_UNDO:
+	case MIG_STOPPING:
+	case MIG_IN_PREPARE:
+	case MIG_IN_JOIN:
+	case MIG_IN_ACTIVE:
+	case MIG_IN_FINISH:
+	case MIG_IN_STATE:
+	case MIG_IN_NOTE:
+	case MIG_IN_READY:
+	case MIG_IN_RUN:
+	case MIG_IN_RUNNING:
+	case MIG_IN_STOPPING:
+	case MIG_IN_LOST: break;
+	}
+	snprintf(buf, len, "%s: migrating %s %s (%s, pass %u)", m->vm_name, way, where,
+		migration_step(m->state), m->incoming ? m->in_stats.pass : m->pass);
+}

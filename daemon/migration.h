@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * One migration of one VM, in either direction: its state, the table of allowed transitions, its
+ * figures. migration_set() is the one function that changes the state. What is done in each state
+ * is in source.c and dest.c. Loop thread only.
+ */
+#include <event2/event.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/dial.h"
+#include "common/err.h"
+#include "daemon/inflow.h"
+#include "daemon/outflow.h"
+#include "daemon/params.h"
+#include "daemon/peer.h"
+#include "daemon/vm.h"
+#include "proto/wire.h"
+
+struct server;
+
+enum mig_state {
+	/* the source, in the order of a migration that goes well */
+	MIG_CONNECT,        /* the control connection is made */
+	MIG_OPEN,           /* OPEN is sent, or about to be */
+	MIG_JOIN,           /* the data channel is made */
+	MIG_START,          /* the VMM opens its htab fd */
+	MIG_ACTIVE,         /* passes */
+	MIG_PAUSE,          /* the VMM stops its vCPUs */
+	MIG_PRE_SWITCHOVER, /* paused, waits for migrate-continue */
+	MIG_LAST_PASS,      /* one full lap after the pause */
+	MIG_VERIFY,         /* both tables are read back and compared */
+	MIG_STATE,          /* the machine state is read and sent */
+	MIG_END,            /* END is sent, READY awaited */
+	MIG_COMMITTING,     /* the VMM runs `inactivate` and notes "committing" */
+	MIG_COMMIT,         /* COMMIT is sent; only an answer about the session ends it */
+	MIG_ASKING,         /* no connection: COMMIT is repeated on new ones */
+	MIG_RELEASE,        /* RUNNING was answered: the VMM lets its guest go */
+	MIG_UNDO,           /* NEVER was answered: the VMM takes its guest back */
+	MIG_STOPPING,       /* cancelled or failed before COMMITTING: all is being put back */
+
+	/* the destination */
+	MIG_IN_PREPARE,  /* the VMM notes LOADING, empties its table, opens its htab fd */
+	MIG_IN_JOIN,     /* ACCEPT is sent; the data channel is awaited */
+	MIG_IN_ACTIVE,   /* passes arrive */
+	MIG_IN_FINISH,   /* END came; the last chunks are written and checked */
+	MIG_IN_STATE,    /* the VMM sets the machine state */
+	MIG_IN_NOTE,     /* the VMM notes READY */
+	MIG_IN_READY,    /* READY is sent; COMMIT awaited */
+	MIG_IN_RUN,      /* the VMM is asked to run the guest */
+	MIG_IN_RUNNING,  /* RUNNING is said; CLOSED awaited */
+	MIG_IN_STOPPING, /* cancelled or failed: the session becomes DEAD */
+	MIG_IN_LOST,     /* RUN was asked and the VMM died: an operator decides */
+
+	/* both: final */
+	MIG_COMPLETED,
+	MIG_FAILED,
+	MIG_CANCELLED,
+};
+#define MIG_STATES (MIG_CANCELLED + 1)
+
+struct migration {
+	TAILQ_ENTRY(migration) link; /* server.migrations */
+	struct server *srv;
+	struct vm *vm; /* NULL when it is gone */
+	bool vm_dead;  /* gone, and its process is known to have ended */
+	char vm_name[VM_NAME_MAX + 1];
+	struct vm_uuid uuid;
+	unsigned order, vcpus;
+	bool incoming;
+	enum mig_state state;
+	const char *status; /* QEMU's word, kept while stopping after a failure */
+	struct session_id session;
+	struct params params;
+	char uri_text[URI_MAX];
+	struct uri uri;
+	char peer_name[PEER_NAME_MAX]; /* authenticated, "" in plaintext */
+
+	/* a step that is held: HTAB_MIGRATED_HOLD */
+	void (*held)(struct migration *m);
+
+	/* how it ends */
+	struct err error;
+	enum mig_state final;
+	unsigned waits;    /* things that must end before it may go on or be final */
+	unsigned vm_waits; /* those of them that are the VMM's answers */
+
+	struct tls_creds *creds;
+	struct dial *dial;
+	struct peer *peer, *joining;
+	struct outflow *out;
+	bool out_stopping;
+	struct inflow *in;
+	struct event *timer; /* lease, time-outs, redials: what the state says */
+	struct event *limit; /* of the whole migration: parameter timeout */
+	uint8_t secret[WIRE_SECRET_SIZE];
+	uint32_t ring;
+
+	/* source */
+	uint32_t pass;
+	bool paused;  /* the VMM was asked to pause: it has to be resumed */
+	bool force;   /* switch over whatever is predicted */
+	bool resumed; /* the VMM said that its guest ran again: its copy must not be committed */
+	bool adopted; /* found in a VMM's registration, by a later daemon */
+	bool unresolved;
+	unsigned throttle;
+	unsigned redials;
+	bool released; /* the VMM let its guest go: CLOSED may be said */
+	int state_fd;  /* memfd with the machine state, -1 */
+	uint64_t state_size, state_done, state_digest;
+	struct wire_end end;
+
+	/* destination */
+	struct wire_open open;
+	struct htabio *htab, *htab_verify; /* until the data channel is joined */
+	bool asked_run; /* some daemon asked, or may have asked, the VMM to run the guest */
+	bool never;     /* this guest never runs here: it may be said */
+
+	/* figures; ns of clock_ns(), 0: not yet */
+	uint64_t t_start, t_active, t_pause, t_verify, t_end, verify_ns, downtime_ns, t_final;
+	uint64_t predicted_ns, scan_ns, prev_entries, prev_pass_ns;
+	uint64_t rate, remaining;
+	struct outflow_stats out_stats;
+	struct inflow_stats in_stats;
+	uint64_t valid_end; /* valid entries when the whole table was read last: pass 1 or verify */
+	struct wire_verified verified;
+	bool have_verified;
+};
+
+/* Make a migration and put it in its first state; it is the VM's from now on. */
+struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_state first);
+/* Only when final and nobody refers to it. */
+struct migration *migration_free(struct migration *m);
+
+/* Tell the world that it begins, and do `go` in its first state (unless that is held). */
+void migration_begin(struct migration *m, void (*go)(struct migration *m));
+
+/* The one place where the state changes; asserts that the transition is allowed. */
+void migration_set(struct migration *m, enum mig_state state);
+/* The same, and do `go` in it: at once, or when a hold on that state is continued. */
+void migration_enter(struct migration *m, enum mig_state state, void (*go)(struct migration *m));
+bool migration_allowed(enum mig_state from, enum mig_state to);
+bool migration_is_final(const struct migration *m);
+/* May it still be cancelled: has the hand-over not begun? */
+bool migration_can_cancel(const struct migration *m);
+
+const char *migration_step(enum mig_state state);
+/* query-migrate's answer; the caller's. */
+struct json_object *migration_json(struct migration *m);
+/* A sentence for STATUS= and the journal. */
+void migration_describe(const struct migration *m, char *buf, size_t len);
+/* Any timer of this migration: after ms from now, replacing what it waited for. */
+void migration_timer(struct migration *m, int ms, event_callback_fn cb);

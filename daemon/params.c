@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/params.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+enum kind {
+	INT,
+	TEXT,
+	CHOICE,
+};
+
+static const char *const timeout_choices[] = {
+	[ON_TIMEOUT_CANCEL] = "cancel",
+	[ON_TIMEOUT_FORCE] = "force",
+	NULL,
+};
+
+static const struct param {
+	const char *name;
+	enum kind kind;
+	size_t offset;
+	int64_t min, max, preset;
+	size_t size;      /* TEXT */
+	const char *text; /* TEXT: the default, and the only value when `only` is set */
+	bool only;
+	const char *const *choices;
+} table[] = {
+	{"downtime-limit", INT, offsetof(struct params, downtime_limit), 0, 2000000, 300},
+	{"max-bandwidth", INT, offsetof(struct params, max_bandwidth), 0, INT64_MAX, 0},
+	{"max-passes", INT, offsetof(struct params, max_passes), 2, 1000000, 30},
+	{"timeout", INT, offsetof(struct params, timeout), 0, 1000000, 0},
+	{"on-timeout", CHOICE, offsetof(struct params, on_timeout), .choices = timeout_choices},
+	{"cpu-throttle-initial", INT, offsetof(struct params, throttle_initial), 1, 99, 20},
+	{"cpu-throttle-increment", INT, offsetof(struct params, throttle_increment), 1, 99, 10},
+	{"max-cpu-throttle", INT, offsetof(struct params, throttle_max), 1, 99, 99},
+	{"multifd-channels", INT, offsetof(struct params, channels), 1, 1, 1},
+	{"htab-compression", TEXT, offsetof(struct params, compression), .size = 16, .text = "none",
+		.only = true},
+	{"tls-creds", TEXT, offsetof(struct params, tls_creds), .size = PARAM_TEXT_MAX},
+	{"tls-hostname", TEXT, offsetof(struct params, tls_hostname), .size = PARAM_TEXT_MAX},
+	{"tls-authz", TEXT, offsetof(struct params, tls_authz), .size = PARAM_TEXT_MAX},
+};
+
+static const struct {
+	const char *name;
+	size_t offset;
+	bool preset;
+} capabilities[] = {
+	{"pause-before-switchover", offsetof(struct params, pause_before_switchover), false},
+	{"auto-converge", offsetof(struct params, auto_converge), false},
+	{"verify", offsetof(struct params, verify), false},
+	{"events", offsetof(struct params, events), true},
+};
+
+#define N_PARAMS (sizeof(table) / sizeof(table[0]))
+#define N_CAPS   (sizeof(capabilities) / sizeof(capabilities[0]))
+
+static void *field(const struct params *p, size_t offset)
+{
+	return (char *)p + offset;
+}
+
+void params_default(struct params *p)
+{
+	memset(p, 0, sizeof(*p));
+	for (size_t i = 0; i < N_PARAMS; i++) {
+		const struct param *t = &table[i];
+
+		if (t->kind == INT)
+			*(int64_t *)field(p, t->offset) = t->preset;
+		else if (t->kind == TEXT)
+			snprintf(field(p, t->offset), t->size, "%s", t->text ? t->text : "");
+	}
+	p->on_timeout = ON_TIMEOUT_CANCEL;
+	for (size_t i = 0; i < N_CAPS; i++)
+		*(bool *)field(p, capabilities[i].offset) = capabilities[i].preset;
+}
+
+static int set_int(struct params *p, const struct param *t, struct json_object *v, struct err *err)
+{
+	int64_t n;
+
+	if (!json_object_is_type(v, json_type_int))
+		return err_set(err, -EINVAL, "Parameter '%s' expects an integer", t->name);
+	n = json_object_get_int64(v);
+	if (n < t->min || n > t->max)
+		return err_set(err, -EINVAL, "Parameter '%s' expects %lld to %lld, not %lld",
+			t->name, (long long)t->min, (long long)t->max, (long long)n);
+	*(int64_t *)field(p, t->offset) = n;
+	return 0;
+}
+
+static int set_text(struct params *p, const struct param *t, struct json_object *v, struct err *err)
+{
+	const char *s = json_object_get_string(v);
+	size_t n = (size_t)json_object_get_string_len(v);
+
+	if (!json_object_is_type(v, json_type_string))
+		return err_set(err, -EINVAL, "Parameter '%s' expects a string", t->name);
+	if (n >= t->size || strlen(s) != n)
+		return err_set(err, -EINVAL, "Parameter '%s' is longer than %zu bytes", t->name,
+			t->size - 1);
+	if (t->only && strcmp(s, t->text))
+		return err_set(
+			err, -EINVAL, "Parameter '%s' expects '%s', not '%s'", t->name, t->text, s);
+	memcpy(field(p, t->offset), s, n + 1);
+	return 0;
+}
+
+static int set_choice(
+	struct params *p, const struct param *t, struct json_object *v, struct err *err)
+{
+	if (!json_object_is_type(v, json_type_string))
+		return err_set(err, -EINVAL, "Parameter '%s' expects a string", t->name);
+	for (int i = 0; t->choices[i]; i++) {
+		if (strcmp(t->choices[i], json_object_get_string(v)))
+			continue;
+		*(int *)field(p, t->offset) = i;
+		return 0;
+	}
+	return err_set(err, -EINVAL, "Parameter '%s' does not accept value '%s'", t->name,
+		json_object_get_string(v));
+}
+
+static int set_one(struct params *p, const char *name, struct json_object *v, struct err *err)
+{
+	for (size_t i = 0; i < N_PARAMS; i++) {
+		if (strcmp(table[i].name, name))
+			continue;
+		switch (table[i].kind) {
+		case INT: return set_int(p, &table[i], v, err);
+		case TEXT: return set_text(p, &table[i], v, err);
+		case CHOICE: return set_choice(p, &table[i], v, err);
+		}
+	}
+	for (size_t i = 0; i < N_CAPS; i++) {
+		if (strcmp(capabilities[i].name, name))
+			continue;
+		if (!json_object_is_type(v, json_type_boolean))
+			return err_set(err, -EINVAL, "Parameter '%s' expects a boolean", name);
+		*(bool *)field(p, capabilities[i].offset) = json_object_get_boolean(v);
+		return 0;
+	}
+	return err_set(err, -EINVAL, "Parameter '%s' is unexpected", name);
+}
+
+int params_set(struct params *p, struct json_object *object, const char *skip, struct err *err)
+{
+	struct params next = *p;
+
+	json_object_object_foreach(object, name, value)
+	{
+		int r;
+
+		if (skip && !strcmp(skip, name))
+			continue;
+		r = set_one(&next, name, value, err);
+		if (r < 0)
+			return r;
+	}
+	*p = next;
+	return 0;
+}
+
+int params_set_capability(struct params *p, const char *name, bool state, struct err *err)
+{
+	for (size_t i = 0; i < N_CAPS; i++) {
+		if (strcmp(capabilities[i].name, name))
+			continue;
+		*(bool *)field(p, capabilities[i].offset) = state;
+		return 0;
+	}
+	return err_set(err, -EINVAL, "Parameter 'capability' does not accept value '%s'", name);
+}
+
+struct json_object *params_json(const struct params *p)
+{
+	struct json_object *o = json_object_new_object();
+
+	for (size_t i = 0; i < N_PARAMS; i++) {
+		const struct param *t = &table[i];
+		struct json_object *v = NULL;
+
+		switch (t->kind) {
+		case INT: v = json_object_new_int64(*(int64_t *)field(p, t->offset)); break;
+		case TEXT: v = json_object_new_string(field(p, t->offset)); break;
+		case CHOICE:
+			v = json_object_new_string(t->choices[*(int *)field(p, t->offset)]);
+			break;
+		}
+		json_object_object_add(o, t->name, v);
+	}
+	return o;
+}
+
+struct json_object *params_capabilities(const struct params *p)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < N_CAPS; i++) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(
+			o, "capability", json_object_new_string(capabilities[i].name));
+		json_object_object_add(o, "state",
+			json_object_new_boolean(*(bool *)field(p, capabilities[i].offset)));
+		json_object_array_add(list, o);
+	}
+	return list;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * Migration parameters and capabilities: one table of names, types, limits and defaults, used by
+ * the control socket and by the configuration file alike. Plain values.
+ */
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+#define PARAM_TEXT_MAX 256
+
+enum on_timeout {
+	ON_TIMEOUT_CANCEL,
+	ON_TIMEOUT_FORCE,
+};
+
+struct params {
+	int64_t downtime_limit; /* ms */
+	int64_t max_bandwidth;  /* bytes/s, 0: none */
+	int64_t max_passes;
+	int64_t timeout; /* s, 0: none */
+	enum on_timeout on_timeout;
+	int64_t throttle_initial, throttle_increment, throttle_max; /* percent */
+	int64_t channels;
+	char compression[16];
+	char tls_creds[PARAM_TEXT_MAX];
+	char tls_hostname[PARAM_TEXT_MAX];
+	char tls_authz[PARAM_TEXT_MAX];
+	/* capabilities */
+	bool pause_before_switchover;
+	bool auto_converge;
+	bool verify;
+	bool events;
+};
+
+void params_default(struct params *p);
+/*
+ * Set what object's members say. All are checked before one is changed. skip, when not NULL, is a
+ * member that is somebody else's. 0, or -EINVAL with a sentence.
+ */
+int params_set(struct params *p, struct json_object *object, const char *skip, struct err *err);
+int params_set_capability(struct params *p, const char *name, bool state, struct err *err);
+struct json_object *params_json(const struct params *p);         /* the caller's */
+struct json_object *params_capabilities(const struct params *p); /* the caller's */

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/accept.h"
+#include "daemon/commands.h"
+#include "daemon/dest.h"
+#include "daemon/log.h"
+#include "daemon/source.h"
+
+#define STOP_MS 20000 /* for what is under way to be put back */
+
+void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data)
+{
+	if (!data)
+		data = json_object_new_object();
+	if (vm && !json_object_object_get_ex(data, "vm", NULL))
+		json_object_object_add(data, "vm", json_object_new_string(vm));
+	if (srv->qmp)
+		qmp_event(srv->qmp, vm, name, data);
+	else
+		json_object_put(data);
+}
+
+struct migration *server_find_session(struct server *srv, const struct session_id *session)
+{
+	struct migration *m;
+
+	TAILQ_FOREACH (m, &srv->migrations, link)
+		if (session_eq(&m->session, session))
+			return m;
+	return NULL;
+}
+
+/* The migration that a person looks for: one that asks, then the newest under way. */
+static const struct migration *foremost(struct server *srv, unsigned *ret_n)
+{
+	const struct migration *m, *best = NULL;
+
+	*ret_n = 0;
+	TAILQ_FOREACH (m, &srv->migrations, link) {
+		if (migration_is_final(m))
+			continue;
+		++*ret_n;
+		if (!best || m->state == MIG_ASKING)
+			best = m;
+	}
+	return best;
+}
+
+void server_status(struct server *srv)
+{
+	const struct migration *m;
+	char text[ERR_TEXT_MAX * 2];
+	unsigned n, vms = 0;
+
+	for (struct vm *vm = srv->vms ? vms_first(srv->vms) : NULL; vm; vm = vms_next(vm))
+		vms++;
+	m = foremost(srv, &n);
+	if (m)
+		migration_describe(m, text, sizeof(text));
+	else if (srv->creds_error[0])
+		snprintf(text, sizeof(text), "%u VMs; refuses migrations: %s", vms,
+			srv->creds_error);
+	else
+		snprintf(text, sizeof(text), "%u VMs, no migration; %s%s", vms,
+			srv->n_listeners ? "listening at " : "listening nowhere",
+			srv->n_listeners ? listener_uri(srv->listeners[0]) : "");
+	if (n > 1)
+		sd_notifyf(0, "STATUS=%u migrations; %s", n, text);
+	else
+		sd_notifyf(0, "STATUS=%s", text);
+}
+
+int server_creds(
+	struct server *srv, const struct params *params, struct tls_creds **ret, struct err *err)
+{
+	*ret = NULL;
+	if (srv->config.plaintext)
+		return 0;
+	if (params->tls_creds[0])
+		return tls_creds_load(params->tls_creds, ret, err);
+	if (!srv->creds)
+		return err_set(err, -ENOKEY, "%s", srv->creds_error);
+	*ret = tls_creds_ref(srv->creds);
+	return 0;
+}
+
+/* -- listening --------------------------------------------------------------------------------------- */
+
+static struct listener *find_listener(struct server *srv, const char *uri)
+{
+	for (unsigned i = 0; i < srv->n_listeners; i++)
+		if (!strcmp(listener_uri(srv->listeners[i]), uri))
+			return srv->listeners[i];
+	return NULL;
+}
+
+int server_listen(struct server *srv, const char *text, struct err *err)
+{
+	struct uri uri;
+	int r = uri_parse(text, &uri, err);
+
+	if (r < 0)
+		return r;
+	if (find_listener(srv, text))
+		return 0;
+	if (uri.kind != URI_TCP && uri.kind != URI_UNIX)
+		return err_set(
+			err, -ENOTSUP, "'%s' cannot be listened at: use tcp: or unix:", text);
+	if (!srv->config.plaintext && !srv->creds)
+		return err_set(err, -ENOKEY, "%s", srv->creds_error);
+	if (srv->n_listeners == LISTEN_MAX)
+		return err_set(
+			err, -ENOSPC, "this daemon listens at %d addresses already", LISTEN_MAX);
+	r = listener_start(srv->base, &uri, srv->creds, HANDSHAKES_MAX, HANDSHAKE_MS, accept_stream,
+		srv, &srv->listeners[srv->n_listeners], err);
+	if (r < 0)
+		return r;
+	log_info("listening at %s", listener_uri(srv->listeners[srv->n_listeners]));
+	srv->n_listeners++;
+	return 0;
+}
+
+static int listen_all(struct server *srv, struct err *err)
+{
+	for (unsigned i = 0; i < srv->config.n_listen; i++) {
+		int r = server_listen(srv, srv->config.listen[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Credentials anew; what is connected keeps the old ones. */
+int server_load_creds(struct server *srv, struct err *err)
+{
+	struct tls_creds *creds;
+	int r;
+
+	if (srv->config.plaintext)
+		return 0;
+	r = tls_creds_load(srv->config.tls_dir, &creds, err);
+	if (r < 0) {
+		if (!srv->creds)
+			snprintf(srv->creds_error, sizeof(srv->creds_error), "%.*s",
+				(int)sizeof(srv->creds_error) - 1, err->text);
+		return r;
+	}
+	tls_creds_unref(srv->creds);
+	srv->creds = creds;
+	srv->creds_error[0] = 0;
+	for (unsigned i = 0; i < srv->n_listeners; i++)
+		listener_set_creds(srv->listeners[i], creds);
+	return srv->n_listeners ? 0 : listen_all(srv, err);
+}
+
+/* -- VMs ---------------------------------------------------------------------------------------------- */
+
+static int vm_allow(void *arg, const struct vm *vm, struct err *err)
+{
+	struct server *srv = arg;
+
+	if (!srv->config.n_allow)
+		return 0; /* who may open the socket may register */
+	for (unsigned i = 0; i < srv->config.n_allow; i++) {
+		const struct allow_rule *a = &srv->config.allow[i];
+
+		if (a->uid == vm->uid &&
+			(!fnmatch(a->pattern, vm->reg.name, 0) ||
+				!fnmatch(a->pattern, vm->uuid_text, 0)))
+			return 0;
+	}
+	return err_set(err, -EPERM,
+		"user %u may not register a VM '%s' (%s): see 'allow' in the daemon's configuration",
+		(unsigned)vm->uid, vm->reg.name, vm->uuid_text);
+}
+
+static void vm_event_uuid(struct server *srv, struct vm *vm, const char *name)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "uuid", json_object_new_string(vm->uuid_text));
+	server_event(srv, vm->reg.name, name, o);
+}
+
+/* What the VMM still knows of earlier sessions is taken up where it was left. */
+static void take_notes(struct server *srv, struct vm *vm)
+{
+	for (uint32_t i = vm->reg.n_notes; i-- > 0;) {
+		struct vmm_note *note = &vm->reg.notes[i];
+		struct migration *m = server_find_session(srv, &note->session);
+
+		if (note->note == NOTE_COMMITTING) {
+			if (m && !migration_is_final(m))
+				source_attach(m, vm);
+			else
+				source_adopt(srv, vm, note);
+		} else if (note->note != NOTE_LOADING && note->note != NOTE_NONE) {
+			if (m)
+				dest_attach(m, vm, note->note);
+			else
+				dest_adopt(srv, vm, note);
+		}
+	}
+}
+
+static void vm_registered(void *arg, struct vm *vm)
+{
+	struct server *srv = arg;
+	struct err err = {0};
+	char path[sizeof(srv->vm_dir) + VM_NAME_MAX + 8];
+
+	vm->params = srv->config.params;
+	snprintf(path, sizeof(path), "%s/%s.qmp", srv->vm_dir, vm->reg.name);
+	if (qmp_listen(srv->qmp, path, 0660, vm->reg.name, &vm->sock, &err) < 0)
+		log_warn("vm %s: %s", vm->reg.name, err.text);
+	log_info("vm %s: registered by process %d%s", vm->reg.name, (int)vm->pid,
+		vm->reg.incoming ? ", waits for a guest" : "");
+	vm_event_uuid(srv, vm, "VM_REGISTERED");
+	take_notes(srv, vm);
+	server_status(srv);
+}
+
+static void vm_gone(void *arg, struct vm *vm, bool dead)
+{
+	struct server *srv = arg;
+	struct migration *m;
+
+	log_info("vm %s: its VMM (process %d) %s", vm->reg.name, (int)vm->pid,
+		dead ? "died" : "disconnected");
+	TAILQ_FOREACH (m, &srv->migrations, link) {
+		if (m->vm != vm)
+			continue;
+		vm_forget_asker(vm, m);
+		if (m->incoming)
+			dest_vm_gone(m, dead);
+		else
+			source_vm_gone(m, dead);
+		m->vm = NULL;
+	}
+	vm->migration = NULL;
+	vm->sock = qmp_sock_free(vm->sock);
+	vm_event_uuid(srv, vm, "VM_GONE");
+	server_status(srv);
+}
+
+static void vm_event(void *arg, struct vm *vm, const struct vmm_event *event)
+{
+	struct server *srv = arg;
+	struct migration *m;
+
+	switch (event->kind) {
+	case VMM_EVENT_RESUMED:
+		vm->reg.running = true;
+		m = server_find_session(srv, &event->session);
+		if (m && !m->incoming && !migration_is_final(m))
+			source_vm_resumed(m);
+		return;
+	case VMM_EVENT_STOPPED:
+		vm->reg.running = false;
+		vm->stopped_by_guest = true;
+		log_info("vm %s: its guest stopped: %s", vm->reg.name, event->text);
+		m = vm->migration;
+		if (m && !m->incoming && !migration_is_final(m))
+			source_vm_stopped(m, event->text);
+		return;
+	case VMM_EVENT_HTAB_RESET:
+	case VMM_EVENT_DECIDED: return;
+	}
+}
+
+static const struct vm_hooks hooks = {
+	.allow = vm_allow,
+	.registered = vm_registered,
+	.gone = vm_gone,
+	.event = vm_event,
+};
+
+/* -- start and stop ------------------------------------------------------------------------------------ */
+
+int server_start(struct server *srv, struct err *err)
+{
+	const char *hold = getenv("HTAB_MIGRATED_HOLD");
+	const char *slash = strrchr(srv->config.control, '/');
+	int r;
+
+	TAILQ_INIT(&srv->migrations);
+	TAILQ_INIT(&srv->accepted);
+	snprintf(srv->hold, sizeof(srv->hold), "%s", hold ? hold : "");
+	snprintf(srv->vm_dir, sizeof(srv->vm_dir), "%.*s/vm",
+		slash ? (int)(slash - srv->config.control) : 1, slash ? srv->config.control : ".");
+	if (mkdir(srv->vm_dir, 0750) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "cannot make %s: %s", srv->vm_dir, strerror(errno));
+	r = qmp_new(srv->base, commands, srv, &srv->qmp);
+	if (r < 0)
+		return err_set(err, r, "out of memory");
+	r = qmp_listen(srv->qmp, srv->config.control, 0660, NULL, &srv->control, err);
+	if (r == 0)
+		r = vms_new(srv->base, srv->config.vmm_socket, &hooks, srv, &srv->vms, err);
+	if (r < 0)
+		return r;
+	if (srv->config.plaintext)
+		return listen_all(srv, err);
+	if (server_load_creds(srv, err) < 0) {
+		if (srv->creds) /* they are fine: the address is not */
+			return err->code;
+		log_warn("no migrations until there are credentials: %s", err->text);
+	}
+	return 0;
+}
+
+static void stop_now(struct server *srv)
+{
+	event_base_loopbreak(srv->base);
+}
+
+static void stop_timeout_cb(evutil_socket_t fd, short what, void *arg)
+{
+	log_warn("stops with migrations that could not be put back in time");
+	stop_now(arg);
+}
+
+/* What only a later daemon can finish is no reason to wait. */
+static bool all_quiet(struct server *srv)
+{
+	struct migration *m;
+
+	TAILQ_FOREACH (m, &srv->migrations, link)
+		if (!migration_is_final(m) && m->state != MIG_ASKING && m->state != MIG_IN_READY &&
+			m->state != MIG_IN_RUNNING && m->state != MIG_IN_LOST)
+			return false;
+	return true;
+}
+
+void server_migration_ended(struct server *srv)
+{
+	if (srv->stopping && all_quiet(srv))
+		stop_now(srv);
+}
+
+void server_stop(struct server *srv)
+{
+	struct timeval tv = {.tv_sec = STOP_MS / 1000};
+	struct migration *m;
+
+	if (srv->stopping)
+		return;
+	srv->stopping = true;
+	sd_notify(0, "STOPPING=1\nSTATUS=cancelling what is under way");
+	for (unsigned i = 0; i < srv->n_listeners; i++)
+		srv->listeners[i] = listener_free(srv->listeners[i]);
+	srv->n_listeners = 0;
+	TAILQ_FOREACH (m, &srv->migrations, link) {
+		if (migration_is_final(m) || !migration_can_cancel(m))
+			continue;
+		if (m->incoming)
+			dest_cancel(m, NULL);
+		else
+			source_cancel(m, NULL);
+	}
+	if (all_quiet(srv)) {
+		stop_now(srv);
+		return;
+	}
+	srv->stop_timer = evtimer_new(srv->base, stop_timeout_cb, srv);
+	if (!srv->stop_timer || event_add(srv->stop_timer, &tv) < 0)
+		stop_now(srv);
+}
+
+/* After the loop: everything that is still there goes. */
+void server_end(struct server *srv)
+{
+	struct migration *m;
+
+	accept_close_all(srv);
+	TAILQ_FOREACH (m, &srv->migrations, link) {
+		if (m->out ||
+			m->in) /* its threads cannot be joined in time: the end takes them along */
+			_exit(1);
+		/* nothing is asked of a VMM any more: its library sees the end */
+		if (m->vm)
+			vm_forget_asker(m->vm, m);
+		m->vm = NULL;
+	}
+	if (srv->vms)
+		vms_free(srv->vms);
+	while ((m = TAILQ_FIRST(&srv->migrations)))
+		migration_free(m);
+	for (unsigned i = 0; i < srv->n_listeners; i++)
+		listener_free(srv->listeners[i]);
+	qmp_sock_free(srv->control);
+	qmp_free(srv->qmp);
+	tls_creds_unref(srv->creds);
+	if (srv->stop_timer)
+		event_free(srv->stop_timer);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The daemon: one event loop and what hangs on it. Loop thread only.
+ */
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "common/dial.h"
+#include "daemon/migration.h"
+#include "daemon/params.h"
+#include "daemon/qmp.h"
+#include "daemon/vm.h"
+
+#define LISTEN_MAX     8
+#define MIGRATIONS_MAX 64  /* under way at once */
+#define HISTORY_MAX    256 /* migrations remembered in all */
+#define HISTORY_KEEP   128 /* from there on the oldest that ended are forgotten */
+#define ALLOW_MAX      64
+#define HANDSHAKES_MAX 32
+#define HANDSHAKE_MS   10000
+#define VMM_TIMEOUT_MS 30000
+#define READY_WAIT_MS  60000 /* without a connection before READY becomes DEAD */
+
+/* Which uid may register which VMs: shell patterns on the name or the UUID. */
+struct allow_rule {
+	uid_t uid;
+	char pattern[VM_NAME_MAX + 1];
+};
+
+struct config {
+	char file[256], control[256], vmm_socket[256], tls_dir[256], name[WIRE_NAME_MAX];
+	char listen[LISTEN_MAX][URI_MAX];
+	unsigned n_listen;
+	bool plaintext, verbose;
+	struct allow_rule allow[ALLOW_MAX];
+	unsigned n_allow;
+	struct params params; /* what a VM starts with */
+};
+
+struct server {
+	struct event_base *base;
+	struct config config;
+	struct vms *vms;
+	struct qmp *qmp;
+	struct qmp_sock *control;
+	char vm_dir[256];        /* of the VMs' own control sockets */
+	struct tls_creds *creds; /* NULL: plaintext, or none were found */
+	char creds_error[ERR_TEXT_MAX];
+	struct listener *listeners[LISTEN_MAX];
+	unsigned n_listeners;
+	TAILQ_HEAD(, accepted) accepted; /* connections without a role yet: accept.c */
+	unsigned n_accepted;
+	TAILQ_HEAD(migrations, migration) migrations;
+	unsigned n_migrations;
+	char hold[256]; /* HTAB_MIGRATED_HOLD */
+	bool stopping;
+	struct event *stop_timer;
+	uint64_t longest_ns; /* of one turn of the loop */
+};
+
+/* Open every socket. 0, or -errno with a sentence. srv->base and srv->config are set. */
+int server_start(struct server *srv, struct err *err);
+/* Load the credentials anew; connections under way keep theirs. */
+int server_load_creds(struct server *srv, struct err *err);
+/* Cancel what can be cancelled; the loop ends when that is done. */
+void server_stop(struct server *srv);
+/* After the loop has ended. */
+void server_end(struct server *srv);
+
+void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data);
+/* Something changed that STATUS= tells. */
+void server_status(struct server *srv);
+/* A migration became final: the last ones of a stopping daemon end it. */
+void server_migration_ended(struct server *srv);
+/* The credentials for a connection with these parameters. 0 and *ret (a reference, NULL in
+ * plaintext), or -errno with a sentence. */
+int server_creds(
+	struct server *srv, const struct params *params, struct tls_creds **ret, struct err *err);
+int server_listen(struct server *srv, const char *uri, struct err *err);
+struct migration *server_find_session(struct server *srv, const struct session_id *session);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "daemon/settings.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"usage: htab-migrated [--config FILE] [--control PATH] [--vmm-socket PATH] [--listen URI]...\n"
+	"                     [--tls-creds DIR] [--plaintext] [--name NAME] [--verbose]\n"
+	"Moves running POWER guests between hosts; see htab-migrated(8).\n"
+	"  --config FILE      JSON configuration (" SETTINGS_FILE " if it exists)\n"
+	"  --control PATH     control socket (" SETTINGS_RUN_DIR "/control.sock)\n"
+	"  --vmm-socket PATH  where VMMs register (" SETTINGS_RUN_DIR "/vmm.sock)\n"
+	"  --listen URI       listen for other daemons (tcp::4660); may be repeated\n"
+	"  --tls-creds DIR    certificates and keys (" SETTINGS_TLS_DIR ")\n"
+	"  --plaintext        no TLS: anybody on the network may read and change guests\n"
+	"  --name NAME        what the other daemon calls this one (the host's name)\n";
+
+static int copy(char *dst, size_t size, const char *what, const char *value, struct err *err)
+{
+	if (!value[0] || strlen(value) >= size)
+		return err_set(
+			err, -EINVAL, "%s is empty or longer than %zu bytes", what, size - 1);
+	strcpy(dst, value);
+	return 0;
+}
+
+static int add_listen(struct config *c, const char *uri, struct err *err)
+{
+	struct uri u;
+	int r = uri_parse(uri, &u, err);
+
+	if (r < 0)
+		return r;
+	if (u.kind != URI_TCP && u.kind != URI_UNIX)
+		return err_set(err, -EINVAL, "'%s' cannot be listened at: use tcp: or unix:", uri);
+	if (c->n_listen == LISTEN_MAX)
+		return err_set(err, -EINVAL, "more than %d addresses to listen at", LISTEN_MAX);
+	return copy(c->listen[c->n_listen++], URI_MAX, "listen", uri, err);
+}
+
+static int allow_rule(struct config *c, struct json_object *o, struct err *err)
+{
+	struct json_object *uid, *vm;
+
+	if (!json_object_is_type(o, json_type_object) || json_object_object_length(o) != 2 ||
+		!json_object_object_get_ex(o, "uid", &uid) ||
+		!json_object_is_type(uid, json_type_int) || json_object_get_int64(uid) < 0 ||
+		!json_object_object_get_ex(o, "vm", &vm) ||
+		!json_object_is_type(vm, json_type_string))
+		return err_set(err, -EINVAL,
+			"'allow' expects a list of {\"uid\": number, \"vm\": pattern}");
+	if (c->n_allow == ALLOW_MAX)
+		return err_set(err, -EINVAL, "'allow' has more than %d rules", ALLOW_MAX);
+	c->allow[c->n_allow].uid = (uid_t)json_object_get_int64(uid);
+	return copy(c->allow[c->n_allow++].pattern, sizeof(c->allow[0].pattern), "'vm' in 'allow'",
+		json_object_get_string(vm), err);
+}
+
+static int file_list(struct config *c, const char *name, struct json_object *v, struct err *err)
+{
+	int r = 0;
+
+	if (!json_object_is_type(v, json_type_array))
+		return err_set(err, -EINVAL, "'%s' expects a list", name);
+	for (size_t i = 0; r == 0 && i < json_object_array_length(v); i++) {
+		struct json_object *e = json_object_array_get_idx(v, i);
+
+		if (!strcmp(name, "allow"))
+			r = allow_rule(c, e, err);
+		else if (json_object_is_type(e, json_type_string))
+			r = add_listen(c, json_object_get_string(e), err);
+		else
+			r = err_set(err, -EINVAL, "'listen' expects a list of strings");
+	}
+	return r;
+}
+
+/* One member of the file. tls-creds names the daemon's directory here. */
+static int file_member(struct config *c, const char *name, struct json_object *v, struct err *err)
+{
+	const struct {
+		const char *name;
+		char *dst;
+		size_t size;
+	} texts[] = {
+		{"control", c->control, sizeof(c->control)},
+		{"vmm-socket", c->vmm_socket, sizeof(c->vmm_socket)},
+		{"tls-creds", c->tls_dir, sizeof(c->tls_dir)},
+		{"name", c->name, sizeof(c->name)},
+	};
+	struct json_object *one;
+	int r;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		if (strcmp(texts[i].name, name))
+			continue;
+		if (!json_object_is_type(v, json_type_string))
+			return err_set(err, -EINVAL, "'%s' expects a string", name);
+		return copy(texts[i].dst, texts[i].size, name, json_object_get_string(v), err);
+	}
+	if (!strcmp(name, "listen") || !strcmp(name, "allow"))
+		return file_list(c, name, v, err);
+	if (!strcmp(name, "plaintext")) {
+		if (!json_object_is_type(v, json_type_boolean))
+			return err_set(err, -EINVAL, "'plaintext' expects true or false");
+		c->plaintext = json_object_get_boolean(v);
+		return 0;
+	}
+	one = json_object_new_object();
+	json_object_object_add(one, name, json_object_get(v));
+	r = params_set(&c->params, one, NULL, err);
+	json_object_put(one);
+	return r;
+}
+
+static int read_file(struct config *c, const char *path, bool must, struct err *err)
+{
+	struct json_object *o;
+	int r = 0;
+
+	if (!must && access(path, F_OK) < 0)
+		return 0;
+	o = json_object_from_file(path);
+	if (!o)
+		return err_set(
+			err, -EINVAL, "%s: no readable JSON: %s", path, json_util_get_last_err());
+	if (!json_object_is_type(o, json_type_object)) {
+		json_object_put(o);
+		return err_set(err, -EINVAL, "%s: not a JSON object", path);
+	}
+	json_object_object_foreach(o, name, value)
+	{
+		r = file_member(c, name, value, err);
+		if (r < 0) {
+			err_prefix(err, "%s", path);
+			break;
+		}
+	}
+	json_object_put(o);
+	return r;
+}
+
+enum opt {
+	OPT_CONFIG = 1,
+	OPT_CONTROL,
+	OPT_VMM,
+	OPT_LISTEN,
+	OPT_TLS,
+	OPT_PLAINTEXT,
+	OPT_NAME,
+	OPT_VERBOSE,
+	OPT_HELP,
+	OPT_VERSION,
+};
+
+static const struct option options[] = {
+	{"config", required_argument, NULL, OPT_CONFIG},
+	{"control", required_argument, NULL, OPT_CONTROL},
+	{"vmm-socket", required_argument, NULL, OPT_VMM},
+	{"listen", required_argument, NULL, OPT_LISTEN},
+	{"tls-creds", required_argument, NULL, OPT_TLS},
+	{"plaintext", no_argument, NULL, OPT_PLAINTEXT},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"verbose", no_argument, NULL, OPT_VERBOSE},
+	{"help", no_argument, NULL, OPT_HELP},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{0},
+};
+
+static int take_option(struct config *c, int opt, bool *listens, struct err *err)
+{
+	switch ((enum opt)opt) {
+	case OPT_CONFIG: return 0;
+	case OPT_CONTROL: return copy(c->control, sizeof(c->control), "--control", optarg, err);
+	case OPT_VMM:
+		return copy(c->vmm_socket, sizeof(c->vmm_socket), "--vmm-socket", optarg, err);
+	case OPT_LISTEN:
+		if (!*listens)
+			c->n_listen = 0; /* in place of the file's */
+		*listens = true;
+		return add_listen(c, optarg, err);
+	case OPT_TLS: return copy(c->tls_dir, sizeof(c->tls_dir), "--tls-creds", optarg, err);
+	case OPT_PLAINTEXT: c->plaintext = true; return 0;
+	case OPT_NAME: return copy(c->name, sizeof(c->name), "--name", optarg, err);
+	case OPT_VERBOSE: c->verbose = true; return 0;
+	case OPT_HELP: fputs(usage, stdout); return 1;
+	case OPT_VERSION: puts(PACKAGE_STRING); return 1;
+	}
+	return err_set(err, -EINVAL, "unknown option; --help tells what there is");
+}
+
+static int defaults(struct config *c)
+{
+	memset(c, 0, sizeof(*c));
+	params_default(&c->params);
+	strcpy(c->control, SETTINGS_RUN_DIR "/control.sock");
+	strcpy(c->vmm_socket, SETTINGS_RUN_DIR "/vmm.sock");
+	strcpy(c->tls_dir, SETTINGS_TLS_DIR);
+	if (gethostname(c->name, sizeof(c->name) - 1) < 0)
+		strcpy(c->name, "localhost");
+	return 0;
+}
+
+int settings_parse(int argc, char **argv, struct config *ret, struct err *err)
+{
+	const char *file = NULL;
+	bool listens = false;
+	struct config *c = ret;
+	int opt, r;
+
+	defaults(c);
+	/* Twice: the file comes first, whatever the order on the command line. */
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == '?')
+			return err_set(err, -EINVAL, "unknown option; --help tells what there is");
+		if (opt == OPT_CONFIG)
+			file = optarg;
+	}
+	if (optind < argc)
+		return err_set(err, -EINVAL, "'%s' is unexpected; --help tells what there is",
+			argv[optind]);
+	r = read_file(c, file ? file : SETTINGS_FILE, file != NULL, err);
+	if (r < 0)
+		return r;
+	optind = 0;
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		r = take_option(c, opt, &listens, err);
+		if (r)
+			return r;
+	}
+	if (c->n_listen == 0)
+		return add_listen(c, "tcp::" DIAL_PORT, err);
+	return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The source's side of a migration: connecting, passes and convergence (source.c), and from the
+ * pause to the end (switchover.c). Loop thread only.
+ */
+#include "daemon/migration.h"
+
+/* Begin to migrate vm to uri. 0, or -errno with the sentence and nothing changed. */
+int source_start(struct server *srv, struct vm *vm, const char *uri, struct err *err);
+/* migrate_cancel: 0, or -EBUSY once the hand-over has begun. */
+int source_cancel(struct migration *m, struct err *err);
+/* migrate-continue: leave pre-switchover. */
+int source_continue(struct migration *m, struct err *err);
+/* The operator's word, while the migration asks: run: the guest runs here again; else: it is gone. */
+int source_resolve(struct migration *m, bool run, struct err *err);
+/* A VMM registered that holds a COMMITTING note of a session that nobody here conducts. */
+void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note);
+/* Its VMM, which was away, is back with the note of this session. */
+void source_attach(struct migration *m, struct vm *vm);
+/* Its VMM went away; dead: for good. */
+void source_vm_gone(struct migration *m, bool dead);
+/* The VMM says that the guest of this session runs again. */
+void source_vm_resumed(struct migration *m);
+/* The VMM's guest stopped by itself. */
+void source_vm_stopped(struct migration *m, const char *why);
+
+/* -- between source.c and switchover.c ------------------------------------------------------- */
+
+/* End a migration before COMMITTING; final is MIG_FAILED or MIG_CANCELLED. */
+void source_stop(
+	struct migration *m, enum mig_state final, enum wire_refusal code, const struct err *err);
+int source_failf(struct migration *m, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void source_ask(struct migration *m, struct vmm_request *req, vm_reply_cb *cb);
+/* The same for an answer that must come, or its VMM be gone, before the migration goes on. */
+void source_ask_wait(struct migration *m, struct vmm_request *req, vm_reply_cb *cb);
+void source_answered(struct migration *m);
+/* The passes are over: end the threads; what is waited for goes on without them. */
+void source_stop_flow(struct migration *m);
+int source_open_htab(
+	struct migration *m, int fd, const struct vmm_reply *reply, struct htabio **ret);
+/* Go on from ACTIVE: stop the guest. */
+void switchover_begin(struct migration *m);
+void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t pass);
+/* A frame of the control connection from the pause on; as peer_ops.frame. */
+int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
+void switchover_drained(struct migration *m);
+/* The control connection ended after COMMITTING was asked for. */
+void switchover_closed(struct migration *m, const struct err *err);
+/* READY is here; the VMM died with a guest that never ran again: commit for it. */
+void switchover_commit(struct migration *m);
+void switchover_finish(struct migration *m);
+/* Ask the destination what became of the session, now and again. */
+void switchover_asking(struct migration *m);

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/vm.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "daemon/log.h"
+
+#define REGISTER_TIMEOUT_S 10
+#define DEATH_TIMEOUT_S    1
+#define OUT_MAX            64 /* packets waiting for a VMM that does not read */
+
+struct vm_request {
+	TAILQ_ENTRY(vm_request) link;
+	struct vm *vm;
+	uint32_t serial;
+	enum vmm_type type;
+	struct event *timer;
+	vm_reply_cb *cb;
+	void *arg;
+};
+
+struct vm_packet {
+	TAILQ_ENTRY(vm_packet) link;
+	int fd;
+	size_t len;
+	uint8_t buf[];
+};
+
+struct vms {
+	struct event_base *base;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	int fd;
+	struct event *readable;
+	const struct vm_hooks *hooks;
+	void *arg;
+	unsigned n;
+	TAILQ_HEAD(, vm) list;
+};
+
+void session_text(const struct session_id *s, char buf[static 33])
+{
+	for (int i = 0; i < 16; i++)
+		snprintf(buf + 2 * i, 3, "%02x", s->b[i]);
+}
+
+int session_parse(const char *text, struct session_id *ret)
+{
+	struct session_id s;
+
+	if (strlen(text) != 32 || strspn(text, "0123456789abcdefABCDEF") != 32)
+		return -EINVAL;
+	for (int i = 0; i < 16; i++) {
+		char byte[3] = {text[2 * i], text[2 * i + 1], 0};
+
+		s.b[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	*ret = s;
+	return 0;
+}
+
+void uuid_text(const struct vm_uuid *u, char buf[static 37])
+{
+	char *p = buf;
+
+	for (int i = 0; i < 16; i++)
+		p += sprintf(p, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", u->b[i]);
+}
+
+static struct event *event_free_null(struct event *e)
+{
+	if (e)
+		event_free(e);
+	return NULL;
+}
+
+static struct vm_request *request_free(struct vm_request *r)
+{
+	TAILQ_REMOVE(&r->vm->requests, r, link);
+	event_free_null(r->timer);
+	free(r);
+	return NULL;
+}
+
+/* Take the request off the list, then call back: the callback may ask anew. */
+static void request_done(struct vm_request *r, const struct vmm_reply *reply, int fd)
+{
+	vm_reply_cb *cb = r->cb;
+	void *arg = r->arg;
+
+	request_free(r);
+	if (cb)
+		cb(arg, reply, fd);
+	else
+		fd_close(fd);
+}
+
+static void request_fail(struct vm_request *r, int error, const char *what)
+{
+	struct vmm_reply reply = {.error = error};
+
+	snprintf(reply.text, sizeof(reply.text), "the VMM of %s %s while asked to %s",
+		r->vm->reg.name, what, vmm_type_name(r->type));
+	request_done(r, &reply, -1);
+}
+
+static void vm_free(struct vm *vm)
+{
+	struct vm_packet *p;
+
+	while (!TAILQ_EMPTY(&vm->requests))
+		request_fail(TAILQ_FIRST(&vm->requests), -ECONNRESET, "went away");
+	while ((p = TAILQ_FIRST(&vm->out))) {
+		TAILQ_REMOVE(&vm->out, p, link);
+		fd_close(p->fd);
+		free(p);
+	}
+	TAILQ_REMOVE(&vm->vms->list, vm, link);
+	vm->vms->n--;
+	event_free_null(vm->readable);
+	event_free_null(vm->writable);
+	event_free_null(vm->deadline);
+	fd_close(vm->fd);
+	fd_close(vm->pidfd);
+	free(vm);
+}
+
+static bool process_dead(const struct vm *vm)
+{
+	struct pollfd p = {.fd = vm->pidfd, .events = POLLIN};
+
+	return vm->pidfd >= 0 && poll(&p, 1, 0) == 1;
+}
+
+/* The end of a connection whose process is known to be dead, or not known to be. */
+static void gone(struct vm *vm)
+{
+	bool dead = process_dead(vm);
+
+	if (vm->registered) {
+		vm->vms->hooks->gone(vm->vms->arg, vm, dead);
+		vm->registered = false;
+	}
+	vm_free(vm);
+}
+
+static void death_cb(evutil_socket_t fd, short what, void *arg)
+{
+	gone(arg);
+}
+
+/*
+ * Every queued packet was handled. A process that is being killed closes its fds a moment before
+ * its pidfd tells, and that difference decides who may run: wait for it, for a bounded time.
+ */
+static void end_of_connection(struct vm *vm)
+{
+	struct timeval tv = {.tv_sec = DEATH_TIMEOUT_S};
+
+	vm->readable = event_free_null(vm->readable);
+	vm->writable = event_free_null(vm->writable);
+	vm->deadline = event_free_null(vm->deadline);
+	vm->fd = fd_close(vm->fd);
+	if (!vm->registered || process_dead(vm)) {
+		gone(vm);
+		return;
+	}
+	vm->closing = true;
+	vm->deadline = event_new(vm->vms->base, vm->pidfd, EV_READ, death_cb, vm);
+	if (!vm->deadline || event_add(vm->deadline, &tv) < 0)
+		gone(vm);
+}
+
+static void send_queued(struct vm *vm)
+{
+	struct vm_packet *p;
+
+	while ((p = TAILQ_FIRST(&vm->out))) {
+		int r = fd_send_packet(vm->fd, p->buf, p->len, p->fd);
+
+		if (r == -EAGAIN) {
+			event_add(vm->writable, NULL);
+			return;
+		}
+		/* A broken connection is noticed, and judged, where it is read. */
+		TAILQ_REMOVE(&vm->out, p, link);
+		vm->out_len--;
+		fd_close(p->fd);
+		free(p);
+	}
+}
+
+static void writable_cb(evutil_socket_t fd, short what, void *arg)
+{
+	send_queued(arg);
+}
+
+static int enqueue(struct vm *vm, const struct vmm_request *req, int fd)
+{
+	uint8_t buf[VMM_PACKET_MAX];
+	int len = vmm_pack_request(req, buf);
+	struct vm_packet *p;
+
+	assert(len > 0);
+	if (vm->closing)
+		return -ECONNRESET;
+	if (vm->out_len >= OUT_MAX)
+		return -ENOBUFS;
+	p = malloc(sizeof(*p) + (size_t)len);
+	if (!p)
+		return -ENOMEM;
+	p->fd = -1;
+	if (fd >= 0) {
+		p->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		if (p->fd < 0) {
+			free(p);
+			return -errno;
+		}
+	}
+	p->len = (size_t)len;
+	memcpy(p->buf, buf, p->len);
+	TAILQ_INSERT_TAIL(&vm->out, p, link);
+	vm->out_len++;
+	send_queued(vm);
+	return 0;
+}
+
+static void timeout_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct vm_request *r = arg;
+
+	request_fail(r, -ETIMEDOUT, "did not answer in time");
+}
+
+void vm_ask(
+	struct vm *vm, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb, void *arg)
+{
+	struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+	struct vm_request *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		abort(); /* nothing can be told to anybody without memory for this */
+	if (++vm->serial == 0)
+		vm->serial = 1;
+	req->serial = r->serial = vm->serial;
+	r->vm = vm;
+	r->type = req->type;
+	r->cb = cb;
+	r->arg = arg;
+	r->timer = evtimer_new(vm->vms->base, timeout_cb, r);
+	TAILQ_INSERT_TAIL(&vm->requests, r, link);
+	e = enqueue(vm, req, fd);
+	if (e < 0) /* tell it from the loop */
+		tv = (struct timeval){0};
+	log_debug("vm %s <- %s serial %u%s", vm->reg.name, vmm_type_name(req->type), req->serial,
+		e < 0 ? " (not sent)" : "");
+	if (!r->timer || event_add(r->timer, &tv) < 0)
+		abort();
+}
+
+void vm_tell(struct vm *vm, struct vmm_request *req)
+{
+	req->serial = 0;
+	enqueue(vm, req, -1);
+}
+
+void vm_forget_asker(struct vm *vm, void *arg)
+{
+	struct vm_request *r;
+
+	TAILQ_FOREACH (r, &vm->requests, link)
+		if (r->arg == arg)
+			r->cb = NULL;
+}
+
+struct vmm_note *vm_note(struct vm *vm, const struct session_id *session)
+{
+	for (uint32_t i = 0; i < vm->reg.n_notes; i++)
+		if (session_eq(&vm->reg.notes[i].session, session))
+			return &vm->reg.notes[i];
+	return NULL;
+}
+
+void vm_set_note(struct vm *vm, const struct session_id *session, enum session_note note)
+{
+	struct vmm_note *n = vm_note(vm, session);
+
+	if (note == NOTE_NONE) {
+		if (n)
+			*n = vm->reg.notes[--vm->reg.n_notes];
+		return;
+	}
+	if (!n) {
+		if (vm->reg.n_notes == VMM_NOTES_MAX) {
+			memmove(vm->reg.notes, vm->reg.notes + 1,
+				(VMM_NOTES_MAX - 1) * sizeof(vm->reg.notes[0]));
+			vm->reg.n_notes--;
+		}
+		n = &vm->reg.notes[vm->reg.n_notes++];
+		*n = (struct vmm_note){.session = *session};
+	}
+	n->note = note;
+}
+
+/* -- registration ----------------------------------------------------------------------------- */
+
+static void refuse(struct vm *vm, const struct err *err)
+{
+	struct vmm_request req = {.type = VMM_REFUSED};
+
+	log_warn("refused a VMM (pid %d, uid %u): %s", (int)vm->pid, (unsigned)vm->uid, err->text);
+	snprintf(req.text, sizeof(req.text), "%s", err->text);
+	enqueue(vm, &req, -1);
+	/* The sentence is in the socket's buffer, or the VMM does not read at all. */
+	end_of_connection(vm);
+}
+
+static struct vm *find_duplicate(struct vm *vm)
+{
+	struct vm *o;
+
+	TAILQ_FOREACH (o, &vm->vms->list, link)
+		if (o != vm && o->registered &&
+			(!strcmp(o->reg.name, vm->reg.name) ||
+				uuid_eq(&o->reg.uuid, &vm->reg.uuid)))
+			return o;
+	return NULL;
+}
+
+static int check_registration(struct vm *vm, struct err *err)
+{
+	struct vm *other;
+
+	if (vm->pidfd < 0 || fd_pidfd_pid(vm->pidfd) != vm->pid)
+		return err_set(err, -EPERM,
+			"the descriptor sent to register %s is no pidfd of the "
+			"process %d that sent it",
+			vm->reg.name, (int)vm->pid);
+	while ((other = find_duplicate(vm))) {
+		if (other->closing && (other->pid == vm->pid || process_dead(other))) {
+			gone(other); /* the same VMM comes back, or its successor does */
+			continue;
+		}
+		if (!strcmp(other->reg.name, vm->reg.name))
+			return err_set(err, -EEXIST,
+				"a VM named '%s' is registered already, by process "
+				"%d: give this one another name",
+				vm->reg.name, (int)other->pid);
+		return err_set(err, -EEXIST,
+			"the UUID %s is registered already, by VM '%s': give "
+			"this one another UUID",
+			vm->uuid_text, other->reg.name);
+	}
+	return vm->vms->hooks->allow(vm->vms->arg, vm, err);
+}
+
+static void handle_register(struct vm *vm, const void *buf, size_t len, int fd)
+{
+	struct vmm_request ok = {.type = VMM_REGISTERED};
+	struct err err = {0};
+	int r;
+
+	vm->pidfd = fd;
+	r = vmm_unpack_register(buf, len, &vm->reg);
+	if (r == -EPROTONOSUPPORT)
+		err_set(&err, r,
+			"the VMM speaks version %u of the VMM socket, this daemon version "
+			"%u: use a libhtabvmm of this release",
+			vm->reg.version, VMM_VERSION);
+	else if (r < 0)
+		err_set(&err, r, "the VMM's registration is malformed");
+	if (r < 0) {
+		refuse(vm, &err);
+		return;
+	}
+	uuid_text(&vm->reg.uuid, vm->uuid_text);
+	if (check_registration(vm, &err) < 0) {
+		refuse(vm, &err);
+		return;
+	}
+	vm->deadline = event_free_null(vm->deadline);
+	vm->registered = true;
+	enqueue(vm, &ok, -1);
+	vm->vms->hooks->registered(vm->vms->arg, vm);
+}
+
+static void handle_reply(struct vm *vm, uint32_t serial, const void *buf, size_t len, int fd)
+{
+	struct vmm_reply reply;
+	struct vm_request *r;
+
+	TAILQ_FOREACH (r, &vm->requests, link)
+		if (r->serial == serial)
+			break;
+	if (vmm_unpack_reply(buf, len, &reply) < 0 || !r) {
+		log_warn("vm %s: a reply that is malformed or that nobody waits for (serial %u)",
+			vm->reg.name, serial);
+		fd_close(fd);
+		return;
+	}
+	log_debug("vm %s -> REPLY to %s serial %u: %d %s", vm->reg.name, vmm_type_name(r->type),
+		serial, reply.error, reply.text);
+	request_done(r, &reply, fd);
+}
+
+/* 0, or -EBADMSG: not to be talked to any further. */
+static int handle_packet(struct vm *vm, const void *buf, size_t len, int fd)
+{
+	struct vmm_event event;
+	uint32_t serial;
+	uint16_t type;
+
+	if (vmm_unpack_header(buf, len, &type, &serial) < 0)
+		goto bad;
+	if (!vm->registered) {
+		if (type != VMM_REGISTER)
+			goto bad;
+		handle_register(vm, buf, len, fd);
+		return 0;
+	}
+	switch (type) {
+	case VMM_REPLY: handle_reply(vm, serial, buf, len, fd); return 0;
+	case VMM_EVENT:
+		if (vmm_unpack_event(buf, len, &event) < 0)
+			goto bad;
+		fd_close(fd);
+		vm->vms->hooks->event(vm->vms->arg, vm, &event);
+		return 0;
+	default: break;
+	}
+bad:
+	fd_close(fd);
+	return -EBADMSG;
+}
+
+static void readable_cb(evutil_socket_t sock, short what, void *arg)
+{
+	struct vm *vm = arg;
+	uint8_t buf[VMM_PACKET_MAX];
+
+	/* One packet a turn keeps the loop fair; the event stays ready while more are queued. */
+	int fd;
+	ssize_t n = fd_recv_packet(vm->fd, buf, sizeof(buf), &fd);
+
+	if (n == -EAGAIN || n == -EINTR || n == -ECONNRESET)
+		return; /* after ECONNRESET the queued packets still come, and then the end */
+	if (n > 0 && handle_packet(vm, buf, (size_t)n, fd) == 0)
+		return;
+	if (n > 0)
+		log_warn("vm %s (pid %d): sent what is no message of the VMM socket; disconnected",
+			vm->registered ? vm->reg.name : "?", (int)vm->pid);
+	end_of_connection(vm);
+}
+
+static void register_timeout_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct vm *vm = arg;
+
+	log_warn("a VMM (pid %d) connected and did not register in %d s", (int)vm->pid,
+		REGISTER_TIMEOUT_S);
+	end_of_connection(vm);
+}
+
+static void accept_cb(evutil_socket_t sock, short what, void *arg)
+{
+	struct timeval tv = {.tv_sec = REGISTER_TIMEOUT_S};
+	struct vms *v = arg;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	struct vm *vm;
+	int fd;
+
+	fd = accept4(sock, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (v->n >= VM_CONNECTIONS_MAX ||
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+		!(vm = calloc(1, sizeof(*vm)))) {
+		log_warn("a VMM's connection is closed: %u are open already", v->n);
+		close(fd);
+		return;
+	}
+	vm->vms = v;
+	vm->fd = fd;
+	vm->pidfd = -1;
+	vm->pid = cred.pid;
+	vm->uid = cred.uid;
+	TAILQ_INIT(&vm->requests);
+	TAILQ_INIT(&vm->out);
+	TAILQ_INSERT_TAIL(&v->list, vm, link);
+	v->n++;
+	vm->readable = event_new(v->base, fd, EV_READ | EV_PERSIST, readable_cb, vm);
+	vm->writable = event_new(v->base, fd, EV_WRITE, writable_cb, vm);
+	vm->deadline = evtimer_new(v->base, register_timeout_cb, vm);
+	if (!vm->readable || !vm->writable || !vm->deadline || event_add(vm->readable, NULL) < 0 ||
+		event_add(vm->deadline, &tv) < 0)
+		vm_free(vm);
+}
+
+int vms_new(struct event_base *base, const char *path, const struct vm_hooks *hooks, void *arg,
+	struct vms **ret, struct err *err)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct vms *v;
+
+	if (strlen(path) >= sizeof(a.sun_path))
+		return err_set(err, -ENAMETOOLONG,
+			"the path of the VMM socket is longer than %zu bytes:"
+			" %s",
+			sizeof(a.sun_path) - 1, path);
+	strcpy(a.sun_path, path);
+	v = calloc(1, sizeof(*v));
+	if (!v)
+		return err_set(err, -ENOMEM, "out of memory");
+	v->base = base;
+	v->hooks = hooks;
+	v->arg = arg;
+	TAILQ_INIT(&v->list);
+	strcpy(v->path, path);
+	v->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	unlink(path);
+	if (v->fd < 0 || bind(v->fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+		chmod(path, 0660) < 0 || listen(v->fd, 64) < 0) {
+		int e = -errno;
+
+		err_set(err, e, "cannot listen for VMMs at %s: %s", path, strerror(-e));
+		fd_close(v->fd);
+		free(v);
+		return e;
+	}
+	v->readable = event_new(base, v->fd, EV_READ | EV_PERSIST, accept_cb, v);
+	if (!v->readable || event_add(v->readable, NULL) < 0)
+		abort();
+	*ret = v;
+	return 0;
+}
+
+struct vms *vms_free(struct vms *v)
+{
+	struct vm *vm;
+
+	if (!v)
+		return NULL;
+	while ((vm = TAILQ_FIRST(&v->list)))
+		gone(vm);
+	event_free_null(v->readable);
+	fd_close(v->fd);
+	unlink(v->path);
+	free(v);
+	return NULL;
+}
+
+struct vm *vms_first(struct vms *v)
+{
+	struct vm *vm = TAILQ_FIRST(&v->list);
+
+	return !vm || (vm->registered && !vm->closing) ? vm : vms_next(vm);
+}
+
+struct vm *vms_next(struct vm *vm)
+{
+	do
+		vm = TAILQ_NEXT(vm, link);
+	while (vm && (!vm->registered || vm->closing));
+	return vm;
+}
+
+struct vm *vms_find(struct vms *v, const char *text, struct err *err)
+{
+	struct vm *vm = vms_first(v);
+
+	if (!text) {
+		if (vm && !vms_next(vm))
+			return vm;
+		err_set_class(err, ERR_DEVICE_NOT_FOUND, -ENODEV,
+			vm ? "Parameter 'vm' is missing: there is more than one VM"
+			   : "no VM is registered here");
+		return NULL;
+	}
+	for (; vm; vm = vms_next(vm))
+		if (!strcmp(vm->reg.name, text) || !strcasecmp(vm->uuid_text, text))
+			return vm;
+	err_set_class(err, ERR_DEVICE_NOT_FOUND, -ENODEV, "there is no VM '%s' here", text);
+	return NULL;
+}
+
+struct vm *vms_find_uuid(struct vms *v, const struct vm_uuid *uuid)
+{
+	struct vm *vm;
+
+	for (vm = vms_first(v); vm; vm = vms_next(vm))
+		if (uuid_eq(&vm->reg.uuid, uuid))
+			return vm;
+	return NULL;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The VMs that this daemon serves: the VMM socket, registration, requests and their replies.
+ *
+ * The loop's thread only. A struct vm lives from its registration until its connection ends; its
+ * owner is the registry. Whoever keeps a pointer to it is told by vm_hooks.gone.
+ */
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "common/err.h"
+#include "daemon/params.h"
+#include "proto/vmm.h"
+
+struct migration;
+struct qmp_sock;
+struct vm_request;
+struct vm_packet;
+struct vms;
+
+#define VM_CONNECTIONS_MAX 256
+
+struct vm {
+	TAILQ_ENTRY(vm) link;
+	struct vms *vms;
+	int fd;
+	int pidfd;
+	pid_t pid;
+	uid_t uid;
+	struct event *readable, *writable, *deadline;
+	bool registered;
+	bool closing;            /* the connection ended; is the process dead? */
+	struct vmm_register reg; /* what it said; running and notes are kept up to date */
+	char uuid_text[37];
+	struct params params;
+	struct qmp_sock *sock;
+	struct migration *migration; /* the one under way or the last one */
+	/* the next guest may come in, from whom: migrate-incoming */
+	bool expects;
+	char authz[PARAM_TEXT_MAX];
+	bool stopped_by_guest;
+	uint32_t serial;
+	TAILQ_HEAD(, vm_request) requests;
+	TAILQ_HEAD(, vm_packet) out;
+	unsigned out_len;
+};
+
+/* Told to whoever owns the registry (the server). */
+struct vm_hooks {
+	/* Decide whether this VM may register. 0, or -errno with the sentence for its VMM. */
+	int (*allow)(void *arg, const struct vm *vm, struct err *err);
+	void (*registered)(void *arg, struct vm *vm);
+	/* The connection ended; dead: its process is known to have ended. The vm goes after this. */
+	void (*gone)(void *arg, struct vm *vm, bool dead);
+	/* An event of the VMM's. */
+	void (*event)(void *arg, struct vm *vm, const struct vmm_event *event);
+};
+
+/* Listen for VMMs at path (mode 0660, a stale socket file is replaced). */
+int vms_new(struct event_base *base, const char *path, const struct vm_hooks *hooks, void *arg,
+	struct vms **ret, struct err *err);
+struct vms *vms_free(struct vms *v); /* takes NULL, returns NULL */
+
+/* The VM with that name or UUID; text NULL: the only one. NULL and *err when there is none. */
+struct vm *vms_find(struct vms *v, const char *text, struct err *err);
+struct vm *vms_find_uuid(struct vms *v, const struct vm_uuid *uuid);
+struct vm *vms_first(struct vms *v);
+struct vm *vms_next(struct vm *vm);
+
+/*
+ * The reply of a request, once: reply->error is -ECONNRESET when the VMM went away and -ETIMEDOUT
+ * when it did not answer in time. fd is -1 or becomes the callee's.
+ */
+typedef void vm_reply_cb(void *arg, const struct vmm_reply *reply, int fd);
+
+/*
+ * Ask the VMM. serial is filled in; fd (-1: none) stays the caller's. The callback comes later,
+ * never from inside this call. timeout_ms bounds the wait.
+ */
+void vm_ask(
+	struct vm *vm, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb, void *arg);
+/* A message without a reply (LEASE). */
+void vm_tell(struct vm *vm, struct vmm_request *req);
+/* No callback with that arg comes any more; fds of late replies are closed. */
+void vm_forget_asker(struct vm *vm, void *arg);
+
+/* The note that this VM's VMM holds of a session, NOTE_NONE for none. */
+struct vmm_note *vm_note(struct vm *vm, const struct session_id *session);
+/* Keep the copy of the VMM's notes up to date: note NOTE_NONE forgets it. */
+void vm_set_note(struct vm *vm, const struct session_id *session, enum session_note note);
+
+/* "0123456789abcdef..." of a session id; buf of 33 bytes. */
+void session_text(const struct session_id *s, char buf[static 33]);
+int session_parse(const char *text, struct session_id *ret);
+void uuid_text(const struct vm_uuid *u, char buf[static 37]);
