@@ -53,3 +53,13 @@ tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(net_test_harness)
 tests_unit_test_stream_CFLAGS = $(net_test_cflags)
 tests_unit_test_stream_LDADD = $(net_test_libs)
 endif
+
+if HAVE_CHECK
+flow_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS)
+flow_test_libs = libflow.la libnet.la libproto.la libbase.la \
+	$(CHECK_LIBS) $(EVENT_LIBS) $(OPENSSL_LIBS)
+EXTRA_DIST += tests/unit/flow-model.h
+UNIT_TESTS += tests/unit/test-flow-sim
+tests_unit_test_flow_sim_CFLAGS = $(flow_test_cflags)
+tests_unit_test_flow_sim_LDADD = libflow.la libproto.la libbase.la $(CHECK_LIBS) $(EVENT_LIBS)
+endif
