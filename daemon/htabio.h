@@ -31,9 +31,14 @@ int htabio_new(
 	int fd, enum vmm_htab_kind kind, int timeout_ms, struct htabio **ret, struct err *err);
 int htabio_new_ops(const struct htabio_ops *ops, void *ctx, struct htabio **ret);
 ssize_t htabio_read(struct htabio *io, void *buf, size_t max);
-/* One record per segment of writev() on the kernel's fd (KVM looks for the next header in the wrong
- * place otherwise); records longer than the socket's packet are split. */
+/*
+ * One record per segment of writev() on the kernel's fd (KVM looks for the next header in the wrong
+ * place otherwise); records longer than the socket's packet are split. When an entry is refused
+ * (-EIO, -EINVAL, -EBUSY) it is looked for, entry by entry, so that htabio_error() can name it.
+ */
 int htabio_write(struct htabio *io, const void *buf, size_t len);
+/* After a failed read or write: why, for people. Valid until the next call. */
+const char *htabio_error(const struct htabio *io);
 /* The count that a read() was given, as htab_read_wrapped() needs it: what max became. */
 size_t htabio_read_count(const struct htabio *io, size_t max);
 void htabio_shutdown(struct htabio *io);

@@ -29,6 +29,15 @@ tests_unit_test_swhpt_LDADD = libswhpt.la $(CHECK_LIBS)
 endif
 
 if HAVE_CHECK
+UNIT_TESTS += tests/unit/test-proto-htab
+tests_unit_test_proto_htab_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_proto_htab_LDADD = libproto.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-proto-state
+tests_unit_test_proto_state_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_proto_state_LDADD = libproto.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-proto-vmm
+tests_unit_test_proto_vmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_proto_vmm_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-htabvmm
 tests_unit_test_htabvmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_htabvmm_LDADD = libhtabvmm-core.la $(CHECK_LIBS)

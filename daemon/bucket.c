@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/bucket.h"
+
+#include "common/clock.h"
+
+#define BURST_PER_SEC 20u /* what an idle channel may save up: a 20th of a second */
+
+static void refill(struct bucket *b, uint64_t now)
+{
+	unsigned __int128 add = (unsigned __int128)(now - b->last) * b->rate / NS_PER_SEC;
+	int64_t burst = (int64_t)(b->rate / BURST_PER_SEC) + 1;
+
+	if (add == 0)
+		return; /* keep the time: it counts towards the first byte */
+	b->last = now;
+	if (add >= (unsigned __int128)(burst - b->tokens))
+		b->tokens = burst;
+	else
+		b->tokens += (int64_t)add;
+}
+
+void bucket_set_rate(struct bucket *b, uint64_t rate, uint64_t now)
+{
+	if (b->rate)
+		refill(b, now);
+	if (rate > INT64_MAX / 2)
+		rate = INT64_MAX / 2;
+	b->rate = rate;
+	b->last = now;
+}
+
+uint64_t bucket_delay(struct bucket *b, uint64_t now)
+{
+	unsigned __int128 ns;
+
+	if (b->rate == 0)
+		return 0;
+	refill(b, now);
+	if (b->tokens > 0)
+		return 0;
+	ns = (unsigned __int128)(1 - b->tokens) * NS_PER_SEC / b->rate + 1;
+	return ns > NS_PER_SEC * 3600 ? NS_PER_SEC * 3600 : (uint64_t)ns;
+}
+
+void bucket_take(struct bucket *b, uint64_t bytes)
+{
+	if (b->rate)
+		b->tokens -= (int64_t)bytes;
+}

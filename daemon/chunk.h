@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * Chunks and the two rings that they live in: memory for a whole migration, allocated at its start.
+ *
+ * A chunk's buffer holds a whole CHUNK frame: records are read behind the room for both headers,
+ * sent from there, received there and written from there; no copies. Chunk seq lives in slot
+ * (seq - 1) % size of its channel's ring, so a ring is no more than a few sequence numbers:
+ *
+ *	source:       sent <= sending <= filled <= min(acked, sent) + size; acked <= sending
+ *	destination:  reported <= written <= received <= reported + size
+ *
+ * Fields marked (lock) are guarded by the flow's lock; a chunk belongs to one actor at a time, as
+ * the sequence numbers say.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/flow.h"
+#include "daemon/inflow.h"
+#include "daemon/outflow.h"
+#include "proto/wire.h"
+
+#define CHUNK_ROOM   (WIRE_HDR_SIZE + WIRE_CHUNK_HDR)
+#define CHUNK_ALIGN  64u
+#define RING_MARKERS 16u /* passes whose end the loop has not yet been told */
+
+struct chunk {
+	struct wire_chunk meta;
+	uint8_t *frame; /* CHUNK_ROOM, then the payload */
+	size_t len;     /* of the frame, once it is sealed or received */
+	struct htab_count count;
+};
+
+static inline uint8_t *chunk_plain(const struct chunk *c)
+{
+	return c->frame + CHUNK_ROOM;
+}
+
+struct ring {
+	unsigned size;
+	size_t payload_max;
+	struct chunk *chunk;
+	uint8_t *slab;
+};
+
+int ring_init(struct ring *r, unsigned size, size_t payload_max);
+void ring_fini(struct ring *r);
+
+static inline struct chunk *ring_chunk(const struct ring *r, uint64_t seq)
+{
+	return &r->chunk[(seq - 1) % r->size];
+}
+
+/* The source's ring of one channel: between reader, sender and loop. */
+struct sendring {
+	struct flow *flow;
+	unsigned reader, sender; /* ids in the flow */
+	struct ring ring;
+	uint32_t channel;
+	uint32_t generation;
+	enum wire_codec codec;
+	size_t plain_max;
+
+	uint64_t filled, sending, sent, acked; /* (lock) */
+	uint64_t ack_time;                     /* (lock) of the last progress */
+	uint64_t digest;                       /* (lock) of chunks 1 to sent */
+	/* The pass (lock): reading, then ending (its PASS_END is to be written), then neither. */
+	bool reading, ending;
+	bool done; /* (lock) ended, and the loop does not know it yet */
+	enum wire_stream stream;
+	uint32_t pass;
+	uint64_t pass_start;
+	struct outflow_stats stats; /* (lock) */
+	uint64_t rate;              /* (lock) bytes/s, 0: no limit */
+};
+
+int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_config *config);
+void sendring_fini(struct sendring *r);
+/* Loop: begin a pass. */
+void sendring_begin(struct sendring *r, enum wire_stream stream, uint32_t pass);
+/* Loop: as outflow_ack(). */
+int sendring_ack(struct sendring *r, uint64_t seq);
+/* Loop, after the last pass: this channel's part of END, and what is counted for all. */
+void sendring_get_end(struct sendring *r, struct wire_end *end);
+
+struct marker {
+	enum wire_stream stream;
+	uint32_t pass;
+	uint64_t seq;
+};
+
+/* The destination's ring of one channel: between receiver, writer and loop. */
+struct recvring {
+	struct flow *flow;
+	unsigned receiver, writer; /* ids in the flow */
+	struct ring ring;
+	uint32_t channel;
+	uint32_t generation;
+	enum wire_codec codec;
+
+	uint64_t received, written, reported; /* (lock) */
+	uint64_t digest;                      /* (lock) of chunks 1 to written */
+	bool eof;                             /* (lock) the channel ended between two frames */
+	/* Ends of passes (lock), in order; slot n % RING_MARKERS: in by the receiver, done by the
+	 * writer when all before is written, reported by the loop. */
+	struct marker marker[RING_MARKERS];
+	uint64_t markers_in, markers_done, markers_reported;
+	struct inflow_stats stats; /* (lock) */
+};
+
+int recvring_init(struct recvring *r, struct flow *flow, const struct inflow_config *config);
+void recvring_fini(struct recvring *r);
+/*
+ * Loop: take what is to be told: *ret_seq is the last chunk written, when that is news (else 0);
+ * markers of ended passes go to ret_marker[RING_MARKERS], their number is returned.
+ */
+unsigned recvring_report(struct recvring *r, uint64_t *ret_seq, struct marker *ret_marker);
+/*
+ * Loop: does what END says hold? 1: yes, and everything is written. 0: not all of it has arrived.
+ * Otherwise a negative errno and the sentence.
+ */
+int recvring_check_end(struct recvring *r, const struct wire_end *end, struct err *err);
+
+/* "HTAB", "VERIFY", ...; for sentences. */
+const char *wire_stream_name(enum wire_stream stream);

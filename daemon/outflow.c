@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/outflow.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "daemon/codec.h"
+#include "daemon/reader.h"
+#include "daemon/sender.h"
+
+struct outflow {
+	struct outflow_config config;
+	struct flow flow;
+	struct sendring ring;
+	struct reader reader;
+	struct sender sender;
+	struct htabio *htab;
+	struct stream *stream;
+	bool stopping, failed, stopped; /* the loop's own: what was told */
+};
+
+/* Threads are joined: nobody else touches what they used. */
+static void close_all(struct outflow *o)
+{
+	flow_join(&o->flow);
+	o->stream = stream_free(o->stream);
+	o->htab = htabio_free(o->htab);
+	o->flow.notify = notify_free(o->flow.notify);
+}
+
+static void on_notify(void *arg)
+{
+	struct outflow *o = arg;
+	struct flow *flow = &o->flow;
+	enum wire_stream stream;
+	uint32_t pass;
+	struct err err;
+	bool done, failed;
+
+	pthread_mutex_lock(&flow->lock);
+	done = o->ring.done;
+	o->ring.done = false;
+	stream = o->ring.stream;
+	pass = o->ring.pass;
+	failed = flow->failed;
+	err = flow->err;
+	pthread_mutex_unlock(&flow->lock);
+
+	if (done && !o->stopping && !o->failed)
+		o->config.ops->pass_done(o->config.arg, stream, pass);
+	if (failed && !o->stopping && !o->failed) {
+		o->failed = true;
+		o->config.ops->failed(o->config.arg, &err);
+	}
+	if (o->stopping && !o->stopped && flow_ended(flow)) {
+		close_all(o);
+		o->stopped = true;
+		o->config.ops->stopped(o->config.arg); /* may free o */
+	}
+}
+
+int outflow_new(const struct outflow_config *config, struct htabio *htab, struct stream *stream,
+	struct outflow **ret, struct err *err)
+{
+	struct outflow *o;
+	int r;
+
+	if (!codec_known(config->codec))
+		return err_set(err, -EOPNOTSUPP, "codec %d is not known here", (int)config->codec);
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return err_set(err, -ENOMEM, "out of memory for a migration");
+	o->config = *config;
+	flow_init(&o->flow, clock_ns);
+	r = sendring_init(&o->ring, &o->flow, config);
+	if (r < 0) {
+		err_set(err, r, "out of memory for %u chunks of %zu bytes", config->ring,
+			config->chunk);
+		goto fail;
+	}
+	o->reader = (struct reader){
+		.ring = &o->ring,
+		.io = htab,
+		.entries = htab_entries(config->order),
+	};
+	sender_init(&o->sender, &o->ring, flow_io_stream(stream), config->timeout_ms);
+	o->ring.reader = flow_add(&o->flow, "htab-reader", reader_step, &o->reader);
+	o->ring.sender = flow_add(&o->flow, "htab-sender", sender_step, &o->sender);
+	r = notify_new(config->base, on_notify, o, &o->flow.notify);
+	if (r < 0) {
+		err_set(err, r, "cannot notify the event loop: %s", strerror(-r));
+		goto fail;
+	}
+	r = flow_start(&o->flow, err);
+	if (r < 0)
+		goto fail;
+	o->htab = htab;
+	o->stream = stream;
+	*ret = o;
+	return 0;
+fail:
+	notify_free(o->flow.notify);
+	sendring_fini(&o->ring);
+	flow_fini(&o->flow);
+	free(o);
+	return r;
+}
+
+void outflow_pass(struct outflow *o, enum wire_stream stream, uint32_t pass)
+{
+	if (!o->stopping)
+		sendring_begin(&o->ring, stream, pass);
+}
+
+void outflow_set_htab(struct outflow *o, struct htabio *htab)
+{
+	if (o->stopped) {
+		htabio_free(htab);
+		return;
+	}
+	pthread_mutex_lock(&o->flow.lock);
+	assert(!o->ring.reading);
+	o->reader.io = htab;
+	pthread_mutex_unlock(&o->flow.lock);
+	htabio_free(o->htab);
+	o->htab = htab;
+}
+
+int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq)
+{
+	if (channel != o->ring.channel)
+		return -EBADMSG;
+	return sendring_ack(&o->ring, seq);
+}
+
+void outflow_set_bandwidth(struct outflow *o, uint64_t bytes_per_second)
+{
+	pthread_mutex_lock(&o->flow.lock);
+	o->ring.rate = bytes_per_second;
+	pthread_mutex_unlock(&o->flow.lock);
+	flow_wake(&o->flow, o->ring.sender);
+}
+
+void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret)
+{
+	struct outflow *lockable = (struct outflow *)(uintptr_t)o;
+
+	pthread_mutex_lock(&lockable->flow.lock);
+	*ret = o->ring.stats;
+	if (o->ring.reading || o->ring.ending)
+		ret->pass_ns = clock_ns() - o->ring.pass_start;
+	pthread_mutex_unlock(&lockable->flow.lock);
+}
+
+void outflow_get_end(const struct outflow *o, struct wire_end *end)
+{
+	struct outflow *lockable = (struct outflow *)(uintptr_t)o;
+
+	end->channels = 1;
+	sendring_get_end(&lockable->ring, end);
+}
+
+void outflow_stop(struct outflow *o)
+{
+	if (o->stopping)
+		return;
+	o->stopping = true;
+	flow_halt(&o->flow);
+	htabio_shutdown(o->htab);
+}
+
+struct outflow *outflow_free(struct outflow *o)
+{
+	if (o) {
+		assert(o->stopped);
+		sendring_fini(&o->ring);
+		flow_fini(&o->flow);
+		free(o);
+	}
+	return NULL;
+}

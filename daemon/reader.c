@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/reader.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* The next free chunk, or NULL; and the table to read. */
+static struct chunk *take(struct reader *r, struct htabio **ret_io)
+{
+	struct sendring *ring = r->ring;
+	struct chunk *c = NULL;
+
+	pthread_mutex_lock(&ring->flow->lock);
+	*ret_io = r->io;
+	if (ring->reading) {
+		/* A chunk that a peer acknowledges early still belongs to the sender. */
+		uint64_t gone = ring->acked < ring->sent ? ring->acked : ring->sent;
+
+		if (ring->filled - gone < ring->ring.size)
+			c = ring_chunk(&ring->ring, ring->filled + 1);
+	}
+	pthread_mutex_unlock(&ring->flow->lock);
+	return c;
+}
+
+/* What the kernel (or a VMM) gave: whole records, ascending from the cursor. */
+static int scan(
+	struct reader *r, const void *buf, size_t len, struct htab_count *ret, const char **ret_why)
+{
+	struct htab_count c = {.end = r->cursor};
+	struct htab_iter it;
+	struct htab_rec rec;
+	int n;
+
+	htab_iter_init(&it, buf, len, r->entries, HTAB_HOST);
+	while ((n = htab_iter_next(&it, &rec)) > 0) {
+		if (rec.index < c.end) {
+			*ret_why = "a record goes back to where the pass has been";
+			return -EBADMSG;
+		}
+		c.records++;
+		c.valid += rec.n_valid;
+		c.invalid += rec.n_invalid;
+		c.end = (uint64_t)rec.index + rec.n_valid + rec.n_invalid;
+	}
+	if (n < 0) {
+		*ret_why = it.why;
+		return n;
+	}
+	*ret = c;
+	return 0;
+}
+
+/* Hand the chunk over (n > 0) and end the pass at the table's end. */
+static void put(struct reader *r, struct chunk *c, size_t n, bool wrapped, uint64_t ns)
+{
+	struct sendring *ring = r->ring;
+	struct outflow_stats *s = &ring->stats;
+
+	pthread_mutex_lock(&ring->flow->lock);
+	s->read_ns += ns;
+	if (n > 0) {
+		c->meta = (struct wire_chunk){
+			.stream = ring->stream,
+			.codec = ring->codec,
+			.generation = ring->generation,
+			.pass = ring->pass,
+			.plain = (uint32_t)n,
+			.seq = ++ring->filled,
+		};
+		s->chunks++;
+		s->pass_valid += c->count.valid;
+		s->pass_invalid += c->count.invalid;
+		s->pass_plain += n;
+		s->last_end = c->count.end;
+		if (ring->stream == WIRE_STREAM_HTAB) {
+			s->valid += c->count.valid;
+			s->invalid += c->count.invalid;
+			s->plain += n;
+		}
+	}
+	if (wrapped) {
+		ring->reading = false;
+		ring->ending = true;
+	}
+	pthread_mutex_unlock(&ring->flow->lock);
+	flow_wake(ring->flow, ring->sender);
+}
+
+enum flow_next reader_step(void *reader, struct flow_wait *wait)
+{
+	struct reader *r = reader;
+	struct flow *flow = r->ring->flow;
+	struct htabio *io;
+	struct chunk *c = take(r, &io);
+	const char *why;
+	uint64_t start;
+	bool wrapped;
+	ssize_t n;
+
+	if (!c)
+		return FLOW_WAIT;
+	flow_at("reader-read");
+	start = flow->clock();
+	n = htabio_read(io, chunk_plain(c), r->ring->plain_max);
+	if (n < 0)
+		return flow_fail(flow, (int)n,
+			"cannot read the guest's HPT from index %" PRIu64 ": %s", r->cursor,
+			htabio_error(io));
+	c->count = (struct htab_count){0};
+	if (n > 0) {
+		int bad = scan(r, chunk_plain(c), (size_t)n, &c->count, &why);
+
+		if (bad < 0)
+			return flow_fail(flow, bad,
+				"the guest's HPT, read from index %" PRIu64 " of %" PRIu64
+				", makes no sense: %s",
+				r->cursor, r->entries, why);
+		htab_convert(chunk_plain(c), (size_t)n, HTAB_HOST, HTAB_WIRE);
+	}
+	/* 0 bytes say so too: nothing changed from here to the end. */
+	wrapped = htab_read_wrapped(
+		(size_t)n, htabio_read_count(io, r->ring->plain_max), c->count.end, r->entries);
+	r->cursor = wrapped ? 0 : c->count.end;
+	flow_at("reader-fill");
+	put(r, c, (size_t)n, wrapped, flow->clock() - start);
+	return FLOW_MORE;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * Encodes a ring's chunks, frames them and writes them to their channel, in order, PASS_END behind
+ * each pass. A step is one write of the channel.
+ */
+#include "daemon/bucket.h"
+#include "daemon/chunk.h"
+
+struct sender {
+	struct sendring *ring;
+	struct flow_io io;
+	int timeout_ms; /* of a channel, or a destination, where nothing moves */
+	struct bucket bucket;
+	/* The frame under way: a chunk's, or pass_end. */
+	struct chunk *chunk;
+	const uint8_t *frame; /* NULL: none */
+	size_t len, off;
+	uint64_t digest;   /* chunks up to the last one sealed */
+	uint64_t progress; /* when the channel last took something */
+	uint8_t pass_end[WIRE_HDR_SIZE + WIRE_CHUNK_HDR];
+	bool watched; /* the last wait watched an idle channel */
+};
+
+void sender_init(struct sender *s, struct sendring *ring, struct flow_io io, int timeout_ms);
+enum flow_next sender_step(void *sender, struct flow_wait *wait);
