@@ -130,14 +130,12 @@ pack "$tree" >"$new/busybox.cpio"
 rm -rf "$tree"
 
 mkdir -p "$tree"
-(cd "$root" && tar --exclude=./boot --exclude=./lib/modules --exclude=./usr/lib/modules \
-	--exclude=./usr/include --exclude='*.a' --exclude='*.o' --exclude=./usr/share/doc \
-	--exclude=./usr/share/man --exclude=./usr/share/info --exclude=./usr/share/locale \
-	--exclude=./usr/share/zoneinfo --exclude=./usr/share/i18n --exclude=./usr/share/perl \
-	--exclude='./usr/lib/*/perl*' --exclude='./usr/lib/*/gconv' --exclude='hwdb.d' \
-	--exclude=./usr/share/bash-completion --exclude=./usr/share/lintian \
-	--exclude=./usr/share/bug --exclude=./var/cache --exclude=./var/lib/apt \
-	--exclude=./var/lib/dpkg -cf - .) | tar -C "$tree" -xf - --no-same-owner
+left_out=(./dev/\* ./boot ./lib/modules ./usr/lib/modules ./usr/include \*.a \*.o ./usr/share/doc
+	./usr/share/man ./usr/share/info ./usr/share/locale ./usr/share/zoneinfo ./usr/share/i18n
+	./usr/share/perl ./usr/lib/\*/perl\* ./usr/lib/\*/gconv hwdb.d
+	./usr/share/bash-completion ./usr/share/lintian ./usr/share/bug ./var/cache ./var/lib/apt
+	./var/lib/dpkg)
+tar -C "$root" "${left_out[@]/#/--exclude=}" -cf - . | tar -C "$tree" -xf - --no-same-owner
 lib=$(cd "$tree/lib" && pwd -P)
 mkdir -p "$tree/t" "$tree/root" "$tree"/var/{cache,log,tmp} "$lib/modules"
 cp -r "$new/mods/lib/modules/." "$lib/modules/"
