@@ -72,3 +72,10 @@ UNIT_TESTS += tests/unit/test-flow-sim
 tests_unit_test_flow_sim_CFLAGS = $(flow_test_cflags)
 tests_unit_test_flow_sim_LDADD = libflow.la libproto.la libbase.la $(CHECK_LIBS) $(EVENT_LIBS)
 endif
+
+# The software HPT against the kernel's; for tests/powernv/hpt-diff.test.sh.
+if POWER_KVM
+noinst_PROGRAMS += tests/powernv/hpt-diff
+tests_powernv_hpt_diff_SOURCES = tests/powernv/hpt-diff.c tests/powernv/hpt-diff-guest.S
+tests_powernv_hpt_diff_LDADD = libpowerkvm.la libswhpt.la
+endif
