@@ -262,6 +262,7 @@ static void vm_event(void *arg, struct vm *vm, const struct vmm_event *event)
 	switch (event->kind) {
 	case VMM_EVENT_RESUMED:
 		vm->reg.running = true;
+		vm->stopped_by_guest = false;
 		m = server_find_session(srv, &event->session);
 		if (m && !m->incoming && !migration_is_final(m))
 			source_vm_resumed(m);

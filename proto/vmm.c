@@ -151,8 +151,7 @@ static void unpack_note(struct unpack *u, struct session_id *session, enum sessi
 	reserved = unpack_u8(u);
 	*cookie_len = unpack_u16(u);
 	if (session_is_none(session) || number < NOTE_LOADING || number > NOTE_COMMITTING ||
-		reserved || *cookie_len > VMM_COOKIE_MAX ||
-		(*cookie_len && number != NOTE_COMMITTING)) {
+		reserved || *cookie_len > VMM_COOKIE_MAX) {
 		u->bad = true;
 		return;
 	}

@@ -24,7 +24,7 @@
 #define VMM_PACKET_MAX   (32u << 10)
 #define VMM_HDR_SIZE     8u
 #define VMM_TEXT_MAX     512u  /* of a sentence, NUL included */
-#define VMM_COOKIE_MAX   1024u /* of a COMMITTING note */
+#define VMM_COOKIE_MAX   1024u /* bytes, opaque to the VMM */
 #define VMM_NOTES_MAX    16u   /* sessions that the library remembers */
 #define VMM_VCPUS_MAX    2048u
 #define VMM_LEASE_MS     10000u

@@ -37,10 +37,8 @@ static void put_notes(struct htabvmm *h, struct vmm_register *m)
 			continue;
 		n->session = s->id;
 		n->note = session_note_of(s->state);
-		if (n->note == NOTE_COMMITTING) {
-			n->cookie_len = s->cookie_len;
-			memcpy(n->cookie, s->cookie, s->cookie_len);
-		}
+		n->cookie_len = s->cookie_len;
+		memcpy(n->cookie, s->cookie, s->cookie_len);
 		m->n_notes++;
 	}
 }

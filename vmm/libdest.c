@@ -30,7 +30,9 @@ void dest_loading(struct htabvmm *h, struct session *s, const struct vmm_request
 
 	assert(!s);
 	if (may_load(h, &e) == 0) {
-		sessions_begin(&h->sessions, &req->session, ASK_LOADING);
+		s = sessions_begin(&h->sessions, &req->session, ASK_LOADING);
+		s->cookie_len = req->cookie_len;
+		memcpy(s->cookie, req->cookie, req->cookie_len);
 		h->state_set = false;
 	}
 	request_reply_session(h, req, &e);
