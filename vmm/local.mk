@@ -53,3 +53,13 @@ libswhpt_la_SOURCES = \
 	vmm/swhpt_impl.h \
 	vmm/swhpt_serve.c
 libswhpt_la_LIBADD = libproto.la
+
+# Real KVM, POWER only: a wrapper for the small VMM and for tests.
+if POWER_KVM
+noinst_LTLIBRARIES += libpowerkvm.la
+libpowerkvm_la_SOURCES = \
+	vmm/kvm_abi_check.c \
+	vmm/kvm_vcpu.c \
+	vmm/kvm_vm.c vmm/kvm_vm.h \
+	vmm/kvm_vm_impl.h
+endif

@@ -32,7 +32,7 @@ enum papr_hcall {
 	H_CLEAR_MOD = 0x10,
 	H_CLEAR_REF = 0x14,
 	H_PROTECT = 0x18,
-	H_BULK_REMOVE = 0x24,
+	H_BULK_REMOVE = 0x124,
 };
 
 #define H_SUCCESS   0

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* proto/htab.h states KVM's ABI for machines that lack its headers: held against the originals. */
+#include <assert.h>
+#include <linux/kvm.h>
+
+#include "proto/htab.h"
+#include "vmm/swhpt.h"
+
+static_assert(HTAB_FD_BOLTED_ONLY == KVM_GET_HTAB_BOLTED_ONLY, "flag");
+static_assert(HTAB_FD_WRITE == KVM_GET_HTAB_WRITE, "flag");
+static_assert(HTAB_HDR_SIZE == sizeof(struct kvm_get_htab_header), "record header");
+static_assert(offsetof(struct kvm_get_htab_header, index) == 0, "record header");
+static_assert(offsetof(struct kvm_get_htab_header, n_valid) == 4, "record header");
+static_assert(offsetof(struct kvm_get_htab_header, n_invalid) == 6, "record header");
+static_assert(sizeof(((struct kvm_get_htab_header *)0)->index) == 4, "record header");
+static_assert(sizeof(((struct kvm_get_htab_header *)0)->n_valid) == 2, "record header");
+static_assert(sizeof(struct kvm_get_htab_fd) == 32, "argument of KVM_PPC_GET_HTAB_FD");
+static_assert(offsetof(struct kvm_get_htab_fd, flags) == 0, "argument of KVM_PPC_GET_HTAB_FD");
+static_assert(
+	offsetof(struct kvm_get_htab_fd, start_index) == 8, "argument of KVM_PPC_GET_HTAB_FD");
+static_assert(sizeof(((struct kvm_run *)0)->papr_hcall.args) / sizeof(__u64) >= SWHPT_HCALL_ARGS,
+	"hypercall arguments");

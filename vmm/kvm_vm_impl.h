@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* Inside kvm_vm.c and kvm_vcpu.c only. */
+#include <pthread.h>
+
+#include "vmm/kvm_vm.h"
+
+enum kvm_vcpu_state {
+	KVM_VCPU_NO_THREAD,
+	KVM_VCPU_PARKED,  /* waits for kvm_vm_resume() */
+	KVM_VCPU_RUNNING, /* in KVM_RUN or in the exit function */
+	KVM_VCPU_ENDED,   /* its thread is over, to be joined */
+};
+
+struct kvm_vcpu {
+	struct kvm_vm *vm;
+	int fd;
+	unsigned id;
+	struct kvm_run *run;
+	kvm_vcpu_exit_fn *exit;
+	void *arg;
+	pthread_t thread;
+	/* under the VM's lock */
+	enum kvm_vcpu_state state;
+	int error;
+};
+
+struct kvm_vm {
+	int kvm_fd, fd;
+	size_t run_size;
+	void *memory;
+	size_t memory_size;
+	unsigned n_vcpus;
+	struct kvm_vcpu *vcpus[KVM_VM_VCPUS_MAX];
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* a state, paused or ending */
+	bool paused;            /* under lock; what the threads shall be */
+	bool ending;
+};
+
+void kvm_vm_end_threads(struct kvm_vm *vm);
