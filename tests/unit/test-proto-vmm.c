@@ -162,7 +162,7 @@ START_TEST(test_register_limits)
 		case 7: m.incoming = true; break; /* and running */
 		case 8: m.mmu = MMU_BOOKE; break;
 		case 9: m.notes[0].note = NOTE_NONE; break;
-		case 10: m.notes[0].cookie_len = 1; break; /* without COMMITTING */
+		case 10: m.vcpus = UINT32_MAX; break;
 		case 11: m.notes[0].session = m.notes[1].session; break;
 		case 12: m.notes[0].session = (struct session_id){{0}}; break;
 		default: m.notes[1].note = (enum session_note)6; break;
