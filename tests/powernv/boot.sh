@@ -66,6 +66,7 @@ stop() { # stop HOST
 cleanup() {
 	local h
 	trap - EXIT
+	trap '' HUP INT TERM
 	for h in "${!qemu[@]}"; do
 		stop "$h"
 	done
