@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "tests/integration/harness_impl.h"
+
+/* --- the daemon --------------------------------------------------------------------------- */
+
+static void open_notify(struct host *host)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%.80s/notify", host->dir);
+	unlink(a.sun_path);
+	host->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	h_check(host->h,
+		host->notify >= 0 && bind(host->notify, (struct sockaddr *)&a, sizeof(a)) == 0,
+		"%s: %m", a.sun_path);
+}
+
+/* What the daemon told its service manager. True when it is ready. */
+static bool read_notify(struct host *host)
+{
+	char buf[1024], *line, *rest = buf;
+	ssize_t n = recv(host->notify, buf, sizeof(buf) - 1, 0);
+	bool ready = false;
+
+	if (n < 0)
+		return false;
+	buf[n] = 0;
+	while ((line = strsep(&rest, "\n"))) {
+		ready = ready || !strcmp(line, "READY=1");
+		if (!strncmp(line, "STATUS=", 7))
+			snprintf(host->status, sizeof(host->status), "%s", line + 7);
+	}
+	return ready;
+}
+
+static void connect_qmp(struct host *host)
+{
+	struct json_object *d, *listen;
+	struct err err = {0};
+
+	h_check(host->h, qmpclient_open(host->control, QMPCLIENT_TIMEOUT_MS, &host->qmp, &err) == 0,
+		"daemon %s: %s", host->name, err.text);
+	d = host_ask(host, "query-daemon", NULL);
+	listen = member(d, "listen");
+	host->uri[0] = 0;
+	if (listen && json_object_array_length(listen) > 0)
+		snprintf(host->uri, sizeof(host->uri), "%s",
+			json_object_get_string(json_object_array_get_idx(listen, 0)));
+	json_object_put(d);
+}
+
+static void add(const char **argv, unsigned *n, const char *option, const char *value)
+{
+	argv[(*n)++] = option;
+	if (value)
+		argv[(*n)++] = value;
+}
+
+void host_restart(struct host *host)
+{
+	const char *argv[32] = {"htab-migrated"}, *env[8];
+	const struct host_opts *o = &host->opts;
+	char hold[128], notify[HARNESS_PATH + 24], what[64];
+	uint64_t deadline = harness_deadline();
+	unsigned n = 1, n_env = 0;
+
+	add(argv, &n, "--control", host->control);
+	add(argv, &n, "--vmm-socket", host->vmm);
+	add(argv, &n, "--name", host->name);
+	if (o->creds)
+		add(argv, &n, "--tls-creds", o->creds);
+	else if (!o->bare)
+		add(argv, &n, "--plaintext", NULL);
+	add(argv, &n, "--listen", o->listen ? o->listen : "tcp:127.0.0.1:0");
+	if (o->config)
+		add(argv, &n, "--config", o->config);
+	for (unsigned i = 0; i < 8 && o->extra[i]; i++)
+		add(argv, &n, o->extra[i], NULL);
+	snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s/notify", host->dir);
+	env[n_env++] = notify;
+	if (o->hold) {
+		snprintf(hold, sizeof(hold), "HTAB_MIGRATED_HOLD=%s", o->hold);
+		env[n_env++] = hold;
+	}
+	env[n_env] = NULL;
+
+	host->notify = fd_close(host->notify);
+	open_notify(host);
+	host->process = process_start(host->h, host->name, argv, env, false);
+	snprintf(what, sizeof(what), "READY=1 of daemon %s", host->name);
+	do {
+		if (!harness_poll(host->h, host->notify, POLLIN, host->process, deadline, what))
+			h_fail(host->h, "daemon %s ended before it was ready", host->name);
+	} while (!read_notify(host));
+	connect_qmp(host);
+}
+
+struct host *host_start(struct harness *h, const char *name, const struct host_opts *opts)
+{
+	struct host *host = calloc(1, sizeof(*host));
+
+	h_check(h, host && h->n_hosts < HARNESS_HOSTS, "too many daemons in one test");
+	host->h = h;
+	host->notify = -1;
+	if (opts)
+		host->opts = *opts;
+	snprintf(host->name, sizeof(host->name), "%s", name);
+	snprintf(host->dir, sizeof(host->dir), "%s", harness_path(h, "%s", name));
+	snprintf(host->control, sizeof(host->control), "%s", harness_path(h, "%s/c.sock", name));
+	snprintf(host->vmm, sizeof(host->vmm), "%s", harness_path(h, "%s/vmm.sock", name));
+	h_check(h, mkdir(host->dir, 0700) == 0, "%s: %m", host->dir);
+	host->seen = json_object_new_array();
+	h->hosts[h->n_hosts++] = host;
+	host_restart(host);
+	return host;
+}
+
+void host_kill(struct host *host)
+{
+	process_kill(host->process);
+	host->qmp = qmpclient_free(host->qmp);
+}
+
+void host_stop(struct host *host)
+{
+	host->qmp = qmpclient_free(host->qmp);
+	process_signal(host->process, SIGTERM);
+	process_wait(host->process);
+}
+
+void host_free(struct host *host)
+{
+	qmpclient_free(host->qmp);
+	json_object_put(host->seen);
+	fd_close(host->notify);
+	free(host);
+}
+
+/* --- commands ----------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 0))) static int execute(struct host *host, const char *command,
+	const char *args, va_list ap, struct json_object **ret, struct err *err)
+{
+	struct json_object *o = args ? harness_json_v(host->h, args, ap) : NULL;
+	int r;
+
+	h_check(host->h, host->qmp, "daemon %s does not run", host->name);
+	r = qmpclient_call(host->qmp, command, o, ret, err);
+	if (r < 0 && r != -EREMOTE)
+		h_fail(host->h, "daemon %s, %s: %s", host->name, command, err->text);
+	return r;
+}
+
+struct json_object *host_ask(struct host *host, const char *command, const char *args, ...)
+{
+	struct json_object *answer;
+	struct err err = {0};
+	va_list ap;
+	int r;
+
+	va_start(ap, args);
+	r = execute(host, command, args, ap, &answer, &err);
+	va_end(ap);
+	h_check(host->h, r == 0, "daemon %s refused %s: %s", host->name, command, err.text);
+	return answer;
+}
+
+void host_do(struct host *host, const char *command, const char *args, ...)
+{
+	struct json_object *answer;
+	struct err err = {0};
+	va_list ap;
+	int r;
+
+	va_start(ap, args);
+	r = execute(host, command, args, ap, &answer, &err);
+	va_end(ap);
+	h_check(host->h, r == 0, "daemon %s refused %s: %s", host->name, command, err.text);
+	json_object_put(answer);
+}
+
+void host_refused(
+	struct host *host, struct err *ret_err, const char *command, const char *args, ...)
+{
+	struct json_object *answer;
+	va_list ap;
+	int r;
+
+	memset(ret_err, 0, sizeof(*ret_err));
+	va_start(ap, args);
+	r = execute(host, command, args, ap, &answer, ret_err);
+	va_end(ap);
+	h_check(host->h, r == -EREMOTE, "daemon %s did not refuse %s", host->name, command);
+}
+
+/* --- events ------------------------------------------------------------------------------- */
+
+static bool matches(
+	struct json_object *e, const char *name, const char *vm, const char *key, const char *value)
+{
+	struct json_object *data = member(e, "data");
+
+	return !strcmp(member_text(e, "event", ""), name) &&
+		(!vm || !strcmp(member_text(data, "vm", ""), vm)) &&
+		(!key || !strcmp(member_text(data, key, ""), value));
+}
+
+/* The next event of any kind, put into seen; borrowed. */
+static struct json_object *next_event(struct host *host, uint64_t deadline, const char *what)
+{
+	uint64_t now = clock_ns();
+	struct json_object *e;
+	struct err err = {0};
+	int r;
+
+	h_check(host->h, host->qmp, "daemon %s does not run", host->name);
+	h_check(host->h, now < deadline, "waited too long for %s", what);
+	r = qmpclient_event(host->qmp, (int)((deadline - now) / NS_PER_MS + 1), &e, &err);
+	h_check(host->h, r != -ETIMEDOUT, "waited too long for %s", what);
+	h_check(host->h, r == 0, "waiting for %s: %s", what, err.text);
+	json_object_array_add(host->seen, e);
+	return e;
+}
+
+struct json_object *host_event(
+	struct host *host, const char *name, const char *vm, const char *key, const char *value)
+{
+	uint64_t deadline = harness_deadline();
+	char what[256];
+
+	snprintf(what, sizeof(what), "event %s of %s with %s %s at %s", name, vm ? vm : "any VM",
+		key ? key : "any", key ? value : "data", host->name);
+	for (;;) {
+		struct json_object *e = next_event(host, deadline, what);
+
+		if (matches(e, name, vm, key, value))
+			return json_object_get(e);
+	}
+}
+
+void host_status(struct host *host, const char *vm, const char *status)
+{
+	uint64_t deadline = harness_deadline();
+	char what[256];
+
+	snprintf(what, sizeof(what), "status %s of %s at %s", status, vm, host->name);
+	for (;;) {
+		struct json_object *e = next_event(host, deadline, what);
+		const char *s = member_text(member(e, "data"), "status", "");
+
+		if (!matches(e, "MIGRATION", vm, NULL, NULL))
+			continue;
+		if (!strcmp(s, status))
+			return;
+		h_check(host->h,
+			strcmp(s, "completed") && strcmp(s, "failed") && strcmp(s, "cancelled"),
+			"%s at %s is %s instead of %s: %s", vm, host->name, s, status,
+			member_text(member(e, "data"), "error-desc", "no reason"));
+	}
+}
+
+void host_held(struct host *host, const char *vm, const char *step)
+{
+	json_object_put(host_event(host, "X_HOLD", vm, "step", step));
+}
+
+unsigned host_count(struct host *host, const char *name)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < json_object_array_length(host->seen); i++)
+		n += matches(json_object_array_get_idx(host->seen, i), name, NULL, NULL, NULL);
+	return n;
+}
+
+/* --- what there is ------------------------------------------------------------------------ */
+
+struct json_object *host_query(struct host *host, const char *vm)
+{
+	return host_ask(host, "query-migrate", "{'vm': '%s'}", vm);
+}
+
+struct json_object *host_vm(struct host *host, const char *vm)
+{
+	struct json_object *vms = host_ask(host, "query-vms", NULL), *found = NULL;
+
+	for (size_t i = 0; i < json_object_array_length(vms); i++) {
+		struct json_object *o = json_object_array_get_idx(vms, i);
+
+		if (!strcmp(member_text(o, "name", ""), vm))
+			found = json_object_get(o);
+	}
+	json_object_put(vms);
+	return found;
+}
+
+const char *host_vm_status(struct host *host, const char *vm)
+{
+	static char status[32];
+	struct json_object *o = host_ask(host, "query-status", "{'vm': '%s'}", vm);
+
+	snprintf(status, sizeof(status), "%s", member_text(o, "status", ""));
+	json_object_put(o);
+	return status;
+}
+
+void host_capability(struct host *host, const char *name, bool on)
+{
+	host_do(host, "migrate-set-capabilities",
+		"{'capabilities': [{'capability': '%s', 'state': %s}]}", name,
+		on ? "true" : "false");
+}

@@ -1,0 +1,23 @@
+# tests/integration/: programs that start ours and talk to them over sockets.
+if HAVE_CHECK
+check_LTLIBRARIES = libharness.la
+libharness_la_SOURCES = \
+	tests/integration/harness.c tests/integration/harness.h \
+	tests/integration/harness_guest.c \
+	tests/integration/harness_host.c \
+	tests/integration/harness_impl.h \
+	tests/integration/pair.c tests/integration/pair.h
+libharness_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSON_CFLAGS)
+libharness_la_LIBADD = libtestca.la libctl.la libbase.la $(CHECK_LIBS) $(JSON_LIBS)
+integration_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSON_CFLAGS)
+
+INTEGRATION_TESTS += tests/integration/test-control
+tests_integration_test_control_CFLAGS = $(integration_cflags)
+tests_integration_test_control_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-migrate-basic
+tests_integration_test_migrate_basic_CFLAGS = $(integration_cflags)
+tests_integration_test_migrate_basic_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-refusals
+tests_integration_test_refusals_CFLAGS = $(integration_cflags)
+tests_integration_test_refusals_LDADD = libharness.la
+endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Migrations that go well: what arrives, what is told, and what policies do. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/integration/pair.h"
+
+START_TEST(plaintext)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.order = 20, .dump = true},
+		.destination = {.dump = true},
+	});
+
+	pair_migrate(&p);
+	pair_completes(&p);
+	pair_tables_equal(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(tls)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.tls = true,
+		.source = {.order = 20, .vcpus = 2, .rate = 20000, .dump = true},
+		.destination = {.dump = true},
+	});
+	struct json_object *q;
+
+	pair_migrate(&p);
+	pair_completes(&p);
+	q = host_query(p.b, PAIR_VM);
+	h_check_text(p.h, member_text(q, "peer", ""), "CN=hosta");
+	json_object_put(q);
+	pair_tables_equal(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(unix_socket)
+{
+	struct pair p = pair_new(&(struct pair_opts){.not_waiting = true});
+	const char *uri = harness_path(p.h, "b/in.sock");
+
+	host_do(p.b, "migrate-incoming", "{'vm': '" PAIR_VM "', 'uri': 'unix:%s'}", uri);
+	host_do(p.a, "migrate", "{'uri': 'unix:%s'}", uri); /* vm is left out: there is one */
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* A guest that changes its table all the time arrives as it was paused, entry for entry. */
+START_TEST(busy_and_verified)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.tls = true,
+		.verify = true,
+		.source = {.order = 22, .vcpus = 4, .rate = 200000, .dump = true},
+		.destination = {.dump = true},
+	});
+	struct json_object *q, *verify;
+
+	pair_migrate(&p);
+	pair_completes(&p);
+	q = host_query(p.a, PAIR_VM);
+	verify = member(q, "verify");
+	h_check(p.h, verify, "query-migrate has no \"verify\"");
+	h_check(p.h, member_int(verify, "mismatches", -1) == 0, "%lld entries differ",
+		(long long)member_int(verify, "mismatches", -1));
+	h_check(p.h, member_int(verify, "entries", 0) == 1 << (22 - 4), "%lld entries compared",
+		(long long)member_int(verify, "entries", 0));
+	json_object_put(q);
+	pair_tables_equal(&p);
+	pair_free(&p);
+}
+END_TEST
+
+static void has_int(struct pair *p, struct json_object *o, const char *name, int64_t min)
+{
+	struct json_object *v = member(o, name);
+
+	h_check(p->h, json_object_is_type(v, json_type_int),
+		"query-migrate: no number \"%s\" in %s", name, json_object_to_json_string(o));
+	h_check(p->h, json_object_get_int64(v) >= min, "query-migrate: %s is %lld", name,
+		(long long)json_object_get_int64(v));
+}
+
+static void check_query(struct pair *p, struct host *host, const char *direction)
+{
+	static const char *const ram[] = {"transferred", "remaining", "total", "duplicate",
+		"skipped", "normal", "normal-bytes", "dirty-pages-rate", "mbps", "dirty-sync-count",
+		"page-size", "pages-per-second", NULL};
+	struct json_object *q = host_query(host, PAIR_VM), *htab = member(q, "htab");
+
+	h_check(p->h, !strcmp(member_text(q, "status", ""), "completed"), "status is %s",
+		member_text(q, "status", ""));
+	h_check(p->h, !strcmp(member_text(q, "direction", ""), direction), "direction is %s",
+		member_text(q, "direction", ""));
+	h_check(p->h, strlen(member_text(q, "session", "")) == 32, "session is \"%s\"",
+		member_text(q, "session", ""));
+	h_check(p->h, !strcmp(member_text(q, "step", ""), "completed"), "step is %s",
+		member_text(q, "step", ""));
+	h_check(p->h, member_text(q, "uri", NULL), "no uri");
+	has_int(p, q, "total-time", 0);
+	has_int(p, q, "setup-time", 0);
+	for (unsigned i = 0; ram[i]; i++)
+		h_check(p->h, member(member(q, "ram"), ram[i]), "no member \"%s\" in ram", ram[i]);
+	has_int(p, htab, "passes", 1);
+	has_int(p, htab, "transferred", 1000);
+	has_int(p, htab, "entries", 1000);
+	has_int(p, htab, "invalidated", 0);
+	has_int(p, htab, "htab-bytes", 16000);
+	has_int(p, htab, "wire-bytes", 16000);
+	h_check(p->h, member_int(htab, "order", 0) == 18, "order is %lld",
+		(long long)member_int(htab, "order", 0));
+	if (!strcmp(direction, "outgoing")) {
+		has_int(p, q, "downtime", 0);
+		has_int(p, htab, "remaining", 0);
+		has_int(p, htab, "rate", 1);
+	}
+	json_object_put(q);
+}
+
+START_TEST(figures)
+{
+	struct pair p = pair_new(&(struct pair_opts){.source = {.rate = 1000}});
+	struct json_object *q = host_query(p.a, PAIR_VM);
+
+	h_check(p.h, json_object_object_length(q) == 0, "query-migrate before any is %s",
+		json_object_to_json_string(q));
+	json_object_put(q);
+	pair_migrate(&p);
+	/* when it is over at a, its VMM ends, and the figures stay */
+	pair_completes(&p);
+	check_query(&p, p.b, "incoming");
+	check_query(&p, p.a, "outgoing");
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(events)
+{
+	struct pair p = pair_new(&(struct pair_opts){.source = {.rate = 1000}});
+
+	pair_migrate(&p);
+	host_status(p.a, PAIR_VM, "setup");
+	host_status(p.a, PAIR_VM, "active");
+	json_object_put(host_event(p.a, "MIGRATION_PASS", PAIR_VM, NULL, NULL));
+	json_object_put(host_event(p.a, "STOP", PAIR_VM, NULL, NULL));
+	host_status(p.a, PAIR_VM, "device");
+	host_status(p.a, PAIR_VM, "completed");
+	json_object_put(host_event(p.a, "VM_GONE", PAIR_VM, NULL, NULL));
+	host_status(p.b, PAIR_VM, "active");
+	json_object_put(host_event(p.b, "RESUME", PAIR_VM, NULL, NULL));
+	host_status(p.b, PAIR_VM, "completed");
+	h_check(p.h, !strcmp(host_vm_status(p.b, PAIR_VM), "running"), "the VM at b is %s",
+		host_vm_status(p.b, PAIR_VM));
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(pause_before_switchover)
+{
+	struct pair p = pair_new(&(struct pair_opts){.source = {.rate = 1000}});
+	struct err err;
+
+	host_capability(p.a, "pause-before-switchover", true);
+	host_refused(p.a, &err, "migrate-continue", "{'state': 'pre-switchover'}");
+	pair_migrate(&p);
+	host_status(p.a, PAIR_VM, "pre-switchover");
+	guest_stands(p.source);
+	host_do(p.a, "migrate-continue", "{'vm': '" PAIR_VM "', 'state': 'pre-switchover'}");
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* There and back again, twice: the VM may move on as soon as it has arrived. */
+START_TEST(to_and_fro)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .source = {.rate = 1000}});
+
+	for (int i = 0; i < 4; i++) {
+		struct host *a = p.a;
+
+		pair_migrate(&p);
+		pair_completes(&p);
+		/* the other way */
+		p.a = p.b;
+		p.b = a;
+		p.source = p.destination;
+		p.destination = guest_start(
+			p.b, PAIR_VM, &(struct guest_opts){.incoming = true, .rate = 1000});
+		pair_incoming(&p);
+	}
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(several_at_once)
+{
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL), *b = host_start(h, "b", NULL);
+	struct guest *source[4], *destination[4];
+	char vm[4][8];
+
+	for (int i = 0; i < 4; i++) {
+		snprintf(vm[i], sizeof(vm[i]), "vm%d", i);
+		source[i] = guest_start(a, vm[i], &(struct guest_opts){.rate = 1000});
+		destination[i] = guest_start(b, vm[i], &(struct guest_opts){.incoming = true});
+		host_do(b, "migrate-incoming", "{'vm': '%s'}", vm[i]);
+	}
+	for (int i = 0; i < 4; i++)
+		host_do(a, "migrate", "{'vm': '%s', 'uri': '%s'}", vm[i], b->uri);
+	for (int i = 0; i < 4; i++) {
+		guest_event(source[i], "migrated");
+		guest_ends(source[i], 0);
+		guest_event(destination[i], "started");
+		guest_runs(destination[i]);
+	}
+	harness_free(h);
+}
+END_TEST
+
+/* A guest that does not converge: cancelled, or forced over, as the parameters say. */
+static struct pair never_converging(void)
+{
+	struct pair p = pair_new(&(struct pair_opts){.source = {.order = 22, .rate = 1000000}});
+
+	host_do(p.a, "migrate-set-parameters", "{'downtime-limit': 0, 'max-passes': 4}");
+	return p;
+}
+
+START_TEST(no_convergence_cancels)
+{
+	struct pair p = never_converging();
+	struct json_object *q;
+
+	pair_migrate(&p);
+	host_status(p.a, PAIR_VM, "cancelled");
+	q = host_query(p.a, PAIR_VM);
+	h_check_text(p.h, member_text(q, "error-desc", ""), "max-passes");
+	json_object_put(q);
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(no_convergence_forces)
+{
+	struct pair p = never_converging();
+	struct json_object *q;
+
+	host_do(p.a, "migrate-set-parameters", "{'on-timeout': 'force'}");
+	pair_migrate(&p);
+	pair_completes(&p);
+	q = host_query(p.a, PAIR_VM);
+	h_check(p.h, member_int(member(q, "htab"), "passes", 0) >= 4, "%lld passes",
+		(long long)member_int(member(q, "htab"), "passes", 0));
+	json_object_put(q);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(auto_converge)
+{
+	struct pair p = never_converging();
+
+	host_do(p.a, "migrate-set-parameters",
+		"{'max-passes': 8, 'on-timeout': 'force', 'cpu-throttle-initial': 50}");
+	host_capability(p.a, "auto-converge", true);
+	pair_migrate(&p);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(whole_time_limited)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.order = 24, .rate = 1000},
+		.a = {.hold = "active"},
+	});
+
+	host_do(p.a, "migrate-set-parameters",
+		"{'timeout': 1, 'downtime-limit': 0, 'max-passes': 1000000}");
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_do(p.a, "x-continue", "{'vm': '" PAIR_VM "'}");
+	host_status(p.a, PAIR_VM, "cancelled");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *c;
+	Suite *s = harness_suite("migrate-basic", &c);
+
+	tcase_add_test(c, plaintext);
+	tcase_add_test(c, tls);
+	tcase_add_test(c, unix_socket);
+	tcase_add_test(c, busy_and_verified);
+	tcase_add_test(c, figures);
+	tcase_add_test(c, events);
+	tcase_add_test(c, pause_before_switchover);
+	tcase_add_test(c, to_and_fro);
+	tcase_add_test(c, several_at_once);
+	tcase_add_test(c, no_convergence_cancels);
+	tcase_add_test(c, no_convergence_forces);
+	tcase_add_test(c, auto_converge);
+	tcase_add_test(c, whole_time_limited);
+	return harness_main(s);
+}

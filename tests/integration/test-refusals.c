@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is refused: each time one sentence that names the thing, the source's guest runs on, nothing
+ * is left behind, and a good migration still works where one is possible.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/integration/pair.h"
+
+/* --- certificates ------------------------------------------------------------------------- */
+
+/* With these credentials it fails, and says so. */
+static void refused_with(enum pair_creds a, enum pair_creds b, const char *words)
+{
+	struct pair p = pair_new(
+		&(struct pair_opts){.creds_a = a, .creds_b = b, .source = {.rate = 1000}});
+
+	pair_migrate(&p);
+	pair_fails(&p, words);
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+
+START_TEST(source_of_another_ca)
+{
+	refused_with(CREDS_ALIEN, CREDS_GOOD, "CA");
+}
+END_TEST
+
+START_TEST(destination_of_another_ca)
+{
+	refused_with(CREDS_GOOD, CREDS_ALIEN, "CA");
+}
+END_TEST
+
+START_TEST(expired_at_destination)
+{
+	refused_with(CREDS_GOOD, CREDS_EXPIRED, "expired");
+}
+END_TEST
+
+START_TEST(expired_at_source)
+{
+	refused_with(CREDS_EXPIRED, CREDS_GOOD, "expired");
+}
+END_TEST
+
+START_TEST(plaintext_to_tls)
+{
+	refused_with(CREDS_NONE, CREDS_GOOD, "TLS");
+}
+END_TEST
+
+START_TEST(tls_to_plaintext)
+{
+	refused_with(CREDS_GOOD, CREDS_NONE, "--plaintext");
+}
+END_TEST
+
+START_TEST(wrong_host_name)
+{
+	struct pair p = pair_new(
+		&(struct pair_opts){.creds_a = CREDS_GOOD, .creds_b = CREDS_NAMED});
+
+	pair_migrate(&p);
+	pair_fails(&p, "hostb.example.org");
+	/* the remedy that the sentence names */
+	host_do(p.a, "migrate-set-parameters", "{'tls-hostname': 'hostb.example.org'}");
+	pair_works_still(&p);
+}
+END_TEST
+
+START_TEST(not_authorized)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .authz = "CN=hostc"});
+
+	pair_migrate(&p);
+	pair_fails(&p, "tls-authz");
+	pair_works_still(&p);
+}
+END_TEST
+
+START_TEST(authorized)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .authz = "CN=host[ab]"});
+
+	pair_migrate(&p);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(no_credentials)
+{
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a",
+		&(struct host_opts){
+			.bare = true, .extra = {"--tls-creds", harness_path(h, "nothing-here")}});
+	struct guest *g = guest_start(a, PAIR_VM, &(struct guest_opts){.rate = 1000});
+	struct err err;
+
+	h_check(h, a->uri[0] == 0, "it listens at %s without credentials", a->uri);
+	h_check_text(h, a->status, "nothing-here");
+	host_refused(a, &err, "migrate", "{'uri': 'tcp:127.0.0.1:1'}");
+	h_check_text(h, err.text, "nothing-here");
+	guest_runs(g);
+	harness_free(h);
+}
+END_TEST
+
+/* --- the VMs ------------------------------------------------------------------------------ */
+
+START_TEST(other_order)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.order = 18},
+		.destination = {.order = 19},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "order 18");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(other_vcpus)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.vcpus = 2},
+		.destination = {.vcpus = 3},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "2 vCPUs");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(unknown_vm)
+{
+	struct pair p = pair_new(&(struct pair_opts){.no_destination = true});
+	struct err err;
+
+	host_refused(p.a, &err, "migrate", "{'vm': 'nobody', 'uri': '%s'}", p.b->uri);
+	h_check(p.h, err.class == ERR_DEVICE_NOT_FOUND, "its class is %s",
+		err_class_name(err.class));
+	h_check_text(p.h, err.text, "nobody");
+	pair_migrate(&p);
+	pair_fails(&p, PAIR_VM " is not known");
+	p.destination = guest_start(p.b, PAIR_VM, &(struct guest_opts){.incoming = true});
+	p.fds_b = 1024;
+	pair_works_still(&p);
+}
+END_TEST
+
+START_TEST(destination_not_waiting)
+{
+	struct pair p = pair_new(&(struct pair_opts){.not_waiting = true});
+
+	pair_migrate(&p);
+	pair_fails(&p, "htabctl incoming");
+	pair_works_still(&p);
+}
+END_TEST
+
+START_TEST(destination_runs)
+{
+	struct pair p = pair_new(&(struct pair_opts){.no_destination = true});
+	struct guest *other = guest_start(p.b, PAIR_VM, &(struct guest_opts){.rate = 1000});
+	struct err err;
+
+	host_refused(p.b, &err, "migrate-incoming", "{'vm': '" PAIR_VM "'}");
+	pair_migrate(&p);
+	pair_fails(&p, "does not wait");
+	guest_runs(other);
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(source_waits_itself)
+{
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct err err;
+
+	guest_start(a, PAIR_VM, &(struct guest_opts){.incoming = true});
+	host_refused(a, &err, "migrate", "{'uri': 'tcp:127.0.0.1:1'}");
+	h_check_text(h, err.text, "waits for a guest itself");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(nobody_listens)
+{
+	struct pair p = pair_new(&(struct pair_opts){.no_destination = true});
+	char uri[HARNESS_PATH];
+
+	snprintf(uri, sizeof(uri), "%s", p.b->uri);
+	host_stop(p.b);
+	host_do(p.a, "migrate", "{'uri': '%s'}", uri);
+	pair_fails(&p, "cannot connect");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(bad_uris)
+{
+	static const char *const bad[] = {"", "tcp:", "http://example.org/",
+		"tcp:127.0.0.1:notaport", "tcp:127.0.0.1:0", "unix:", "fd:nothing",
+		"file:/nowhere"};
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct guest *g = guest_start(a, PAIR_VM, &(struct guest_opts){.rate = 1000});
+	struct err err;
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		host_refused(a, &err, "migrate", "{'uri': '%s'}", bad[i]);
+	guest_runs(g);
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(two_at_once)
+{
+	struct pair p = pair_new(&(struct pair_opts){.a = {.hold = "active"}});
+	struct err err;
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_refused(p.a, &err, "migrate", "{'uri': '%s'}", p.b->uri);
+	h_check_text(p.h, err.text, "in progress");
+	host_do(p.a, "x-continue", NULL);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* Another source sends the same VM to a destination that is in a migration of it. */
+START_TEST(two_sources)
+{
+	struct pair p = pair_new(&(struct pair_opts){.a = {.hold = "active"}});
+	struct host *c = host_start(p.h, "c", NULL);
+	struct guest *other = guest_start(c, PAIR_VM, &(struct guest_opts){.rate = 1000});
+	struct json_object *q;
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_do(c, "migrate", "{'uri': '%s'}", p.b->uri);
+	host_status(c, PAIR_VM, "failed");
+	q = host_query(c, PAIR_VM);
+	h_check_text(p.h, member_text(q, "error-desc", ""), "migration");
+	json_object_put(q);
+	guest_runs(other);
+	host_do(p.a, "x-continue", NULL);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *c;
+	Suite *s = harness_suite("refusals", &c);
+
+	tcase_add_test(c, source_of_another_ca);
+	tcase_add_test(c, destination_of_another_ca);
+	tcase_add_test(c, expired_at_destination);
+	tcase_add_test(c, expired_at_source);
+	tcase_add_test(c, wrong_host_name);
+	tcase_add_test(c, not_authorized);
+	tcase_add_test(c, authorized);
+	tcase_add_test(c, plaintext_to_tls);
+	tcase_add_test(c, tls_to_plaintext);
+	tcase_add_test(c, no_credentials);
+	tcase_add_test(c, other_order);
+	tcase_add_test(c, other_vcpus);
+	tcase_add_test(c, unknown_vm);
+	tcase_add_test(c, destination_not_waiting);
+	tcase_add_test(c, destination_runs);
+	tcase_add_test(c, source_waits_itself);
+	tcase_add_test(c, nobody_listens);
+	tcase_add_test(c, bad_uris);
+	tcase_add_test(c, two_at_once);
+	tcase_add_test(c, two_sources);
+	return harness_main(s);
+}
