@@ -22,6 +22,8 @@ check-integration:
 
 .PHONY: check-unit check-integration
 
+EXTRA_DIST += .ci/run tests/suites tests/powernv tests/model
+
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-swhpt
 tests_unit_test_swhpt_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
