@@ -40,6 +40,10 @@ tests_unit_test_proto_state_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-proto-vmm
 tests_unit_test_proto_vmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_proto_vmm_LDADD = libproto.la $(CHECK_LIBS)
+INTEGRATION_TESTS += tests/unit/test-simvm
+tests_unit_test_simvm_SOURCES = tests/unit/test-simvm.c vmm/hptfile.c
+tests_unit_test_simvm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(ZSTD_CFLAGS)
+tests_unit_test_simvm_LDADD = libbase.la libproto.la $(CHECK_LIBS) $(ZSTD_LIBS)
 UNIT_TESTS += tests/unit/test-htabvmm
 tests_unit_test_htabvmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_htabvmm_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
@@ -78,6 +82,9 @@ endif
 # The software HPT against the kernel's; for tests/powernv/hpt-diff.test.sh.
 if POWER_KVM
 noinst_PROGRAMS += tests/powernv/hpt-diff
-tests_powernv_hpt_diff_SOURCES = tests/powernv/hpt-diff.c tests/powernv/hpt-diff-guest.S
+tests_powernv_hpt_diff_SOURCES = \
+	tests/powernv/hpt-diff.c tests/powernv/hpt-diff.h \
+	tests/powernv/hpt-diff-guest.S \
+	tests/powernv/hpt-diff-random.c
 tests_powernv_hpt_diff_LDADD = libpowerkvm.la libswhpt.la
 endif

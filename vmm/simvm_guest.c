@@ -197,8 +197,6 @@ static void *vcpu_thread(void *arg)
 		if (g->quit)
 			break;
 		g->inside++;
-		if (g->vmm && !htabvmm_may_run(g->vmm))
-			guest_sick(g, v->nr, "it runs though it may not");
 		pthread_mutex_unlock(&g->lock);
 		swhpt_vcpu_enter(g->hpt);
 		run_slices(v);
@@ -263,6 +261,10 @@ void guest_stop(struct simvm_guest *g)
 
 void guest_run(struct simvm_guest *g)
 {
+	if (g->vmm && !htabvmm_may_run(g->vmm)) {
+		guest_sick(g, 0, "it shall run though it may not");
+		return;
+	}
 	pthread_mutex_lock(&g->lock);
 	atomic_store(&g->run, true);
 	pthread_cond_broadcast(&g->wake);
