@@ -24,6 +24,7 @@ struct inflow {
 	bool finishing; /* END is here */
 	bool whole;     /* and what it says holds */
 	struct wire_end end;
+	uint64_t told; /* last chunk reported as written */
 };
 
 static void close_all(struct inflow *i)
@@ -47,8 +48,10 @@ static void report_progress(struct inflow *i)
 	uint64_t seq;
 	unsigned n = recvring_report(&i->ring, &seq, marker);
 
-	if (seq && telling(i))
+	if (seq > i->told && telling(i)) {
+		i->told = seq;
 		i->config.ops->written(i->config.arg, i->ring.channel, seq);
+	}
 	for (unsigned k = 0; k < n && telling(i); k++)
 		i->config.ops->pass_done(i->config.arg, marker[k].stream, marker[k].pass);
 }

@@ -18,3 +18,38 @@ libflow_la_SOURCES = \
 	daemon/verify.c daemon/verify.h \
 	daemon/writer.c daemon/writer.h
 libflow_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+
+# The daemon's own: everything but main(), so that tests can link it.
+noinst_LTLIBRARIES += libdaemon.la
+libdaemon_la_SOURCES = \
+	daemon/accept.c daemon/accept.h \
+	daemon/commands.c daemon/commands.h \
+	daemon/converge.c daemon/converge.h \
+	daemon/decide.c \
+	daemon/dest.c daemon/dest.h \
+	daemon/log.c daemon/log.h \
+	daemon/migration.c daemon/migration.h \
+	daemon/params.c daemon/params.h \
+	daemon/peer.c daemon/peer.h \
+	daemon/server.c daemon/server.h \
+	daemon/settings.c daemon/settings.h \
+	daemon/source.c daemon/source.h \
+	daemon/switchover.c \
+	daemon/vm.c daemon/vm.h
+libdaemon_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(OPENSSL_CFLAGS) $(SYSTEMD_CFLAGS)
+
+# The QMP server; it knows nothing of migrations.
+noinst_LTLIBRARIES += libqmp.la
+libqmp_la_SOURCES = \
+	daemon/qmp.c daemon/qmp.h \
+	daemon/qmp_check.c \
+	daemon/qmp_client.c daemon/qmp_client.h \
+	daemon/qmp_impl.h \
+	daemon/qmp_json.c
+libqmp_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
+
+sbin_PROGRAMS += htab-migrated
+htab_migrated_SOURCES = daemon/main.c
+htab_migrated_CFLAGS = $(libdaemon_la_CFLAGS)
+htab_migrated_LDADD = libdaemon.la libflow.la libqmp.la libnet.la libbase.la libproto.la \
+	$(EVENT_LIBS) $(JSON_LIBS) $(OPENSSL_LIBS) $(SYSTEMD_LIBS)

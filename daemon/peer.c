@@ -58,6 +58,7 @@ static void last_words(struct peer *p)
 	}
 }
 
+/* text: what the connection did; NULL: the stream's own sentence. */
 static void fail(struct peer *p, int code, const char *text)
 {
 	struct err err;
@@ -66,7 +67,10 @@ static void fail(struct peer *p, int code, const char *text)
 		peer_free(p);
 		return;
 	}
-	err_set(&err, code, "the connection to %s %s", stream_address(p->stream), text);
+	if (text)
+		err_set(&err, code, "the connection to %s %s", stream_address(p->stream), text);
+	else
+		err_set(&err, code, "%s", stream_error(p->stream));
 	event_del(p->readable);
 	event_del(p->writable);
 	event_del(p->again);
@@ -87,7 +91,7 @@ static void flush(struct peer *p)
 			return; /* else: the next readable turn flushes again */
 		}
 		if (n < 0) {
-			fail(p, (int)n, stream_error(p->stream));
+			fail(p, (int)n, NULL);
 			return;
 		}
 		p->out_done += (size_t)n;
@@ -120,7 +124,7 @@ static int read_frame(struct peer *p)
 			return -ECONNRESET;
 		}
 		if (n < 0) {
-			fail(p, (int)n, stream_error(p->stream));
+			fail(p, (int)n, NULL);
 			return (int)n;
 		}
 		p->got += (size_t)n;

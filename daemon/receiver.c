@@ -133,8 +133,9 @@ static enum flow_next have_payload(struct receiver *r)
 	r->pass = r->meta.pass;
 	pthread_mutex_lock(&flow->lock);
 	ring->received = r->meta.seq;
-	ring->stats.wire += c->len;
-	if (ring->stats.pass != r->pass) {
+	if (r->meta.stream == WIRE_STREAM_HTAB)
+		ring->stats.wire += c->len;
+	if (r->meta.stream == WIRE_STREAM_HTAB && ring->stats.pass != r->pass) {
 		ring->stats.pass = r->pass;
 		ring->stats.pass_valid = ring->stats.pass_invalid = 0;
 	}
@@ -177,8 +178,9 @@ static enum flow_next mark(struct receiver *r)
 	if (room) {
 		ring->marker[ring->markers_in++ % RING_MARKERS] = (struct marker){
 			m->stream, m->pass, m->seq};
-		ring->stats.wire += WIRE_HDR_SIZE + r->body;
-		if (ring->stats.pass != m->pass) {
+		if (m->stream == WIRE_STREAM_HTAB)
+			ring->stats.wire += WIRE_HDR_SIZE + r->body;
+		if (m->stream == WIRE_STREAM_HTAB && ring->stats.pass != m->pass) {
 			ring->stats.pass = m->pass;
 			ring->stats.pass_valid = ring->stats.pass_invalid = 0;
 		}

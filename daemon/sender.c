@@ -125,7 +125,8 @@ static void frame_sent(struct sender *s, uint64_t now)
 
 	flow_at("sender-sent");
 	pthread_mutex_lock(&ring->flow->lock);
-	ring->stats.wire += s->len;
+	if (ring->stream == WIRE_STREAM_HTAB)
+		ring->stats.wire += s->len;
 	if (chunk) {
 		ring->sent = s->chunk->meta.seq;
 		ring->digest = s->digest;

@@ -117,6 +117,7 @@ static void release(struct migration *m)
 		m->downtime_ns = clock_ns() - m->t_pause - m->verify_ns;
 	m->dial = dial_cancel(m->dial);
 	m->redials = 0;
+	m->remaining = 0;
 	migration_enter(m, MIG_RELEASE, release_go);
 }
 
@@ -482,7 +483,7 @@ static void verify_htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 	if (source_open_htab(m, fd, reply, &io) < 0)
 		return;
 	outflow_set_htab(m->out, io);
-	outflow_pass(m->out, WIRE_STREAM_VERIFY, 1);
+	outflow_pass(m->out, WIRE_STREAM_VERIFY, m->pass + 1);
 }
 
 static void verify_go(struct migration *m)

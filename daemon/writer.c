@@ -44,7 +44,6 @@ static enum flow_next written(struct writer *w, const struct chunk *c)
 	pthread_mutex_lock(&ring->flow->lock);
 	ring->written = c->meta.seq;
 	ring->digest = w->digest;
-	s->plain += c->meta.plain;
 	if (s->pass == c->meta.pass) {
 		s->pass_valid += c->count.valid;
 		s->pass_invalid += c->count.invalid;
@@ -52,6 +51,7 @@ static enum flow_next written(struct writer *w, const struct chunk *c)
 	if (c->meta.stream == WIRE_STREAM_HTAB) {
 		s->valid += c->count.valid;
 		s->invalid += c->count.invalid;
+		s->plain += c->meta.plain;
 	} else {
 		s->verified = w->verified + verify_compared(w->verify);
 		s->mismatches = w->mismatches + verify_mismatches(w->verify);
