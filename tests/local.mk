@@ -61,12 +61,15 @@ if HAVE_CHECK
 net_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)
 net_test_libs = libnet.la libtestca.la $(CHECK_LIBS)
 net_test_harness = tests/unit/net-harness.c tests/unit/net-harness.h
-UNIT_TESTS += tests/unit/test-uri tests/unit/test-stream
+UNIT_TESTS += tests/unit/test-uri tests/unit/test-stream tests/unit/test-qmp
 tests_unit_test_uri_CFLAGS = $(net_test_cflags)
 tests_unit_test_uri_LDADD = $(net_test_libs)
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(net_test_harness)
 tests_unit_test_stream_CFLAGS = $(net_test_cflags)
 tests_unit_test_stream_LDADD = $(net_test_libs)
+tests_unit_test_qmp_SOURCES = tests/unit/test-qmp.c $(net_test_harness)
+tests_unit_test_qmp_CFLAGS = $(net_test_cflags) $(JSON_CFLAGS)
+tests_unit_test_qmp_LDADD = libqmp.la $(net_test_libs) $(JSON_LIBS)
 endif
 
 if HAVE_CHECK

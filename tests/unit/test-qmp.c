@@ -1,0 +1,791 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/qmp_impl.h"
+#include "tests/unit/net-harness.h"
+
+static struct event_base *base;
+static struct qmp *qmp;
+static struct qmp_sock *shared, *vm1;
+static struct qmp_call *later[2];
+static unsigned n_later;
+
+/* -- Commands of the tests -- */
+
+static void run_echo(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	ck_assert_ptr_eq(opaque, &base);
+	qmp_return(call, json_object_get(args));
+}
+
+static void run_vm(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	qmp_return(call, vm ? json_object_new_string(vm) : json_object_new_string("-"));
+}
+
+static void run_later(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	later[n_later++] = call;
+}
+
+static void run_fail(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct err err;
+
+	err_set_class(&err, ERR_DEVICE_NOT_FOUND, -ENODEV, "no VM is called 'x'");
+	qmp_fail(call, &err);
+}
+
+static void run_close(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	shared = qmp_sock_free(shared);
+	qmp_return(call, NULL);
+}
+
+static const struct qmp_command commands[] = {
+	{"echo",
+		{{"s", QMP_STRING, true}, {"i", QMP_INT, true}, {"b", QMP_BOOL, true},
+			{"l", QMP_LIST, true}, {"o", QMP_OBJECT, true}, {"a", QMP_ANY, true}},
+		run_echo},
+	{"need", {{"uri", QMP_STRING, false}, {"n", QMP_INT, false}}, run_echo},
+	{"vm", {{0}}, run_vm},
+	{"later", {{0}}, run_later},
+	{"fail", {{0}}, run_fail},
+	{"close", {{0}}, run_close},
+	{0},
+};
+
+/* -- Clients -- */
+
+static void setup(void)
+{
+	struct err err = {0};
+	char path[128];
+
+	base = event_base_new();
+	n_later = 0;
+	ck_assert_int_eq(qmp_new(base, commands, &base, &qmp), 0);
+	ck_assert_msg(qmp_listen(qmp, scratch_path("control", path, sizeof(path)), 0660, NULL,
+			      &shared, &err) == 0,
+		"%s", err.text);
+	ck_assert_msg(qmp_listen(qmp, scratch_path("vm1", path, sizeof(path)), 0600, "vm1", &vm1,
+			      &err) == 0,
+		"%s", err.text);
+}
+
+static void teardown(void)
+{
+	qmp = qmp_free(qmp);
+	event_base_free(base);
+	scratch_remove();
+}
+
+static int dial_sock(const char *name)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	scratch_path(name, sa.sun_path, sizeof(sa.sun_path));
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return fd;
+}
+
+/* Let the server do all that it can do now. */
+static void turn(void)
+{
+	for (int i = 0; i < 8; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+static void put(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+	ssize_t n;
+
+	while (len) {
+		n = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ck_assert(n > 0 || errno == EAGAIN);
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		}
+		turn();
+	}
+}
+
+/* Whatever came up to now, as text; "<end>" when the server closed. */
+static char *get(int fd)
+{
+	static char buf[3 * 1024 * 1024];
+	size_t len = 0;
+	ssize_t n;
+
+	turn();
+	while ((n = recv(fd, buf + len, sizeof(buf) - 8 - len, MSG_DONTWAIT)) > 0) {
+		len += (size_t)n;
+		turn();
+	}
+	buf[len] = '\0';
+	if (n == 0 || errno == ECONNRESET)
+		strcpy(buf + len, "<end>");
+	return buf;
+}
+
+static void expect(int fd, const char *text)
+{
+	ck_assert_str_eq(get(fd), text);
+}
+
+static int connect_client(const char *name)
+{
+	int fd = dial_sock(name);
+
+	expect(fd,
+		"{\"QMP\":{\"version\":{"
+		"\"htab-migrated\":{\"major\":0,\"minor\":1,\"micro\":0},"
+		"\"qemu\":{\"major\":0,\"minor\":1,\"micro\":0},\"package\":\"\"},"
+		"\"capabilities\":[]}}\r\n");
+	return fd;
+}
+
+static int client(const char *name)
+{
+	int fd = connect_client(name);
+
+	put(fd, "{\"execute\":\"qmp_capabilities\"}", 30);
+	expect(fd, "{\"return\":{}}\r\n");
+	return fd;
+}
+
+/* -- Streams of bytes and their answers -- */
+
+#define ERROR(class, desc) "{\"error\":{\"class\":\"" class "\",\"desc\":\"" desc "\"}}\r\n"
+#define ERROR_ID(class, desc, id) \
+	"{\"error\":{\"class\":\"" class "\",\"desc\":\"" desc "\"},\"id\":" id "}\r\n"
+#define G  "GenericError"
+#define N  "CommandNotFound"
+#define OK "{\"return\":{}}\r\n"
+
+/* After each there is a newline and {"execute":"vm"}, which has to be answered. */
+static const struct {
+	const char *in, *out;
+} streams[] = {
+	{"", ""},
+	{"{\"execute\":\"echo\"}", OK},
+	{" \r\n\t{ \"execute\" : \"echo\" }", OK},
+	{"{\"execute\":\"echo\"}{\"execute\":\"vm\"}", OK "{\"return\":\"-\"}\r\n"},
+	{"{\"execute\":\n\"echo\",\n\"arguments\":{\"i\":\n7}}", "{\"return\":{\"i\":7}}\r\n"},
+	/* ids */
+	{"{\"execute\":\"echo\",\"id\":1}", "{\"return\":{},\"id\":1}\r\n"},
+	{"{\"id\":\"a/b\",\"execute\":\"echo\"}", "{\"return\":{},\"id\":\"a/b\"}\r\n"},
+	{"{\"execute\":\"echo\",\"id\":null}", "{\"return\":{},\"id\":null}\r\n"},
+	{"{\"execute\":\"echo\",\"id\":{\"x\":[1,true]}}",
+		"{\"return\":{},\"id\":{\"x\":[1,true]}}\r\n"},
+	{"{\"execute\":\"fail\",\"id\":-1.5}",
+		ERROR_ID("DeviceNotFound", "no VM is called 'x'", "-1.5")},
+	{"{\"execute\":\"nope\",\"id\":[]}",
+		ERROR_ID(N, "The command nope has not been found", "[]")},
+	{"{\"execute\":7,\"id\":2}",
+		ERROR_ID(G, "QMP input member 'execute' must be a string", "2")},
+	/* what a command looks like */
+	{"[]", ERROR(G, "QMP input must be a JSON object")},
+	{"7 ", ERROR(G, "QMP input must be a JSON object")},
+	{"null", ERROR(G, "QMP input must be a JSON object")},
+	{"\"x\"", ERROR(G, "QMP input must be a JSON object")},
+	{"{}", ERROR(G, "QMP input lacks member 'execute'")},
+	{"{\"execute\":null}", ERROR(G, "QMP input member 'execute' must be a string")},
+	{"{\"execute\":\"vm\\u0000x\"}", ERROR(G, "QMP input member 'execute' must be a string")},
+	{"{\"execute\":\"vm\",\"arguments\":[]}",
+		ERROR(G, "QMP input member 'arguments' must be an object")},
+	{"{\"execute\":\"vm\",\"arguments\":null}",
+		ERROR(G, "QMP input member 'arguments' must be an object")},
+	{"{\"execute\":\"vm\",\"control\":{}}",
+		ERROR(G, "QMP input member 'control' is unexpected")},
+	{"{\"exec-oob\":\"vm\"}", ERROR(G, "QMP input member 'exec-oob' is unexpected")},
+	{"{\"execute\":\"\"}", ERROR(N, "The command  has not been found")},
+	{"{\"execute\":\"qmp_capabilities\"}",
+		ERROR(N, "Capabilities negotiation is already complete, command ignored")},
+	/* arguments */
+	{"{\"execute\":\"vm\",\"arguments\":{\"foo\":1}}",
+		ERROR(G, "Parameter 'foo' is unexpected")},
+	{"{\"execute\":\"need\"}", ERROR(G, "Parameter 'uri' is missing")},
+	{"{\"execute\":\"need\",\"arguments\":{\"uri\":\"x\"}}",
+		ERROR(G, "Parameter 'n' is missing")},
+	{"{\"execute\":\"need\",\"arguments\":{\"uri\":5,\"n\":1}}",
+		ERROR(G, "Parameter 'uri' expects a string")},
+	{"{\"execute\":\"need\",\"arguments\":{\"uri\":\"x\",\"n\":1.0}}",
+		ERROR(G, "Parameter 'n' expects an integer")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"s\":null}}",
+		ERROR(G, "Parameter 's' expects a string")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"s\":\"a\\u0000\"}}",
+		ERROR(G, "Parameter 's' expects a string without NUL")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"i\":\"7\"}}",
+		ERROR(G, "Parameter 'i' expects an integer")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"i\":9223372036854775807}}",
+		"{\"return\":{\"i\":9223372036854775807}}\r\n"},
+	{"{\"execute\":\"echo\",\"arguments\":{\"i\":9223372036854775808}}",
+		ERROR(G, "Parameter 'i' expects an integer")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"i\":99999999999999999999}}",
+		ERROR(G, "Parameter 'i' expects an integer")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"b\":1}}",
+		ERROR(G, "Parameter 'b' expects a boolean")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"l\":{}}}",
+		ERROR(G, "Parameter 'l' expects a list")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"o\":[]}}",
+		ERROR(G, "Parameter 'o' expects an object")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"a\":null,\"b\":true,\"l\":[{}],\"o\":{}}}",
+		"{\"return\":{\"a\":null,\"b\":true,\"l\":[{}],\"o\":{}}}\r\n"},
+	{"{\"execute\":\"echo\",\"arguments\":{\"s\":\"\\\"\\\\}{\xc3\xa9\xf0\x9f\x98\x80\"}}",
+		"{\"return\":{\"s\":\"\\\"\\\\}{\xc3\xa9\xf0\x9f\x98\x80\"}}\r\n"},
+	/* malformed: one error, then everything up to the newline is lost */
+	{"{\"execute\" \"echo\"} {\"execute\":\"echo\"}\n",
+		ERROR(G, "JSON parse error, object property name separator ':' expected")},
+	{"}{{{]]\n{\"execute\":\"echo\"}", ERROR(G, "JSON parse error, unexpected character") OK},
+	{"{'execute':'echo'}", ERROR(G, "JSON parse error, unexpected character")},
+	{"{\"execute\":TRUE}", ERROR(G, "JSON parse error, boolean expected")},
+	{"{\"execute\":\"echo\"}x", OK ERROR(G, "JSON parse error, unexpected character")},
+	{"{\"execute\":\"\xff\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
+	{"{\"execute\":\"\xc3\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
+	{"{\"execute\":\"\xed\xa0\x80\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
+	{"\xff{\"execute\":\"echo\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
+	/* the server's own */
+	{"{\"execute\":\"query-version\"}",
+		"{\"return\":{\"htab-migrated\":{\"major\":0,\"minor\":1,\"micro\":0},"
+		"\"qemu\":{\"major\":0,\"minor\":1,\"micro\":0},\"package\":\"\"}}\r\n"},
+	{"{\"execute\":\"query-commands\"}",
+		"{\"return\":[{\"name\":\"qmp_capabilities\"},{\"name\":\"query-version\"},"
+		"{\"name\":\"query-commands\"},{\"name\":\"getfd\"},{\"name\":\"closefd\"},"
+		"{\"name\":\"echo\"},{\"name\":\"need\"},{\"name\":\"vm\"},{\"name\":\"later\"},"
+		"{\"name\":\"fail\"},{\"name\":\"close\"}]}\r\n"},
+	{"{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"a\"}}",
+		ERROR(G, "No file descriptor supplied via SCM_RIGHTS")},
+	{"{\"execute\":\"closefd\",\"arguments\":{\"fdname\":\"a\"}}",
+		ERROR(G, "File descriptor named 'a' not found")},
+};
+
+#define N_STREAMS (sizeof(streams) / sizeof(*streams))
+
+static void check_split(const char *in, size_t len, size_t at, const char *out)
+{
+	int fd = client("control");
+
+	put(fd, in, at);
+	turn();
+	put(fd, in + at, len - at);
+	expect(fd, out);
+	close(fd);
+	turn();
+}
+
+START_TEST(qmp_answers_the_same_however_the_bytes_arrive)
+{
+	char in[1024], out[2048];
+	size_t len;
+	int fd;
+
+	len = (size_t)snprintf(in, sizeof(in), "%s\n{\"execute\":\"vm\"}", streams[_i].in);
+	snprintf(out, sizeof(out), "%s{\"return\":\"-\"}\r\n", streams[_i].out);
+	for (size_t at = 0; at <= len; at++)
+		check_split(in, len, at, out);
+	/* and one by one */
+	fd = client("control");
+	for (size_t i = 0; i < len; i++)
+		put(fd, in + i, 1);
+	expect(fd, out);
+	close(fd);
+}
+END_TEST
+
+START_TEST(qmp_refuses_a_nul_byte_and_goes_on_after_the_newline)
+{
+	static const char in[] = "{\"execute\"\0:\"echo\"}\n{\"execute\":\"vm\"}";
+
+	for (size_t at = 0; at < sizeof(in); at++)
+		check_split(in, sizeof(in) - 1, at,
+			ERROR(G, "JSON parse error, a NUL byte") "{\"return\":\"-\"}\r\n");
+}
+END_TEST
+
+START_TEST(qmp_wants_negotiation_before_anything_else)
+{
+	static const char expecting[] = ERROR(
+		N, "Expecting capabilities negotiation with 'qmp_capabilities'");
+	static const char vm[] = "{\"execute\":\"vm\"}", nope[] = "{\"execute\":\"nope\"}";
+	static const char oob[] =
+		"{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}";
+	static const char none[] =
+		"{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[]}}";
+	int fd = connect_client("control");
+
+	qmp_event(qmp, NULL, "STOP", NULL);
+	put(fd, vm, strlen(vm));
+	expect(fd, expecting);
+	put(fd, nope, strlen(nope));
+	expect(fd, expecting);
+	put(fd, oob, strlen(oob));
+	expect(fd, ERROR(G, "Capability \\\"oob\\\" is not available"));
+	put(fd, vm, strlen(vm));
+	expect(fd, expecting);
+	put(fd, none, strlen(none));
+	expect(fd, OK);
+	put(fd, vm, strlen(vm));
+	expect(fd, "{\"return\":\"-\"}\r\n");
+	close(fd);
+}
+END_TEST
+
+/* -- Limits -- */
+
+static void nested(char *buf, unsigned depth)
+{
+	/* The object, the arguments' object and then lists: depth containers in all. */
+	strcpy(buf, "{\"execute\":\"echo\",\"arguments\":{\"a\":");
+	for (unsigned i = 2; i < depth; i++)
+		strcat(buf, "[");
+	strcat(buf, "1");
+	for (unsigned i = 2; i < depth; i++)
+		strcat(buf, "]");
+	strcat(buf, "}}\n");
+}
+
+START_TEST(qmp_takes_a_depth_of_32_and_refuses_33)
+{
+	int fd = client("control");
+	char buf[256];
+
+	nested(buf, QMP_DEPTH_MAX);
+	put(fd, buf, strlen(buf));
+	ck_assert_ptr_nonnull(strstr(get(fd), "\"return\""));
+	nested(buf, QMP_DEPTH_MAX + 1);
+	put(fd, buf, strlen(buf));
+	expect(fd, ERROR(G, "JSON parse error, nesting too deep"));
+	close(fd);
+}
+END_TEST
+
+START_TEST(qmp_takes_64_kib_and_refuses_one_byte_more)
+{
+	static const char head[] = "{\"execute\":\"vm\",\"id\":\"",
+			  tail[] = "\"}\n{\"execute\":\"vm\"}";
+	char *buf = malloc(QMP_COMMAND_MAX + 64);
+	int fd = client("control");
+
+	for (size_t more = 0; more < 2; more++) {
+		size_t fill = QMP_COMMAND_MAX + more - strlen(head) - 2;
+
+		memcpy(buf, head, strlen(head));
+		memset(buf + strlen(head), 'x', fill);
+		strcpy(buf + strlen(head) + fill, tail);
+		put(fd, buf, strlen(buf));
+		if (more)
+			expect(fd,
+				ERROR(G,
+					"JSON parse error, the object is longer than 65536 bytes") "{\"return\":\"-\"}\r\n");
+		else
+			ck_assert_uint_gt(strlen(get(fd)), QMP_COMMAND_MAX - 32);
+	}
+	free(buf);
+	close(fd);
+}
+END_TEST
+
+START_TEST(qmp_takes_64_clients_and_tells_the_next_one)
+{
+	int fds[QMP_CLIENTS_MAX], fd;
+
+	for (int i = 0; i < QMP_CLIENTS_MAX; i++)
+		fds[i] = connect_client(i % 2 ? "control" : "vm1");
+	fd = dial_sock("control");
+	expect(fd, ERROR(G, "64 control clients are connected already: end one") "<end>");
+	close(fd);
+	close(fds[0]);
+	turn();
+	fds[0] = connect_client("control");
+	for (int i = 0; i < QMP_CLIENTS_MAX; i++)
+		close(fds[i]);
+}
+END_TEST
+
+START_TEST(qmp_disconnects_a_client_that_stops_reading_and_no_other)
+{
+	int slow = client("control"), other = client("control");
+	char text[4096];
+	size_t got = 0;
+
+	signal(SIGPIPE, SIG_DFL);
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	for (int i = 0; i < 2048; i++) {
+		qmp_event(qmp, NULL, "MIGRATION", json_object_new_string(text));
+		got += strlen(get(other));
+	}
+	ck_assert_uint_gt(got, 2048 * sizeof(text));
+	put(other, "{\"execute\":\"vm\"}", 16);
+	expect(other, "{\"return\":\"-\"}\r\n");
+	got = strlen(get(slow));
+	ck_assert_uint_lt(got, 2048 * sizeof(text));
+	ck_assert_str_eq(get(slow), "<end>");
+	close(slow);
+	close(other);
+}
+END_TEST
+
+START_TEST(qmp_disconnects_a_client_that_only_asks)
+{
+	static const char ask[] = "{\"execute\":\"query-commands\"}";
+	int fd = client("control");
+	ssize_t n;
+
+	for (int i = 0; i < 100000; i++) {
+		n = send(fd, ask, strlen(ask), MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno != EAGAIN)
+			break;
+		turn();
+	}
+	ck_assert(n < 0 && (errno == EPIPE || errno == ECONNRESET));
+	close(fd);
+}
+END_TEST
+
+/* -- Answers that come later -- */
+
+START_TEST(qmp_answers_in_order_even_when_one_comes_later)
+{
+	static const char in[] = "{\"execute\":\"later\",\"id\":1}{\"execute\":\"vm\",\"id\":2}";
+	int fd = client("control"), other = client("control");
+
+	put(fd, in, strlen(in));
+	expect(fd, "");
+	ck_assert_uint_eq(n_later, 1);
+	/* Nobody else waits, and events pass. */
+	put(other, "{\"execute\":\"vm\"}", 16);
+	expect(other, "{\"return\":\"-\"}\r\n");
+	qmp_event(qmp, "vm1", "STOP", NULL);
+	ck_assert_ptr_nonnull(strstr(get(fd), "\"STOP\""));
+	qmp_return(later[0], json_object_new_int(7));
+	expect(fd, "{\"return\":7,\"id\":1}\r\n{\"return\":\"-\",\"id\":2}\r\n");
+	close(fd);
+	close(other);
+}
+END_TEST
+
+START_TEST(qmp_answer_to_a_client_that_is_gone_is_dropped)
+{
+	int fd = client("control");
+
+	put(fd, "{\"execute\":\"later\",\"id\":{}}", 27);
+	turn();
+	ck_assert_uint_eq(n_later, 1);
+	shared = qmp_sock_free(shared);
+	expect(fd, "<end>");
+	qmp_return(later[0], json_object_new_int(7));
+	close(fd);
+
+	fd = client("vm1");
+	put(fd, "{\"execute\":\"later\"}", 19);
+	close(fd);
+	turn();
+	ck_assert_uint_eq(n_later, 2);
+	qmp_return(later[1], NULL);
+	turn();
+}
+END_TEST
+
+START_TEST(qmp_answers_a_client_that_has_said_its_last_word)
+{
+	static const char in[] = "{\"execute\":\"later\"}{\"execute\":\"vm\"}";
+	int fd = client("control");
+
+	put(fd, in, strlen(in));
+	shutdown(fd, SHUT_WR);
+	expect(fd, "");
+	qmp_return(later[0], NULL);
+	expect(fd, OK "{\"return\":\"-\"}\r\n<end>");
+	close(fd);
+}
+END_TEST
+
+START_TEST(qmp_command_may_close_its_own_socket)
+{
+	static const char in[] = "{\"execute\":\"close\"}{\"execute\":\"vm\"}";
+	int fd = client("control");
+
+	put(fd, in, strlen(in));
+	expect(fd, "<end>");
+	close(fd);
+}
+END_TEST
+
+START_TEST(qmp_error_with_a_cut_character_is_still_utf8)
+{
+	struct qmp_utf8 u = {0};
+	int fd = client("control");
+	char name[128] = "", in[256];
+	const char *out;
+
+	for (int i = 0; i < 30; i++)
+		strcat(name, "\xe2\x82\xac");
+	snprintf(in, sizeof(in), "{\"execute\":\"%s\"}", name);
+	put(fd, in, strlen(in));
+	out = get(fd);
+	ck_assert_ptr_nonnull(strstr(out, "has not been found"));
+	ck_assert_uint_eq(qmp_utf8_scan(&u, out, strlen(out)), strlen(out));
+	close(fd);
+}
+END_TEST
+
+/* -- Events -- */
+
+START_TEST(qmp_event_goes_to_the_shared_socket_and_to_its_vm)
+{
+	int all = client("control"), one = client("vm1");
+	const char *text;
+
+	qmp_event(qmp, "vm1", "STOP", NULL);
+	qmp_event(qmp, "vm2", "RESUME", NULL);
+	qmp_event(qmp, NULL, "OTHER", json_tokener_parse("{\"x\":1}"));
+	text = get(one);
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"STOP\""));
+	ck_assert_ptr_null(strstr(text, "RESUME"));
+	ck_assert_ptr_null(strstr(text, "OTHER"));
+	text = get(all);
+	ck_assert_ptr_nonnull(strstr(text, "{\"timestamp\":{\"seconds\":"));
+	ck_assert_ptr_nonnull(strstr(text, "\"microseconds\":"));
+	ck_assert_ptr_nonnull(strstr(text, "},\"event\":\"STOP\"}\r\n{"));
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"RESUME\"}\r\n"));
+	ck_assert_ptr_nonnull(strstr(text, "\"event\":\"OTHER\",\"data\":{\"x\":1}}\r\n"));
+	put(one, "{\"execute\":\"vm\"}", 16);
+	expect(one, "{\"return\":\"vm1\"}\r\n");
+	close(all);
+	close(one);
+}
+END_TEST
+
+/* -- Descriptors -- */
+
+static unsigned open_fds(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void put_fds(int sock, const char *text, unsigned n_fds)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int) * 32)];
+	} control = {0};
+	struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = CMSG_SPACE(sizeof(int) * n_fds)};
+	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+	int fds[32], p[2];
+
+	ck_assert_int_eq(pipe(p), 0);
+	close(p[1]);
+	for (unsigned i = 0; i < n_fds; i++)
+		fds[i] = p[0];
+	m->cmsg_level = SOL_SOCKET;
+	m->cmsg_type = SCM_RIGHTS;
+	m->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
+	memcpy(CMSG_DATA(m), fds, sizeof(int) * n_fds);
+	ck_assert_int_eq(sendmsg(sock, &msg, MSG_NOSIGNAL), (ssize_t)strlen(text));
+	close(p[0]);
+	turn();
+}
+
+START_TEST(qmp_getfd_keeps_a_descriptor_until_it_is_taken_or_closed)
+{
+	int fd = client("control"), taken;
+	unsigned before = open_fds();
+	struct stat st;
+
+	put_fds(fd, "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"a\"}}", 1);
+	expect(fd, OK);
+	ck_assert_uint_eq(open_fds(), before + 1);
+	ck_assert_int_eq(qmp_take_fd(qmp, "b"), -ENOENT);
+	taken = qmp_take_fd(qmp, "a");
+	ck_assert_int_eq(fstat(taken, &st), 0);
+	ck_assert(S_ISFIFO(st.st_mode));
+	ck_assert(fcntl(taken, F_GETFD) & FD_CLOEXEC);
+	close(taken);
+	ck_assert_int_eq(qmp_take_fd(qmp, "a"), -ENOENT);
+
+	/* One after the other, in one read where the kernel joins them; the second replaces the
+	 * first. */
+	put_fds(fd, "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"a\"}}", 1);
+	put_fds(fd, "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"a\"}}", 1);
+	expect(fd, OK OK);
+	ck_assert_uint_eq(open_fds(), before + 1);
+	put(fd, "{\"execute\":\"closefd\",\"arguments\":{\"fdname\":\"a\"}}", 48);
+	expect(fd, OK);
+	ck_assert_uint_eq(open_fds(), before);
+
+	/* A command in pieces: the descriptor comes with the first. */
+	put_fds(fd, "{\"execute\":\"getfd\",", 1);
+	put(fd, "\"arguments\":{\"fdname\":\"a\"}}", 27);
+	expect(fd, OK);
+	ck_assert_uint_eq(open_fds(), before + 1);
+	close(fd);
+}
+END_TEST
+
+START_TEST(qmp_closes_descriptors_that_nobody_wanted)
+{
+	int fd = client("control");
+	unsigned before = open_fds();
+
+	put_fds(fd, "{\"execute\":\"vm\"}", 3);
+	expect(fd, "{\"return\":\"-\"}\r\n");
+	ck_assert_uint_eq(open_fds(), before);
+	put_fds(fd, "{\"execute\":\"vm\"}", 32);
+	expect(fd, "{\"return\":\"-\"}\r\n");
+	ck_assert_uint_eq(open_fds(), before);
+	put_fds(fd, "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"0\"}}", 1);
+	expect(fd, ERROR(G, "Parameter 'fdname' expects a name not starting with a digit"));
+	ck_assert_uint_eq(open_fds(), before);
+	put_fds(fd, "\n", 1);
+	put_fds(fd, "{\"execute\"", 1);
+	close(fd);
+	turn();
+	ck_assert_uint_eq(open_fds(), before - 2);
+}
+END_TEST
+
+START_TEST(qmp_keeps_64_descriptors_and_refuses_one_more)
+{
+	int fd = client("control");
+	char text[128];
+
+	for (unsigned i = 0; i <= QMP_FDS_MAX; i++) {
+		snprintf(text, sizeof(text),
+			"{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"n%u\"}}", i);
+		put_fds(fd, text, 1);
+		expect(fd,
+			i < QMP_FDS_MAX
+				? OK
+				: ERROR(G,
+					  "cannot keep the descriptor 'n64': 64 are kept already: use closefd"));
+	}
+	close(fd);
+}
+END_TEST
+
+/* -- Sockets -- */
+
+START_TEST(qmp_socket_has_the_mode_asked_for_whatever_the_umask)
+{
+	static const unsigned modes[] = {0600, 0660, 0666};
+	struct qmp_sock *s;
+	char path[128];
+	struct stat st;
+	mode_t old = umask(_i ? 0077 : 0);
+
+	scratch_path("mode", path, sizeof(path));
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(qmp_listen(qmp, path, modes[i], NULL, &s, NULL), 0);
+		ck_assert_int_eq(lstat(path, &st), 0);
+		ck_assert_uint_eq(st.st_mode & 07777, modes[i]);
+		s = qmp_sock_free(s);
+		ck_assert_int_eq(lstat(path, &st), -1);
+	}
+	umask(old);
+}
+END_TEST
+
+START_TEST(qmp_socket_replaces_a_stale_file_but_nothing_else)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct err err = {0};
+	struct qmp_sock *s;
+	char path[128];
+	struct stat st;
+
+	scratch_path("stale", sa.sun_path, sizeof(sa.sun_path));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	close(fd);
+	ck_assert_int_eq(qmp_listen(qmp, sa.sun_path, 0600, NULL, &s, &err), 0);
+
+	ck_assert_int_eq(qmp_listen(qmp, sa.sun_path, 0600, NULL, &s, &err), -EADDRINUSE);
+	ck_assert_msg(strstr(err.text, "another process does"), "%s", err.text);
+
+	fd = open(scratch_path("file", path, sizeof(path)), O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	ck_assert_int_eq(qmp_listen(qmp, path, 0600, NULL, &s, &err), -EEXIST);
+	ck_assert_msg(strstr(err.text, "is not a socket"), "%s", err.text);
+	ck_assert_int_eq(lstat(path, &st), 0);
+
+	ck_assert_int_eq(
+		qmp_listen(qmp, scratch_path("no/such", path, sizeof(path)), 0600, NULL, &s, &err),
+		-ENOENT);
+}
+END_TEST
+
+START_TEST(qmp_socket_leaves_a_file_that_took_its_place)
+{
+	char path[128], moved[128];
+	struct stat st;
+	int fd;
+
+	scratch_path("control", path, sizeof(path));
+	/* Still there under another name, so that its inode's number is not used again. */
+	ck_assert_int_eq(rename(path, scratch_path("moved", moved, sizeof(moved))), 0);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	shared = qmp_sock_free(shared);
+	ck_assert_int_eq(lstat(path, &st), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("qmp");
+	TCase *t = tcase_create("qmp");
+	SRunner *r;
+	int failed;
+
+	suite_add_tcase(s, t);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 120);
+	tcase_add_loop_test(t, qmp_answers_the_same_however_the_bytes_arrive, 0, N_STREAMS);
+	tcase_add_test(t, qmp_refuses_a_nul_byte_and_goes_on_after_the_newline);
+	tcase_add_test(t, qmp_wants_negotiation_before_anything_else);
+	tcase_add_test(t, qmp_takes_a_depth_of_32_and_refuses_33);
+	tcase_add_test(t, qmp_takes_64_kib_and_refuses_one_byte_more);
+	tcase_add_test(t, qmp_takes_64_clients_and_tells_the_next_one);
+	tcase_add_test(t, qmp_disconnects_a_client_that_stops_reading_and_no_other);
+	tcase_add_test(t, qmp_disconnects_a_client_that_only_asks);
+	tcase_add_test(t, qmp_answers_in_order_even_when_one_comes_later);
+	tcase_add_test(t, qmp_answer_to_a_client_that_is_gone_is_dropped);
+	tcase_add_test(t, qmp_answers_a_client_that_has_said_its_last_word);
+	tcase_add_test(t, qmp_command_may_close_its_own_socket);
+	tcase_add_test(t, qmp_error_with_a_cut_character_is_still_utf8);
+	tcase_add_test(t, qmp_event_goes_to_the_shared_socket_and_to_its_vm);
+	tcase_add_test(t, qmp_getfd_keeps_a_descriptor_until_it_is_taken_or_closed);
+	tcase_add_test(t, qmp_closes_descriptors_that_nobody_wanted);
+	tcase_add_test(t, qmp_keeps_64_descriptors_and_refuses_one_more);
+	tcase_add_loop_test(t, qmp_socket_has_the_mode_asked_for_whatever_the_umask, 0, 2);
+	tcase_add_test(t, qmp_socket_replaces_a_stale_file_but_nothing_else);
+	tcase_add_test(t, qmp_socket_leaves_a_file_that_took_its_place);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
