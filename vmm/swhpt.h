@@ -61,7 +61,8 @@ uint64_t swhpt_entries(const struct swhpt *h);
 /*
  * KVM_PPC_ALLOCATE_HTAB: the same order zeroes the table, another one replaces it; -EBUSY while a
  * vCPU runs, -EINVAL and -ENOMEM as swhpt_new(). As in the kernel the zeroed entries are not
- * reported as changes: readers have to begin anew.
+ * reported as changes: readers have to begin anew. (An order that is refused leaves the table as it
+ * is; the kernel has freed it by then.)
  */
 int swhpt_reset(struct swhpt *h, unsigned order);
 

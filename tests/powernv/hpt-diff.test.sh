@@ -2,7 +2,7 @@
 # The software HPT is the kernel's: one random sequence on both gives the same bytes and errnos.
 # hosts: one
 # needs: tests/powernv/hpt-diff
-# limit: 120
+# limit: 180
 . /t/guest.sh
 for seed in 1 2; do
 	if hpt-diff --seed $seed --ops 100000; then
