@@ -27,6 +27,7 @@ static_assert((KVM_REG_PPC_TM & 0xffffffffu) == ONE_REG_TM, "KVM's number");
 #define ONE_REG_END 0x100u                /* numbers that are probed */
 #define TM_REG_END  0x6bu
 #define REGS_MAX    1024u
+#define TB_UNIT     (1ull << 24) /* of TB_OFFSET */
 
 /*
  * What is not simply read there and set here. KVM has no call that lists registers and none that
@@ -386,20 +387,32 @@ struct applying {
 	struct kvm_sregs sregs;
 	unsigned slbs;
 	uint64_t guest_tb, real_ns;
-	bool have_tb, have_real;
+	bool have_tb, have_real, have_offset;
+	uint64_t offset; /* one for all vCPUs, whose timebases must not differ */
 };
 
 /* The offset with which the guest's timebase is where it would be had the guest never moved. */
-static uint64_t tb_offset(const struct applying *a, uint64_t saved)
+static uint64_t tb_offset(struct applying *a, uint64_t saved)
 {
-	uint64_t now = clock_real_ns(), passed;
+	uint64_t now, passed;
 
 	if (!a->have_tb || !a->have_real)
 		return saved;
+	if (a->have_offset)
+		return a->offset;
+	now = clock_real_ns();
 	/* Hosts whose clocks differ: stand still rather than go back. */
 	passed = now > a->real_ns ? now - a->real_ns : 0;
 	passed = (uint64_t)((unsigned __int128)passed * __ppc_get_timebase_freq() / NS_PER_SEC);
-	return a->guest_tb + passed - __ppc_get_timebase();
+	a->offset = a->guest_tb + passed - __ppc_get_timebase();
+	/*
+	 * KVM rounds up to a multiple of TB_UNIT: on the same host, or one whose timebase is the same,
+	 * the offset that there was is better than one a unit ahead at each move.
+	 */
+	if (a->offset - saved < TB_UNIT || saved - a->offset < TB_UNIT)
+		a->offset = saved;
+	a->have_offset = true;
+	return a->offset;
 }
 
 static int apply_one_reg(struct applying *a, const struct state_elem *elem, struct err *e)
