@@ -26,8 +26,8 @@ int fd_send_packet(int sock, const void *buf, size_t len, int fd);
  * Receive one packet. Its length, 0 at the end of the connection, or a negative errno: -EAGAIN;
  * -EMSGSIZE when it is longer than cap or its descriptors did not fit; -ECONNRESET when the peer
  * closed with packets of ours unread: packets of its own may still be queued, receive on.
- * ret_fd may be NULL; *ret_fd becomes the first descriptor that came along, or -1, and the caller's;
- * others are closed. It is -1 after an error.
+ * ret_fd may be NULL; *ret_fd becomes the first descriptor that came along, or -1, and the
+ * caller's; others are closed. It is -1 after an error.
  */
 ssize_t fd_recv_packet(int sock, void *buf, size_t cap, int *ret_fd);
 

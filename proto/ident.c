@@ -4,18 +4,12 @@
 const char *session_note_name(enum session_note note)
 {
 	switch (note) {
-	case NOTE_NONE:
-		return "NONE";
-	case NOTE_LOADING:
-		return "LOADING";
-	case NOTE_READY:
-		return "READY";
-	case NOTE_RUN:
-		return "RUN";
-	case NOTE_DEAD:
-		return "DEAD";
-	case NOTE_COMMITTING:
-		return "COMMITTING";
+	case NOTE_NONE: return "NONE";
+	case NOTE_LOADING: return "LOADING";
+	case NOTE_READY: return "READY";
+	case NOTE_RUN: return "RUN";
+	case NOTE_DEAD: return "DEAD";
+	case NOTE_COMMITTING: return "COMMITTING";
 	}
 	return "?";
 }

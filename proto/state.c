@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /* The number of a ONE_REG id without its architecture and size. */
-#define ONE_REG_NUMBER(id) ((id) & 0xffffffffull)
+#define ONE_REG_NUMBER(id) ((id)&0xffffffffull)
 
 void state_put(struct pack *k, enum state_kind kind, uint16_t vcpu, uint64_t id, const void *value,
 	uint32_t size)
@@ -59,20 +59,11 @@ int state_next(struct unpack *u, struct state_elem *ret_elem)
 int state_value(const struct state_elem *elem, uint64_t *ret)
 {
 	switch (elem->size) {
-	case 1:
-		*ret = elem->value[0];
-		return 0;
-	case 2:
-		*ret = be16_get(elem->value);
-		return 0;
-	case 4:
-		*ret = be32_get(elem->value);
-		return 0;
-	case 8:
-		*ret = be64_get(elem->value);
-		return 0;
-	default:
-		return -EBADMSG;
+	case 1: *ret = elem->value[0]; return 0;
+	case 2: *ret = be16_get(elem->value); return 0;
+	case 4: *ret = be32_get(elem->value); return 0;
+	case 8: *ret = be64_get(elem->value); return 0;
+	default: return -EBADMSG;
 	}
 }
 
@@ -109,8 +100,8 @@ int state_blob(const struct state_elem *elem, struct state_blob *ret)
 /* "register MSR" and the like, without the vCPU. */
 static void describe_reg(uint64_t id, char *buf, size_t size)
 {
-	static const char *const names[] = {"PC", "MSR", "CR", "CTR", "LR", "XER", "SRR0", "SRR1",
-		"PID"};
+	static const char *const names[] = {
+		"PC", "MSR", "CR", "CTR", "LR", "XER", "SRR0", "SRR1", "PID"};
 
 	if (id < STATE_REG_PC)
 		snprintf(buf, size, "register GPR%u", (unsigned)id);
@@ -165,15 +156,9 @@ void state_describe(const struct state_elem *elem, char buf[static STATE_NAME_MA
 	if (elem->vcpu != STATE_VM)
 		snprintf(who, sizeof(who), "vCPU %u ", elem->vcpu);
 	switch (elem->kind) {
-	case STATE_REG:
-		describe_reg(elem->id, what, sizeof(what));
-		break;
-	case STATE_SREG:
-		describe_sreg(elem->id, what, sizeof(what));
-		break;
-	case STATE_ONE_REG:
-		describe_one_reg(elem->id, what, sizeof(what));
-		break;
+	case STATE_REG: describe_reg(elem->id, what, sizeof(what)); break;
+	case STATE_SREG: describe_sreg(elem->id, what, sizeof(what)); break;
+	case STATE_ONE_REG: describe_one_reg(elem->id, what, sizeof(what)); break;
 	case STATE_BLOB:
 		if (elem->vcpu == STATE_VM)
 			who[0] = 0;

@@ -20,10 +20,10 @@
 
 #include "proto/pack.h"
 
-#define STATE_HDR_SIZE  16u
-#define STATE_IMAGE_MAX (64u << 20) /* bytes of one VM's state image, blobs included */
-#define STATE_VM        0xffffu
-#define STATE_NAME_MAX  96 /* of a described element, NUL included */
+#define STATE_HDR_SIZE      16u
+#define STATE_IMAGE_MAX     (64u << 20) /* bytes of one VM's state image, blobs included */
+#define STATE_VM            0xffffu
+#define STATE_NAME_MAX      96 /* of a described element, NUL included */
 #define STATE_BLOB_NAME_MAX 63
 
 /* Never renumbered. */
@@ -36,7 +36,7 @@ enum state_kind {
 	STATE_ONE_REG = 3,
 	/* A blob of the VMM's own: u32 version, u16 name length, name, data. id counts from 0. */
 	STATE_BLOB = 4,
-	/* id: enum state_time; both of one moment, so that the guest's timebase goes on counting. */
+	/* id: enum state_time; both of one moment, so that the guest's timebase counts on. */
 	STATE_TIME = 5,
 };
 
@@ -56,8 +56,8 @@ enum state_reg {
 };
 
 enum state_sreg {
-	STATE_SREG_PVR = 0,  /* u32 */
-	STATE_SREG_SDR1 = 1, /* u64 */
+	STATE_SREG_PVR = 0,     /* u32 */
+	STATE_SREG_SDR1 = 1,    /* u64 */
 	STATE_SREG_SLB = 0x100, /* + slot: 16 bytes, slbe (ESID, V) then slbv (VSID, flags) */
 };
 

@@ -48,44 +48,28 @@ static const struct request_type *find_type(uint16_t type)
 const char *vmm_type_name(uint16_t type)
 {
 	switch ((enum vmm_type)type) {
-	case VMM_REGISTER:
-		return "REGISTER";
-	case VMM_EVENT:
-		return "EVENT";
-	case VMM_REPLY:
-		return "REPLY";
-	case VMM_REGISTERED:
-		return "REGISTERED";
-	case VMM_REFUSED:
-		return "REFUSED";
-	case VMM_LEASE:
-		return "LEASE";
-	case VMM_OPEN_HTAB:
-		return "OPEN_HTAB";
-	case VMM_PAUSE:
-		return "PAUSE";
-	case VMM_RESUME:
-		return "RESUME";
-	case VMM_GET_STATE:
-		return "GET_STATE";
-	case VMM_SET_STATE:
-		return "SET_STATE";
-	case VMM_RESET_HTAB:
-		return "RESET_HTAB";
-	case VMM_THROTTLE:
-		return "THROTTLE";
-	case VMM_NOTE:
-		return "NOTE";
-	case VMM_UNDO:
-		return "UNDO";
-	case VMM_RELEASE:
-		return "RELEASE";
+	case VMM_REGISTER: return "REGISTER";
+	case VMM_EVENT: return "EVENT";
+	case VMM_REPLY: return "REPLY";
+	case VMM_REGISTERED: return "REGISTERED";
+	case VMM_REFUSED: return "REFUSED";
+	case VMM_LEASE: return "LEASE";
+	case VMM_OPEN_HTAB: return "OPEN_HTAB";
+	case VMM_PAUSE: return "PAUSE";
+	case VMM_RESUME: return "RESUME";
+	case VMM_GET_STATE: return "GET_STATE";
+	case VMM_SET_STATE: return "SET_STATE";
+	case VMM_RESET_HTAB: return "RESET_HTAB";
+	case VMM_THROTTLE: return "THROTTLE";
+	case VMM_NOTE: return "NOTE";
+	case VMM_UNDO: return "UNDO";
+	case VMM_RELEASE: return "RELEASE";
 	}
 	return "?";
 }
 
-static void pack_header(struct pack *k, void *buf, enum vmm_type type, uint16_t version,
-	uint32_t serial)
+static void pack_header(
+	struct pack *k, void *buf, enum vmm_type type, uint16_t version, uint32_t serial)
 {
 	pack_init(k, buf, VMM_PACKET_MAX);
 	pack_u16(k, (uint16_t)type);
@@ -169,8 +153,9 @@ int vmm_pack_register(const struct vmm_register *m, void *buf)
 	pack_str(&k, m->name);
 	pack_bytes(&k, m->uuid.b, sizeof(m->uuid.b));
 	pack_u8(&k, (uint8_t)m->mmu);
-	pack_u8(&k, (uint8_t)((m->incoming ? REGISTER_INCOMING : 0) |
-		(m->running ? REGISTER_RUNNING : 0)));
+	pack_u8(&k,
+		(uint8_t)((m->incoming ? REGISTER_INCOMING : 0) |
+			(m->running ? REGISTER_RUNNING : 0)));
 	pack_u16(&k, 0);
 	pack_u32(&k, m->order);
 	pack_u32(&k, m->vcpus);
@@ -312,18 +297,13 @@ int vmm_pack_request(const struct vmm_request *m, void *buf)
 	assert(t && t->answered == (m->serial != 0));
 	pack_header(&k, buf, m->type, 0, m->serial);
 	switch (t->body) {
-	case BODY_NOTHING:
-		break;
-	case BODY_SESSION:
-		pack_bytes(&k, m->session.b, sizeof(m->session.b));
-		break;
+	case BODY_NOTHING: break;
+	case BODY_SESSION: pack_bytes(&k, m->session.b, sizeof(m->session.b)); break;
 	case BODY_HTAB:
 		pack_u32(&k, m->flags);
 		pack_u64(&k, m->start_index);
 		break;
-	case BODY_THROTTLE:
-		pack_u32(&k, m->percent);
-		break;
+	case BODY_THROTTLE: pack_u32(&k, m->percent); break;
 	case BODY_NOTE:
 		if (m->cookie_len > VMM_COOKIE_MAX)
 			return -EMSGSIZE;
@@ -333,9 +313,7 @@ int vmm_pack_request(const struct vmm_request *m, void *buf)
 		memcpy(note.cookie, m->cookie, m->cookie_len);
 		pack_note(&k, &note);
 		break;
-	case BODY_TEXT:
-		pack_str(&k, m->text);
-		break;
+	case BODY_TEXT: pack_str(&k, m->text); break;
 	}
 	return packed(&k);
 }
@@ -343,8 +321,7 @@ int vmm_pack_request(const struct vmm_request *m, void *buf)
 static void unpack_request_body(struct unpack *u, enum body body, struct vmm_request *m)
 {
 	switch (body) {
-	case BODY_NOTHING:
-		return;
+	case BODY_NOTHING: return;
 	case BODY_SESSION:
 		unpack_copy(u, m->session.b, sizeof(m->session.b));
 		u->bad |= session_is_none(&m->session);
@@ -358,12 +335,8 @@ static void unpack_request_body(struct unpack *u, enum body body, struct vmm_req
 		m->percent = unpack_u32(u);
 		u->bad |= m->percent > VMM_THROTTLE_MAX;
 		return;
-	case BODY_NOTE:
-		unpack_note(u, &m->session, &m->note, &m->cookie_len, m->cookie);
-		return;
-	case BODY_TEXT:
-		unpack_str(u, m->text, sizeof(m->text));
-		return;
+	case BODY_NOTE: unpack_note(u, &m->session, &m->note, &m->cookie_len, m->cookie); return;
+	case BODY_TEXT: unpack_str(u, m->text, sizeof(m->text)); return;
 	}
 }
 
@@ -390,15 +363,15 @@ int vmm_unpack_request(const void *buf, size_t len, struct vmm_request *ret)
 	return 0;
 }
 
-void htabsock_pack_request(uint8_t dst[static HTABSOCK_REQ_SIZE], enum htabsock_op op,
-	uint32_t count)
+void htabsock_pack_request(
+	uint8_t dst[static HTABSOCK_REQ_SIZE], enum htabsock_op op, uint32_t count)
 {
 	be32_put(dst, (uint32_t)op);
 	be32_put(dst + 4, count);
 }
 
-int htabsock_unpack_request(const void *buf, size_t len, enum htabsock_op *ret_op,
-	uint32_t *ret_count)
+int htabsock_unpack_request(
+	const void *buf, size_t len, enum htabsock_op *ret_op, uint32_t *ret_count)
 {
 	uint32_t op, count;
 	struct unpack u;
@@ -406,7 +379,8 @@ int htabsock_unpack_request(const void *buf, size_t len, enum htabsock_op *ret_o
 	unpack_init(&u, buf, len);
 	op = unpack_u32(&u);
 	count = unpack_u32(&u);
-	if (u.bad || count > HTABSOCK_RECORDS_MAX || (op != HTABSOCK_READ && op != HTABSOCK_WRITE) ||
+	if (u.bad || count > HTABSOCK_RECORDS_MAX ||
+		(op != HTABSOCK_READ && op != HTABSOCK_WRITE) ||
 		u.left != (op == HTABSOCK_WRITE ? count : 0))
 		return -EBADMSG;
 	*ret_op = (enum htabsock_op)op;
@@ -419,8 +393,8 @@ void htabsock_pack_answer(uint8_t dst[static HTABSOCK_ANS_SIZE], int32_t result)
 	be32_put(dst, (uint32_t)result);
 }
 
-int htabsock_unpack_answer(const void *buf, size_t len, enum htabsock_op op, uint32_t asked,
-	int32_t *ret_result)
+int htabsock_unpack_answer(
+	const void *buf, size_t len, enum htabsock_op op, uint32_t asked, int32_t *ret_result)
 {
 	struct unpack u;
 	int32_t result;

@@ -43,17 +43,17 @@ enum vmm_type {
 	VMM_LEASE = 18,      /* session: the pause's lease begins anew */
 
 	/* daemon -> VMM, requests */
-	VMM_OPEN_HTAB = 32, /* u32 HTAB_FD_* flags, u64 start index; reply value: enum vmm_htab_kind */
-	VMM_PAUSE = 33,     /* session: stop the vCPUs; the lease begins */
-	VMM_RESUME = 34,    /* session: end the pause before COMMITTING was noted */
-	VMM_GET_STATE = 35, /* session; the reply carries a sealed memfd with the state image */
-	VMM_SET_STATE = 36, /* session; the request carries a sealed memfd with the state image */
+	VMM_OPEN_HTAB = 32,  /* u32 HTAB_FD_* flags, u64 start index; value: enum vmm_htab_kind */
+	VMM_PAUSE = 33,      /* session: stop the vCPUs; the lease begins */
+	VMM_RESUME = 34,     /* session: end the pause before COMMITTING was noted */
+	VMM_GET_STATE = 35,  /* session; the reply carries a sealed memfd with the state image */
+	VMM_SET_STATE = 36,  /* session; the request carries a sealed memfd with the state image */
 	VMM_RESET_HTAB = 37, /* session: the table becomes empty (KVM_PPC_ALLOCATE_HTAB again) */
 	VMM_THROTTLE = 38,   /* u32 percent of the vCPUs' time taken away, 0 to 99 */
 	/*
-	 * session, u8 enum session_note, u8 zero, u16 length and cookie (COMMITTING only). Destination:
-	 * LOADING, READY, RUN (activate, vCPUs start; answered when they run), DEAD. Source:
-	 * COMMITTING (inactivate, note; refused once the guest ran again). The reply's value is the
+	 * session, u8 enum session_note, u8 zero, u16 length and cookie (COMMITTING only).
+	 * Destination: LOADING, READY, RUN (activate, vCPUs start; answered when they run), DEAD.
+	 * Source: COMMITTING (inactivate, note; refused once the guest ran again). The reply's value is the
 	 * note that the session has afterwards, error 0 only when it is the one asked for.
 	 */
 	VMM_NOTE = 39,
@@ -72,9 +72,9 @@ enum vmm_event_kind {
 	 * zero): its VMM let it run again after VMM_EVENT_STOPPED.
 	 */
 	VMM_EVENT_RESUMED = 1,
-	VMM_EVENT_STOPPED = 2, /* the guest stopped by itself (shutdown, crash); text says why */
-	VMM_EVENT_HTAB_RESET = 3,  /* reserved: the guest resets or resizes its HPT */
-	VMM_EVENT_DECIDED = 4, /* reserved: a session's note changed without a request */
+	VMM_EVENT_STOPPED = 2,    /* the guest stopped by itself (shutdown, crash); text says why */
+	VMM_EVENT_HTAB_RESET = 3, /* reserved: the guest resets or resizes its HPT */
+	VMM_EVENT_DECIDED = 4,    /* reserved: a session's note changed without a request */
 };
 
 struct vmm_note {
@@ -128,7 +128,7 @@ struct vmm_request {
  * The bodies, field by field (docs/protocol.md has the tables):
  *
  *	REGISTER  str name, uuid[16], u8 mmu, u8 flags (1 incoming, 2 running), u16 zero, u32 order,
- *	          u32 vcpus, u32 pvr, u32 n_notes, n_notes notes; the header's version is VMM_VERSION
+ *	          u32 vcpus, u32 pvr, u32 n_notes, n_notes notes; the header has VMM_VERSION
  *	note      session[16], u8 note, u8 zero, u16 length, cookie
  *	EVENT     u16 kind, u16 zero, session[16], str text
  *	REPLY     u32 errno (positive, 0 to 4095), u64 value, str text
@@ -147,7 +147,8 @@ int vmm_unpack_header(const void *buf, size_t len, uint16_t *ret_type, uint32_t 
 /*
  * Pack a whole packet into buf (VMM_PACKET_MAX bytes); the length, or -EMSGSIZE.
  * Unpack a whole packet of that type; 0 and *ret, or -EBADMSG (malformed, unknown number, value out
- * of its limits). vmm_unpack_register() gives -EPROTONOSUPPORT and only ret->version for another version.
+ * of its limits). For another version vmm_unpack_register() gives -EPROTONOSUPPORT and only
+ * ret->version.
  */
 int vmm_pack_register(const struct vmm_register *m, void *buf);
 int vmm_unpack_register(const void *buf, size_t len, struct vmm_register *ret);
@@ -169,8 +170,8 @@ const char *vmm_type_name(uint16_t type);
  *	answer:   i32 result           READ: that many bytes of records follow, when it is positive
  *
  * Records have the wire's big-endian headers. READ answers whole records of `count` bytes at most,
- * as read() on the kernel's fd would; WRITE takes any number of whole records, as a writev() with one
- * record a segment would; its result is the number of bytes taken. A negative result is -errno.
+ * as read() on the kernel's fd would; WRITE takes any number of whole records, as a writev() with
+ * one record a segment would; its result is the number of bytes taken. A negative result is -errno.
  */
 #define HTABSOCK_REQ_SIZE    8u
 #define HTABSOCK_ANS_SIZE    4u
@@ -182,12 +183,12 @@ enum htabsock_op {
 	HTABSOCK_WRITE = 2,
 };
 
-void htabsock_pack_request(uint8_t dst[static HTABSOCK_REQ_SIZE], enum htabsock_op op,
-	uint32_t count);
-/* 0 and *ret_op, *ret_count, or -EBADMSG: unknown op, count beyond the limit or not what len says. */
-int htabsock_unpack_request(const void *buf, size_t len, enum htabsock_op *ret_op,
-	uint32_t *ret_count);
+void htabsock_pack_request(
+	uint8_t dst[static HTABSOCK_REQ_SIZE], enum htabsock_op op, uint32_t count);
+/* 0 and *ret_op, *ret_count, or -EBADMSG: unknown op, count past the limit or not what len says. */
+int htabsock_unpack_request(
+	const void *buf, size_t len, enum htabsock_op *ret_op, uint32_t *ret_count);
 void htabsock_pack_answer(uint8_t dst[static HTABSOCK_ANS_SIZE], int32_t result);
 /* asked: the count of the request. 0 and *ret_result, or -EBADMSG. */
-int htabsock_unpack_answer(const void *buf, size_t len, enum htabsock_op op, uint32_t asked,
-	int32_t *ret_result);
+int htabsock_unpack_answer(
+	const void *buf, size_t len, enum htabsock_op op, uint32_t asked, int32_t *ret_result);

@@ -100,8 +100,10 @@ static int check_size(const char *path, size_t len, unsigned *ret_order, struct 
 		*ret_order = order;
 		return 0;
 	}
-	return err_set(e, -EINVAL, "%s holds %zu bytes, which is no page table: it should be a "
-		"power of two from 2^%u to 2^%u", path, len, HTAB_ORDER_MIN, HTAB_ORDER_MAX);
+	return err_set(e, -EINVAL,
+		"%s holds %zu bytes, which is no page table: it should be a "
+		"power of two from 2^%u to 2^%u",
+		path, len, HTAB_ORDER_MIN, HTAB_ORDER_MAX);
 }
 
 int hptfile_read(const char *path, uint8_t **ret_flat, unsigned *ret_order, struct err *e)

@@ -16,7 +16,7 @@
 int hptfile_read(const char *path, uint8_t **ret_flat, unsigned *ret_order, struct err *e);
 
 /*
- * Write a table of 2^order bytes, compressed when the name ends in ".zst". The file appears whole or
- * not at all.
+ * Write a table of 2^order bytes, compressed when the name ends in ".zst". The file appears
+ * whole or not at all.
  */
 int hptfile_write(const char *path, const uint8_t *flat, unsigned order, struct err *e);

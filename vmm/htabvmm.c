@@ -66,9 +66,9 @@ static int copy_config(struct htabvmm *h, const struct htabvmm_config *c)
 static void arm(struct htabvmm *h, uint64_t at)
 {
 	struct itimerspec t = {.it_value = {
-		.tv_sec = (time_t)(at / NS_PER_SEC),
-		.tv_nsec = (long)(at % NS_PER_SEC),
-	}};
+				       .tv_sec = (time_t)(at / NS_PER_SEC),
+				       .tv_nsec = (long)(at % NS_PER_SEC),
+			       }};
 	int r = timerfd_settime(h->timer, TFD_TIMER_ABSTIME, &t, NULL);
 
 	assert(r == 0);

@@ -5,14 +5,14 @@
  * libhtabvmm: live migration for a VMM of POWER KVM guests.
  *
  * A VMM describes its guest once and gives a few callbacks; the daemon htab-migrated, reached over
- * a local socket, does the rest. The library makes every KVM ioctl itself (KVM refuses them from any
- * other process), hands the guest's htab fd to the daemon, and keeps the facts that decide where the
- * guest runs: they die with this process, and so does the guest.
+ * a local socket, does the rest. The library makes every KVM ioctl itself (KVM refuses them from
+ * any other process), hands the guest's htab fd to the daemon, and keeps the facts that decide
+ * where the guest runs: they die with this process, and so does the guest.
  *
  * Threads: none of its own. Everything here is called from one thread, the one that calls
  * htabvmm_dispatch(); callbacks come from inside it and from nowhere else. A callback may not call
  * htabvmm_dispatch() or htabvmm_free().
- * Errors: 0 or a negative errno. Ownership: stated at each function; the library copies what it keeps.
+ * Errors: 0 or a negative errno. Ownership: stated at each function; what is kept is copied.
  * Fork: the library's fds are close-on-exec.
  *
  *	struct htabvmm *h;
@@ -44,11 +44,11 @@ enum htabvmm_event {
 	HTABVMM_REFUSED,      /* the daemon refused it; text says why; it is tried again */
 	HTABVMM_DISCONNECTED, /* no daemon; the library keeps trying */
 	HTABVMM_RESUMED,      /* this source guest runs on here: cancelled, failed, or lease over */
-	HTABVMM_MIGRATED,     /* this source guest runs elsewhere now: it must never run here again */
-	HTABVMM_LOADING,      /* a guest begins to arrive */
-	HTABVMM_READY,        /* it arrived whole; the next is STARTED or DEAD */
-	HTABVMM_STARTED,      /* the guest that arrived runs here */
-	HTABVMM_DEAD,         /* the guest that was arriving never runs here; waits for another */
+	HTABVMM_MIGRATED, /* this source guest runs elsewhere now: it must never run here again */
+	HTABVMM_LOADING,  /* a guest begins to arrive */
+	HTABVMM_READY,    /* it arrived whole; the next is STARTED or DEAD */
+	HTABVMM_STARTED,  /* the guest that arrived runs here */
+	HTABVMM_DEAD,     /* the guest that was arriving never runs here; waits for another */
 };
 
 /*
@@ -57,13 +57,13 @@ enum htabvmm_event {
  */
 struct htabvmm_ops {
 	/*
-	 * Stop every vCPU and return when none is in the guest any more. LATER allowed. After a failure
-	 * the guest runs on; resume is not called.
+	 * Stop every vCPU and return when none is in the guest any more. LATER allowed. After a
+	 * failure the guest runs on; resume is not called.
 	 */
 	int (*pause)(void *opaque);
 	/*
-	 * Let the vCPUs run. The same call ends a pause and starts a guest that arrived. LATER is not
-	 * allowed: it returns when the vCPUs may run. After a failure the guest must not have run.
+	 * Let the vCPUs run. The same call ends a pause and starts a guest that arrived. LATER is
+	 * not allowed: it returns when the vCPUs may run. A guest whose start failed must not have run.
 	 */
 	int (*resume)(void *opaque);
 	/*
@@ -72,8 +72,9 @@ struct htabvmm_ops {
 	 */
 	int (*inactivate)(void *opaque);
 	/*
-	 * Take the locks again or for the first time, before any vCPU runs. Optional. LATER allowed.
-	 * A failure at the destination makes the session dead; after an undo it may be asked again.
+	 * Take the locks again or for the first time, before any vCPU runs. Optional. LATER
+	 * allowed. A failure at the destination makes the session dead; in an undo it
+	 * may be asked again.
 	 */
 	int (*activate)(void *opaque);
 	/* Tell the network where the guest is (gratuitous ARP), after it started. Optional. */
@@ -81,10 +82,10 @@ struct htabvmm_ops {
 
 	/*
 	 * The table. Optional when config.vm_fd is a KVM VM: the library then uses
-	 * KVM_PPC_GET_HTAB_FD and KVM_PPC_ALLOCATE_HTAB. A VMM that owns its table returns one end of
-	 * a SOCK_SEQPACKET pair that speaks htabsock (docs/protocol.md); the fd becomes the library's.
-	 * flags are KVM_GET_HTAB_BOLTED_ONLY and KVM_GET_HTAB_WRITE. What is not a socket is handed over
-	 * as a kernel's htab fd.
+	 * KVM_PPC_GET_HTAB_FD and KVM_PPC_ALLOCATE_HTAB. A VMM that owns its table returns one end
+	 * of a SOCK_SEQPACKET pair that speaks htabsock (docs/protocol.md); the fd becomes the
+	 * library's. flags are KVM_GET_HTAB_BOLTED_ONLY and KVM_GET_HTAB_WRITE. What is not a
+	 * socket is handed over as a kernel's htab fd.
 	 */
 	int (*open_htab)(void *opaque, uint32_t flags, uint64_t start_index, int *ret_fd);
 	int (*reset_htab)(void *opaque);
@@ -93,14 +94,14 @@ struct htabvmm_ops {
 	 * The VMM's own state, at the switchover, with every vCPU stopped. save calls
 	 * htabvmm_state_blob() and, for registers that the library does not get from KVM itself,
 	 * htabvmm_state_reg(). load is called once for each blob, in the order they were saved,
-	 * after the library set the vCPUs' KVM state; load_reg for registers when there is no KVM. A
-	 * negative errno refuses the guest. Data is valid during the call only. Optional.
+	 * after the library set the vCPUs' KVM state; load_reg for registers when there is no KVM.
+	 * A negative errno refuses the guest. Data is valid during the call only. Optional.
 	 */
 	int (*save)(void *opaque, struct htabvmm_state *state);
-	int (*load)(void *opaque, const char *name, uint32_t version, const void *data,
-		size_t size);
-	int (*load_reg)(void *opaque, unsigned vcpu, uint64_t one_reg_id, const void *value,
-		size_t size);
+	int (*load)(
+		void *opaque, const char *name, uint32_t version, const void *data, size_t size);
+	int (*load_reg)(
+		void *opaque, unsigned vcpu, uint64_t one_reg_id, const void *value, size_t size);
 
 	/*
 	 * Take `percent` (0 to 99) of the vCPUs' time away. Optional. It is called with 0 when the
@@ -119,11 +120,12 @@ struct htabvmm_config {
 	enum htabvmm_mmu mmu;
 	unsigned hpt_order; /* log2 of the table's bytes, 18 to 36 */
 	unsigned vcpus;     /* 1 to 2048 */
-	const int *vcpu_fds; /* KVM vCPU fds, vcpus of them; NULL without KVM. They stay the VMM's. */
-	int vm_fd;           /* KVM VM fd, -1 without KVM. It stays the VMM's. */
-	uint32_t pvr;        /* processor version; 0 with KVM: read from vCPU 0 */
-	int incoming;        /* 1: waits for a guest; 0: has one */
-	int running;         /* its vCPUs run now */
+	/* KVM vCPU fds, vcpus of them; NULL without KVM. They stay the VMM's. */
+	const int *vcpu_fds;
+	int vm_fd;                     /* KVM VM fd, -1 without KVM. It stays the VMM's. */
+	uint32_t pvr;                  /* processor version; 0 with KVM: read from vCPU 0 */
+	int incoming;                  /* 1: waits for a guest; 0: has one */
+	int running;                   /* its vCPUs run now */
 	const struct htabvmm_ops *ops; /* must outlive the handle */
 	void *opaque;
 };
@@ -151,8 +153,9 @@ int htabvmm_fd(const struct htabvmm *h);
 int htabvmm_dispatch(struct htabvmm *h);
 
 /*
- * The end of the callback that answered HTABVMM_LATER: 0 or a negative errno. What follows happens in
- * the next htabvmm_dispatch(), for which the fd becomes readable. -EINVAL when no callback is pending.
+ * The end of the callback that answered HTABVMM_LATER: 0 or a negative errno. What follows happens
+ * in the next htabvmm_dispatch(), for which the fd becomes readable. -EINVAL when no callback is
+ * pending.
  */
 int htabvmm_complete(struct htabvmm *h, int error);
 
@@ -172,8 +175,8 @@ int htabvmm_may_run(const struct htabvmm *h);
 int htabvmm_state_blob(struct htabvmm_state *state, const char *name, uint32_t version,
 	const void *data, size_t size);
 /*
- * value: size bytes in host byte order, the size that the id states (4, 8 or 16). A VMM with KVM fds
- * needs it not: -EINVAL there, and for an id that is not KVM's for PowerPC or not of that size.
+ * value: size bytes in host byte order, the size that the id states (4, 8 or 16). A VMM with KVM
+ * fds needs it not: -EINVAL there, and for an id that is not KVM's for PowerPC or not of that size.
  */
 int htabvmm_state_reg(struct htabvmm_state *state, unsigned vcpu, uint64_t one_reg_id,
 	const void *value, size_t size);

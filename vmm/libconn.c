@@ -108,8 +108,8 @@ void conn_send(struct htabvmm *h, int len, int fd)
 		conn_break(h);
 }
 
-void conn_event(struct htabvmm *h, enum vmm_event_kind kind, const struct session *s,
-	const char *text)
+void conn_event(
+	struct htabvmm *h, enum vmm_event_kind kind, const struct session *s, const char *text)
 {
 	struct vmm_event m = {.kind = kind};
 
@@ -131,8 +131,10 @@ static void refuse_packet(struct htabvmm *h, size_t len)
 		return;
 	}
 	if (strcmp(vmm_type_name(type), "?") == 0)
-		err_set(&e, -EOPNOTSUPP, "VM '%s' knows no request of type %u: its libhtabvmm is "
-			"older than the daemon", h->name, type);
+		err_set(&e, -EOPNOTSUPP,
+			"VM '%s' knows no request of type %u: its libhtabvmm is "
+			"older than the daemon",
+			h->name, type);
 	else
 		err_set(&e, -EBADMSG, "VM '%s' got a malformed %s request", h->name,
 			vmm_type_name(type));

@@ -10,8 +10,10 @@ static int may_load(struct htabvmm *h, struct err *e)
 	char id[SESSION_TEXT_SIZE];
 
 	if (!h->incoming)
-		return err_set(e, -EBUSY, "VM '%s' does not wait for a guest: start its VMM as a "
-			"destination", h->name);
+		return err_set(e, -EBUSY,
+			"VM '%s' does not wait for a guest: start its VMM as a "
+			"destination",
+			h->name);
 	for (unsigned i = 0; i < sizeof(busy) / sizeof(busy[0]); i++) {
 		struct session *s = sessions_in(&h->sessions, busy[i]);
 
@@ -101,8 +103,7 @@ void dest_run(struct htabvmm *h, struct session *s, const struct vmm_request *re
 	bool starting = session_step(s, ASK_RUN);
 
 	assert(starting);
-	request_work(h, WORK_ACTIVATE_RUN, req,
-		h->ops->activate ? h->ops->activate(h->opaque) : 0);
+	request_work(h, WORK_ACTIVATE_RUN, req, h->ops->activate ? h->ops->activate(h->opaque) : 0);
 }
 
 /*

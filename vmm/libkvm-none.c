@@ -6,12 +6,13 @@
 
 static int none(struct err *e)
 {
-	return err_set(e, -ENOTSUP, "this libhtabvmm is built for a machine without KVM for "
+	return err_set(e, -ENOTSUP,
+		"this libhtabvmm is built for a machine without KVM for "
 		"hashed page tables");
 }
 
-int kvm_htab_open(const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd,
-	struct err *e)
+int kvm_htab_open(
+	const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd, struct err *e)
 {
 	return none(e);
 }

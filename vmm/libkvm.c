@@ -15,8 +15,8 @@ static_assert(HTAB_FD_BOLTED_ONLY == KVM_GET_HTAB_BOLTED_ONLY, "KVM's flag");
 static_assert(HTAB_FD_WRITE == KVM_GET_HTAB_WRITE, "KVM's flag");
 static_assert(HTAB_HDR_SIZE == sizeof(struct kvm_get_htab_header), "KVM's header");
 
-int kvm_htab_open(const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd,
-	struct err *e)
+int kvm_htab_open(
+	const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd, struct err *e)
 {
 	struct kvm_get_htab_fd ghf = {.flags = flags, .start_index = start_index};
 	int fd = ioctl(vm->vm_fd, KVM_PPC_GET_HTAB_FD, &ghf);
@@ -25,8 +25,8 @@ int kvm_htab_open(const struct kvm_vm *vm, uint32_t flags, uint64_t start_index,
 		return err_set(e, -errno, "KVM gives no htab fd: %s", strerror(errno));
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
 		fd_close(fd);
-		return err_set(e, -errno, "the htab fd cannot be made close-on-exec: %s",
-			strerror(errno));
+		return err_set(
+			e, -errno, "the htab fd cannot be made close-on-exec: %s", strerror(errno));
 	}
 	*ret_fd = fd;
 	return 0;

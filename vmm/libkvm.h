@@ -16,7 +16,7 @@ struct kvm_vm {
 	unsigned order; /* of the table */
 };
 
-int kvm_htab_open(const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd,
-	struct err *e);
+int kvm_htab_open(
+	const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd, struct err *e);
 int kvm_htab_reset(const struct kvm_vm *vm, struct err *e);
 int kvm_pvr(const struct kvm_vm *vm, uint32_t *ret_pvr, struct err *e);

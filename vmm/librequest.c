@@ -20,8 +20,7 @@ void request_reply(struct htabvmm *h, const struct vmm_request *req, uint64_t va
 	conn_send(h, vmm_pack_reply(req->serial, &m, h->packet), fd);
 }
 
-void request_reply_session(struct htabvmm *h, const struct vmm_request *req,
-	const struct err *e)
+void request_reply_session(struct htabvmm *h, const struct vmm_request *req, const struct err *e)
 {
 	struct session *s = sessions_find(&h->sessions, &req->session);
 
@@ -31,18 +30,12 @@ void request_reply_session(struct htabvmm *h, const struct vmm_request *req,
 static enum session_ask note_ask(enum session_note note)
 {
 	switch (note) {
-	case NOTE_LOADING:
-		return ASK_LOADING;
-	case NOTE_READY:
-		return ASK_READY;
-	case NOTE_RUN:
-		return ASK_RUN;
-	case NOTE_DEAD:
-		return ASK_DEAD;
-	case NOTE_COMMITTING:
-		return ASK_COMMITTING;
-	case NOTE_NONE:
-		break;
+	case NOTE_LOADING: return ASK_LOADING;
+	case NOTE_READY: return ASK_READY;
+	case NOTE_RUN: return ASK_RUN;
+	case NOTE_DEAD: return ASK_DEAD;
+	case NOTE_COMMITTING: return ASK_COMMITTING;
+	case NOTE_NONE: break;
 	}
 	return SESSION_ASKS;
 }
@@ -50,32 +43,22 @@ static enum session_ask note_ask(enum session_note note)
 static enum session_ask request_ask(const struct vmm_request *req)
 {
 	switch (req->type) {
-	case VMM_LEASE:
-		return ASK_LEASE;
-	case VMM_PAUSE:
-		return ASK_PAUSE;
-	case VMM_RESUME:
-		return ASK_RESUME;
-	case VMM_GET_STATE:
-		return ASK_GET_STATE;
-	case VMM_SET_STATE:
-		return ASK_SET_STATE;
-	case VMM_RESET_HTAB:
-		return ASK_RESET_HTAB;
-	case VMM_NOTE:
-		return note_ask(req->note);
-	case VMM_UNDO:
-		return ASK_UNDO;
-	case VMM_RELEASE:
-		return ASK_RELEASE;
+	case VMM_LEASE: return ASK_LEASE;
+	case VMM_PAUSE: return ASK_PAUSE;
+	case VMM_RESUME: return ASK_RESUME;
+	case VMM_GET_STATE: return ASK_GET_STATE;
+	case VMM_SET_STATE: return ASK_SET_STATE;
+	case VMM_RESET_HTAB: return ASK_RESET_HTAB;
+	case VMM_NOTE: return note_ask(req->note);
+	case VMM_UNDO: return ASK_UNDO;
+	case VMM_RELEASE: return ASK_RELEASE;
 	case VMM_REGISTER:
 	case VMM_EVENT:
 	case VMM_REPLY:
 	case VMM_REGISTERED:
 	case VMM_REFUSED:
 	case VMM_OPEN_HTAB:
-	case VMM_THROTTLE:
-		break;
+	case VMM_THROTTLE: break;
 	}
 	return SESSION_ASKS; /* not about a session */
 }
@@ -87,8 +70,10 @@ static void open_htab(struct htabvmm *h, const struct vmm_request *req)
 	int fd = -1, r;
 
 	if (req->flags & HTAB_FD_WRITE && !sessions_in(&h->sessions, SESSION_LOADING)) {
-		err_set(&e, -EPERM, "VM '%s' opens its page table for writing only while a session "
-			"is loading", h->name);
+		err_set(&e, -EPERM,
+			"VM '%s' opens its page table for writing only while a session "
+			"is loading",
+			h->name);
 	} else if (h->ops->open_htab) {
 		r = h->ops->open_htab(h->opaque, req->flags, req->start_index, &fd);
 		if (r < 0)
@@ -102,8 +87,8 @@ static void open_htab(struct htabvmm *h, const struct vmm_request *req)
 	if (e.code < 0)
 		request_reply(h, req, 0, -1, &e);
 	else
-		request_reply(h, req, S_ISSOCK(st.st_mode) ? VMM_HTAB_SOCKET : VMM_HTAB_KERNEL, fd,
-			NULL);
+		request_reply(
+			h, req, S_ISSOCK(st.st_mode) ? VMM_HTAB_SOCKET : VMM_HTAB_KERNEL, fd, NULL);
 	fd_close(fd);
 }
 
@@ -147,49 +132,24 @@ static void do_request(struct htabvmm *h, enum session_ask ask, struct session *
 	const struct vmm_request *req, int fd)
 {
 	switch (ask) {
-	case ASK_PAUSE:
-		source_pause(h, s, req);
-		return;
-	case ASK_RESUME:
-		source_resume(h, s, req);
-		return;
-	case ASK_GET_STATE:
-		get_state(h, req);
-		return;
-	case ASK_COMMITTING:
-		source_committing(h, s, req);
-		return;
-	case ASK_UNDO:
-		source_undo(h, s, req);
-		return;
-	case ASK_RELEASE:
-		source_release(h, s, req);
-		return;
-	case ASK_LOADING:
-		dest_loading(h, s, req);
-		return;
-	case ASK_SET_STATE:
-		dest_set_state(h, s, req, fd);
-		return;
-	case ASK_RESET_HTAB:
-		dest_reset(h, s, req);
-		return;
-	case ASK_READY:
-		dest_ready(h, s, req);
-		return;
-	case ASK_RUN:
-		dest_run(h, s, req);
-		return;
-	case ASK_DEAD:
-		dest_dead(h, s, req);
-		return;
+	case ASK_PAUSE: source_pause(h, s, req); return;
+	case ASK_RESUME: source_resume(h, s, req); return;
+	case ASK_GET_STATE: get_state(h, req); return;
+	case ASK_COMMITTING: source_committing(h, s, req); return;
+	case ASK_UNDO: source_undo(h, s, req); return;
+	case ASK_RELEASE: source_release(h, s, req); return;
+	case ASK_LOADING: dest_loading(h, s, req); return;
+	case ASK_SET_STATE: dest_set_state(h, s, req, fd); return;
+	case ASK_RESET_HTAB: dest_reset(h, s, req); return;
+	case ASK_READY: dest_ready(h, s, req); return;
+	case ASK_RUN: dest_run(h, s, req); return;
+	case ASK_DEAD: dest_dead(h, s, req); return;
 	case ASK_LEASE:
 	case ASK_LOST:
 	case ASK_LEASE_OVER:
 	case ASK_FAILED:
 	case ASK_STARTED:
-	case SESSION_ASKS:
-		break;
+	case SESSION_ASKS: break;
 	}
 	assert(!"no request");
 }
@@ -207,15 +167,16 @@ static void refuse(struct htabvmm *h, enum session_ask ask, enum session_state s
 }
 
 /* It is so already. */
-static void done(struct htabvmm *h, enum session_ask ask, struct session *s,
-	const struct vmm_request *req)
+static void done(
+	struct htabvmm *h, enum session_ask ask, struct session *s, const struct vmm_request *req)
 {
 	struct err e = {0};
 
 	if (ask == ASK_PAUSE)
 		source_renew(h);
-	if (ask == ASK_COMMITTING && (req->cookie_len != s->cookie_len ||
-		memcmp(req->cookie, s->cookie, s->cookie_len) != 0))
+	if (ask == ASK_COMMITTING &&
+		(req->cookie_len != s->cookie_len ||
+			memcmp(req->cookie, s->cookie, s->cookie_len) != 0))
 		err_set(&e, -EEXIST, "VM '%s' has noted COMMITTING with another cookie", h->name);
 	if (s->state == SESSION_RESUMED && h->stuck) {
 		source_resume(h, s, req);
@@ -241,15 +202,9 @@ static void handle(struct htabvmm *h, const struct vmm_request *req, int fd)
 	s = sessions_find(&h->sessions, &req->session);
 	rule = session_rule(s ? s->state : SESSION_UNKNOWN, ask);
 	switch (rule.verdict) {
-	case VERDICT_REFUSE:
-		refuse(h, ask, s ? s->state : SESSION_UNKNOWN, req);
-		return;
-	case VERDICT_DO:
-		do_request(h, ask, s, req, fd);
-		return;
-	case VERDICT_DONE:
-		done(h, ask, s, req);
-		return;
+	case VERDICT_REFUSE: refuse(h, ask, s ? s->state : SESSION_UNKNOWN, req); return;
+	case VERDICT_DO: do_request(h, ask, s, req, fd); return;
+	case VERDICT_DONE: done(h, ask, s, req); return;
 	}
 }
 
@@ -285,20 +240,15 @@ bool request_pending(const struct htabvmm *h)
 	return h->work != WORK_NONE || h->n_waiting > 0;
 }
 
-static void work_over(struct htabvmm *h, enum lib_work work, const struct vmm_request *req,
-	int error)
+static void work_over(
+	struct htabvmm *h, enum lib_work work, const struct vmm_request *req, int error)
 {
 	switch (work) {
 	case WORK_PAUSE:
 	case WORK_INACTIVATE:
-	case WORK_ACTIVATE_UNDO:
-		source_work_over(h, work, req, error);
-		return;
-	case WORK_ACTIVATE_RUN:
-		dest_work_over(h, req, error);
-		return;
-	case WORK_NONE:
-		break;
+	case WORK_ACTIVATE_UNDO: source_work_over(h, work, req, error); return;
+	case WORK_ACTIVATE_RUN: dest_work_over(h, req, error); return;
+	case WORK_NONE: break;
 	}
 	assert(!"no work");
 }

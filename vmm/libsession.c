@@ -4,64 +4,81 @@
 #include <assert.h>
 #include <errno.h>
 
-#define DO(next)   {VERDICT_DO, next}
-#define DONE(same) {VERDICT_DONE, same}
+#define DO(next)                 \
+	{                        \
+		VERDICT_DO, next \
+	}
+#define DONE(same)                 \
+	{                          \
+		VERDICT_DONE, same \
+	}
 
 /* What is not in here is refused. */
 static const struct session_rule rules[SESSION_STATES][SESSION_ASKS] = {
-	[SESSION_UNKNOWN] = {
-		[ASK_PAUSE] = DO(SESSION_PAUSED),
-		[ASK_LOADING] = DO(SESSION_LOADING),
-	},
-	[SESSION_PAUSED] = {
-		[ASK_PAUSE] = DONE(SESSION_PAUSED),
-		[ASK_LEASE] = DONE(SESSION_PAUSED),
-		[ASK_RESUME] = DO(SESSION_RESUMED),
-		[ASK_GET_STATE] = DO(SESSION_PAUSED),
-		[ASK_COMMITTING] = DO(SESSION_COMMITTING),
-		[ASK_LOST] = DO(SESSION_RESUMED),
-		[ASK_LEASE_OVER] = DO(SESSION_RESUMED),
-		[ASK_FAILED] = DO(SESSION_RESUMED),
-	},
-	[SESSION_COMMITTING] = {
-		[ASK_COMMITTING] = DONE(SESSION_COMMITTING),
-		[ASK_UNDO] = DO(SESSION_RESUMED),
-		[ASK_RELEASE] = DO(SESSION_MIGRATED),
-	},
-	[SESSION_RESUMED] = {
-		[ASK_RESUME] = DONE(SESSION_RESUMED),
-		[ASK_UNDO] = DONE(SESSION_RESUMED),
-	},
-	[SESSION_MIGRATED] = {
-		[ASK_RELEASE] = DONE(SESSION_MIGRATED),
-	},
-	[SESSION_LOADING] = {
-		[ASK_SET_STATE] = DO(SESSION_LOADING),
-		[ASK_RESET_HTAB] = DO(SESSION_LOADING),
-		[ASK_READY] = DO(SESSION_READY),
-		[ASK_DEAD] = DO(SESSION_DEAD),
-		[ASK_LOST] = DO(SESSION_DEAD),
-	},
-	[SESSION_READY] = {
-		[ASK_READY] = DONE(SESSION_READY),
-		[ASK_RUN] = DO(SESSION_STARTING),
-		[ASK_DEAD] = DO(SESSION_DEAD),
-	},
-	[SESSION_STARTING] = {
-		[ASK_FAILED] = DO(SESSION_DEAD),
-		[ASK_STARTED] = DO(SESSION_RUN),
-	},
-	[SESSION_RUN] = {
-		[ASK_RUN] = DONE(SESSION_RUN),
-		[ASK_RELEASE] = DO(SESSION_CLOSED),
-	},
-	[SESSION_DEAD] = {
-		[ASK_DEAD] = DONE(SESSION_DEAD),
-		[ASK_RELEASE] = DONE(SESSION_DEAD),
-	},
-	[SESSION_CLOSED] = {
-		[ASK_RELEASE] = DONE(SESSION_CLOSED),
-	},
+	[SESSION_UNKNOWN] =
+		{
+			[ASK_PAUSE] = DO(SESSION_PAUSED),
+			[ASK_LOADING] = DO(SESSION_LOADING),
+		},
+	[SESSION_PAUSED] =
+		{
+			[ASK_PAUSE] = DONE(SESSION_PAUSED),
+			[ASK_LEASE] = DONE(SESSION_PAUSED),
+			[ASK_RESUME] = DO(SESSION_RESUMED),
+			[ASK_GET_STATE] = DO(SESSION_PAUSED),
+			[ASK_COMMITTING] = DO(SESSION_COMMITTING),
+			[ASK_LOST] = DO(SESSION_RESUMED),
+			[ASK_LEASE_OVER] = DO(SESSION_RESUMED),
+			[ASK_FAILED] = DO(SESSION_RESUMED),
+		},
+	[SESSION_COMMITTING] =
+		{
+			[ASK_COMMITTING] = DONE(SESSION_COMMITTING),
+			[ASK_UNDO] = DO(SESSION_RESUMED),
+			[ASK_RELEASE] = DO(SESSION_MIGRATED),
+		},
+	[SESSION_RESUMED] =
+		{
+			[ASK_RESUME] = DONE(SESSION_RESUMED),
+			[ASK_UNDO] = DONE(SESSION_RESUMED),
+		},
+	[SESSION_MIGRATED] =
+		{
+			[ASK_RELEASE] = DONE(SESSION_MIGRATED),
+		},
+	[SESSION_LOADING] =
+		{
+			[ASK_SET_STATE] = DO(SESSION_LOADING),
+			[ASK_RESET_HTAB] = DO(SESSION_LOADING),
+			[ASK_READY] = DO(SESSION_READY),
+			[ASK_DEAD] = DO(SESSION_DEAD),
+			[ASK_LOST] = DO(SESSION_DEAD),
+		},
+	[SESSION_READY] =
+		{
+			[ASK_READY] = DONE(SESSION_READY),
+			[ASK_RUN] = DO(SESSION_STARTING),
+			[ASK_DEAD] = DO(SESSION_DEAD),
+		},
+	[SESSION_STARTING] =
+		{
+			[ASK_FAILED] = DO(SESSION_DEAD),
+			[ASK_STARTED] = DO(SESSION_RUN),
+		},
+	[SESSION_RUN] =
+		{
+			[ASK_RUN] = DONE(SESSION_RUN),
+			[ASK_RELEASE] = DO(SESSION_CLOSED),
+		},
+	[SESSION_DEAD] =
+		{
+			[ASK_DEAD] = DONE(SESSION_DEAD),
+			[ASK_RELEASE] = DONE(SESSION_DEAD),
+		},
+	[SESSION_CLOSED] =
+		{
+			[ASK_RELEASE] = DONE(SESSION_CLOSED),
+		},
 };
 
 struct session_rule session_rule(enum session_state state, enum session_ask ask)
@@ -101,22 +118,20 @@ static bool finished(enum session_state state)
 	case SESSION_RESUMED:
 	case SESSION_MIGRATED:
 	case SESSION_DEAD:
-	case SESSION_CLOSED:
-		return true;
+	case SESSION_CLOSED: return true;
 	case SESSION_PAUSED:
 	case SESSION_COMMITTING:
 	case SESSION_LOADING:
 	case SESSION_READY:
 	case SESSION_STARTING:
 	case SESSION_RUN:
-	case SESSION_STATES:
-		break;
+	case SESSION_STATES: break;
 	}
 	return false;
 }
 
-struct session *sessions_begin(struct sessions *all, const struct session_id *id,
-	enum session_ask ask)
+struct session *sessions_begin(
+	struct sessions *all, const struct session_id *id, enum session_ask ask)
 {
 	struct session *oldest = NULL;
 	bool began;
@@ -147,24 +162,18 @@ struct session *sessions_in(struct sessions *all, enum session_state state)
 enum session_note session_note_of(enum session_state state)
 {
 	switch (state) {
-	case SESSION_COMMITTING:
-		return NOTE_COMMITTING;
-	case SESSION_LOADING:
-		return NOTE_LOADING;
+	case SESSION_COMMITTING: return NOTE_COMMITTING;
+	case SESSION_LOADING: return NOTE_LOADING;
 	case SESSION_READY:
-	case SESSION_STARTING:
-		return NOTE_READY;
-	case SESSION_RUN:
-		return NOTE_RUN;
-	case SESSION_DEAD:
-		return NOTE_DEAD;
+	case SESSION_STARTING: return NOTE_READY;
+	case SESSION_RUN: return NOTE_RUN;
+	case SESSION_DEAD: return NOTE_DEAD;
 	case SESSION_UNKNOWN:
 	case SESSION_PAUSED:
 	case SESSION_RESUMED:
 	case SESSION_MIGRATED:
 	case SESSION_CLOSED:
-	case SESSION_STATES:
-		break;
+	case SESSION_STATES: break;
 	}
 	return NOTE_NONE;
 }
@@ -172,30 +181,18 @@ enum session_note session_note_of(enum session_state state)
 const char *session_state_text(enum session_state state)
 {
 	switch (state) {
-	case SESSION_UNKNOWN:
-		return "is unknown here";
-	case SESSION_PAUSED:
-		return "has its guest paused";
-	case SESSION_COMMITTING:
-		return "is committing and waits for the destination's answer";
-	case SESSION_RESUMED:
-		return "is over, its guest ran on at the source";
-	case SESSION_MIGRATED:
-		return "is over, its guest runs elsewhere";
-	case SESSION_LOADING:
-		return "is loading";
-	case SESSION_READY:
-		return "is ready";
-	case SESSION_STARTING:
-		return "is starting";
-	case SESSION_RUN:
-		return "has its guest running here";
-	case SESSION_DEAD:
-		return "is dead, this copy never runs";
-	case SESSION_CLOSED:
-		return "is closed";
-	case SESSION_STATES:
-		break;
+	case SESSION_UNKNOWN: return "is unknown here";
+	case SESSION_PAUSED: return "has its guest paused";
+	case SESSION_COMMITTING: return "is committing and waits for the destination's answer";
+	case SESSION_RESUMED: return "is over, its guest ran on at the source";
+	case SESSION_MIGRATED: return "is over, its guest runs elsewhere";
+	case SESSION_LOADING: return "is loading";
+	case SESSION_READY: return "is ready";
+	case SESSION_STARTING: return "is starting";
+	case SESSION_RUN: return "has its guest running here";
+	case SESSION_DEAD: return "is dead, this copy never runs";
+	case SESSION_CLOSED: return "is closed";
+	case SESSION_STATES: break;
 	}
 	return "?";
 }
@@ -228,22 +225,18 @@ const char *session_ask_name(enum session_ask ask)
 int session_state_error(enum session_state state)
 {
 	switch (state) {
-	case SESSION_UNKNOWN:
-		return -ENOENT;
+	case SESSION_UNKNOWN: return -ENOENT;
 	case SESSION_RESUMED:
-	case SESSION_DEAD:
-		return -ECANCELED;
+	case SESSION_DEAD: return -ECANCELED;
 	case SESSION_MIGRATED:
 	case SESSION_RUN:
-	case SESSION_CLOSED:
-		return -EALREADY;
+	case SESSION_CLOSED: return -EALREADY;
 	case SESSION_PAUSED:
 	case SESSION_COMMITTING:
 	case SESSION_LOADING:
 	case SESSION_READY:
 	case SESSION_STARTING:
-	case SESSION_STATES:
-		break;
+	case SESSION_STATES: break;
 	}
 	return -EBUSY;
 }

@@ -82,7 +82,7 @@ struct sessions {
 
 struct session_rule session_rule(enum session_state state, enum session_ask ask);
 
-/* Compare and set: by the rule of the state it has. True when that says DO; else nothing changes. */
+/* Compare and set: by the rule of its state. True when that says DO; else nothing changes. */
 bool session_step(struct session *s, enum session_ask ask);
 
 /* The session of that id, or NULL. */
@@ -92,8 +92,8 @@ struct session *sessions_find(struct sessions *all, const struct session_id *id)
  * Begin one: PAUSED by ASK_PAUSE, LOADING by ASK_LOADING. The oldest finished one is forgotten when
  * there are too many. The id must be unknown.
  */
-struct session *sessions_begin(struct sessions *all, const struct session_id *id,
-	enum session_ask ask);
+struct session *sessions_begin(
+	struct sessions *all, const struct session_id *id, enum session_ask ask);
 
 /* A session in that state, or NULL. */
 struct session *sessions_in(struct sessions *all, enum session_state state);

@@ -59,13 +59,15 @@ static int may_leave(struct htabvmm *h, struct err *e)
 	if (h->incoming)
 		return err_set(e, -EBUSY, "VM '%s' has no guest yet: it waits for one", h->name);
 	if (h->gone)
-		return err_set(e, -EALREADY, "VM '%s' has no guest any more: it runs elsewhere",
-			h->name);
+		return err_set(
+			e, -EALREADY, "VM '%s' has no guest any more: it runs elsewhere", h->name);
 	if (source_holds(h))
 		return err_set(e, -EBUSY, "VM '%s' is being moved by another session", h->name);
 	if (sessions_in(&h->sessions, SESSION_RUN))
-		return err_set(e, -EBUSY, "VM '%s' has arrived by a session that its source has not "
-			"closed yet", h->name);
+		return err_set(e, -EBUSY,
+			"VM '%s' has arrived by a session that its source has not "
+			"closed yet",
+			h->name);
 	if (!h->running)
 		return err_set(e, -EINVAL, "VM '%s' does not run: start its guest before moving it",
 			h->name);
@@ -125,8 +127,8 @@ void source_committing(struct htabvmm *h, struct session *s, const struct vmm_re
 {
 	assert(s->state == SESSION_PAUSED);
 	h->lease_at = 0;
-	request_work(h, WORK_INACTIVATE, req,
-		h->ops->inactivate ? h->ops->inactivate(h->opaque) : 0);
+	request_work(
+		h, WORK_INACTIVATE, req, h->ops->inactivate ? h->ops->inactivate(h->opaque) : 0);
 }
 
 static void inactivated(struct htabvmm *h, const struct vmm_request *req, int error)
@@ -153,8 +155,8 @@ static void inactivated(struct htabvmm *h, const struct vmm_request *req, int er
 void source_undo(struct htabvmm *h, struct session *s, const struct vmm_request *req)
 {
 	assert(s->state == SESSION_COMMITTING);
-	request_work(h, WORK_ACTIVATE_UNDO, req,
-		h->ops->activate ? h->ops->activate(h->opaque) : 0);
+	request_work(
+		h, WORK_ACTIVATE_UNDO, req, h->ops->activate ? h->ops->activate(h->opaque) : 0);
 }
 
 static void undone(struct htabvmm *h, const struct vmm_request *req, int error)
@@ -186,8 +188,8 @@ void source_release(struct htabvmm *h, struct session *s, const struct vmm_reque
 	}
 }
 
-void source_work_over(struct htabvmm *h, enum lib_work work, const struct vmm_request *req,
-	int error)
+void source_work_over(
+	struct htabvmm *h, enum lib_work work, const struct vmm_request *req, int error)
 {
 	if (work == WORK_PAUSE)
 		paused(h, req, error);
@@ -199,8 +201,8 @@ void source_work_over(struct htabvmm *h, enum lib_work work, const struct vmm_re
 
 void source_alone(struct htabvmm *h, enum session_ask ask)
 {
-	const char *why = ask == ASK_LOST ? "the connection to the daemon ended" :
-					    "the daemon did not renew the pause's lease";
+	const char *why = ask == ASK_LOST ? "the connection to the daemon ended"
+					  : "the daemon did not renew the pause's lease";
 	struct session *s = sessions_in(&h->sessions, SESSION_PAUSED);
 	struct err ignored;
 

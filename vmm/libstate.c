@@ -79,8 +79,7 @@ static int save(struct htabvmm *h, void *map, size_t *ret_len, struct err *e)
 		return err_set(e, r, "the state of VM '%s' is larger than %u MiB", h->name,
 			STATE_IMAGE_MAX >> 20);
 	if (r < 0)
-		return err_set(e, r, "VM '%s' could not save its state: %s", h->name,
-			strerror(-r));
+		return err_set(e, r, "VM '%s' could not save its state: %s", h->name, strerror(-r));
 	if (state.pack.len == 0)
 		return err_set(e, -ENODATA, "VM '%s' has no state to save", h->name);
 	*ret_len = state.pack.len;
@@ -94,18 +93,18 @@ int lib_get_state(struct htabvmm *h, int *ret_fd, struct err *e)
 	void *map;
 
 	if (fd < 0)
-		return err_set(e, fd, "VM '%s' got no memory for its state: %s", h->name,
-			strerror(-fd));
+		return err_set(
+			e, fd, "VM '%s' got no memory for its state: %s", h->name, strerror(-fd));
 	/* Pages come with their first use: nothing is copied and nothing grows. */
 	if (ftruncate(fd, STATE_IMAGE_MAX) < 0)
 		r = -errno;
-	map = r < 0 ? MAP_FAILED :
-		      mmap(NULL, STATE_IMAGE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	map = r < 0 ? MAP_FAILED
+		    : mmap(NULL, STATE_IMAGE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED) {
 		r = r < 0 ? r : -errno;
 		fd_close(fd);
-		return err_set(e, r, "VM '%s' got no memory for its state: %s", h->name,
-			strerror(-r));
+		return err_set(
+			e, r, "VM '%s' got no memory for its state: %s", h->name, strerror(-r));
 	}
 	r = save(h, map, &len, e);
 	munmap(map, STATE_IMAGE_MAX);
@@ -119,8 +118,8 @@ int lib_get_state(struct htabvmm *h, int *ret_fd, struct err *e)
 	return 0;
 }
 
-static int refuse_elem(struct htabvmm *h, const struct state_elem *elem, int error,
-	const char *why, struct err *e)
+static int refuse_elem(
+	struct htabvmm *h, const struct state_elem *elem, int error, const char *why, struct err *e)
 {
 	char what[STATE_NAME_MAX];
 
@@ -128,8 +127,8 @@ static int refuse_elem(struct htabvmm *h, const struct state_elem *elem, int err
 	return err_set(e, error, "VM '%s' refuses %s: %s", h->name, what, why);
 }
 
-static int check_elem(struct htabvmm *h, const struct state_elem *elem, uint64_t *blobs,
-	struct err *e)
+static int check_elem(
+	struct htabvmm *h, const struct state_elem *elem, uint64_t *blobs, struct err *e)
 {
 	struct state_blob blob;
 
@@ -151,8 +150,7 @@ static int check_elem(struct htabvmm *h, const struct state_elem *elem, uint64_t
 		if (elem->vcpu != STATE_VM)
 			return refuse_elem(h, elem, -EBADMSG, "it is malformed", e);
 		break;
-	default:
-		return refuse_elem(h, elem, -ENOTSUP, "it is of a kind unknown here", e);
+	default: return refuse_elem(h, elem, -ENOTSUP, "it is of a kind unknown here", e);
 	}
 	if (elem->kind == STATE_ONE_REG &&
 		(!one_reg_ok(elem->id) || elem->size != one_reg_size(elem->id)))
@@ -224,8 +222,9 @@ int lib_set_state(struct htabvmm *h, int fd, struct err *e)
 	int r = fd_memfd_check(fd, STATE_IMAGE_MAX, &size);
 
 	if (r == -EFBIG)
-		return err_set(e, r, "VM '%s' got a state image that is empty or larger than %u MiB",
-			h->name, STATE_IMAGE_MAX >> 20);
+		return err_set(e, r,
+			"VM '%s' got a state image that is empty or larger than %u MiB", h->name,
+			STATE_IMAGE_MAX >> 20);
 	if (r < 0)
 		return err_set(e, r, "VM '%s' got a state image that is no sealed memfd", h->name);
 	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);

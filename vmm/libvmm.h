@@ -64,8 +64,8 @@ struct htabvmm {
 
 	/* the daemon */
 	int epfd, sock, timer, wake;
-	bool registered; /* told so on this connection */
-	bool ended;      /* nothing more comes from this connection */
+	bool registered;            /* told so on this connection */
+	bool ended;                 /* nothing more comes from this connection */
 	uint64_t retry_at, backoff; /* ns of clock_ns(); when sock is -1 */
 	uint64_t lease_at;          /* when the lease is over; 0: none runs */
 	uint64_t lease;             /* how long it is, ns */
@@ -87,10 +87,10 @@ void conn_start(struct htabvmm *h);
 /* Take the socket down; what the peer sent before can still be received. */
 void conn_break(struct htabvmm *h);
 void conn_close(struct htabvmm *h);
-/* A packet for the connection, with an fd or -1; one that cannot be queued breaks the connection. */
+/* A packet for the connection, with an fd or -1; if it cannot be queued the connection breaks. */
 void conn_send(struct htabvmm *h, int len, int fd);
-void conn_event(struct htabvmm *h, enum vmm_event_kind kind, const struct session *s,
-	const char *text);
+void conn_event(
+	struct htabvmm *h, enum vmm_event_kind kind, const struct session *s, const char *text);
 /* Receive and handle what is queued. True when there may be more. */
 bool conn_receive(struct htabvmm *h);
 /* Tell the VMM. */
@@ -107,8 +107,7 @@ void request_work(struct htabvmm *h, enum lib_work work, const struct vmm_reques
 void request_reply(struct htabvmm *h, const struct vmm_request *req, uint64_t value, int fd,
 	const struct err *e);
 /* Answer a request about a session with the note that it has now. */
-void request_reply_session(struct htabvmm *h, const struct vmm_request *req,
-	const struct err *e);
+void request_reply_session(struct htabvmm *h, const struct vmm_request *req, const struct err *e);
 
 /* libsource.c: each answers req, now or later. s is NULL where the session is unknown. */
 void source_pause(struct htabvmm *h, struct session *s, const struct vmm_request *req);
@@ -117,8 +116,8 @@ void source_committing(struct htabvmm *h, struct session *s, const struct vmm_re
 void source_undo(struct htabvmm *h, struct session *s, const struct vmm_request *req);
 void source_release(struct htabvmm *h, struct session *s, const struct vmm_request *req);
 void source_renew(struct htabvmm *h);
-void source_work_over(struct htabvmm *h, enum lib_work work, const struct vmm_request *req,
-	int error);
+void source_work_over(
+	struct htabvmm *h, enum lib_work work, const struct vmm_request *req, int error);
 /* The lease is over, or the daemon is lost (ask): a paused guest runs on. */
 void source_alone(struct htabvmm *h, enum session_ask ask);
 bool source_holds(struct htabvmm *h);

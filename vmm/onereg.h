@@ -17,7 +17,7 @@
 #define ONE_REG_SIZE_MAX 16u
 #define ONE_REG_TM       0x80000000ull /* transactional memory's checkpointed registers */
 
-#define ONE_REG_NR(id) ((uint32_t)(id)) /* without architecture and size */
+#define ONE_REG_NR(id)   ((uint32_t)(id)) /* without architecture and size */
 
 static inline size_t one_reg_size(uint64_t id)
 {
@@ -35,7 +35,7 @@ static inline bool one_reg_ok(uint64_t id)
 
 /*
  * From host order to the image's big-endian one or back. Vector registers are integers of 128 bits;
- * VPA_SLB (0x83) and VPA_DTL (0x84) are two doublewords, address and length, in that order anywhere.
+ * VPA_SLB (0x83) and VPA_DTL (0x84) are two doublewords, address and length, in that order.
  */
 static inline void one_reg_swap(uint64_t id, void *dst, const void *src)
 {

@@ -133,8 +133,8 @@ static int do_load(void *opaque, const char *name, uint32_t version, const void 
 	return guest_load(&m->guest, name, version, data, size, m->o.rate_set);
 }
 
-static int do_load_reg(void *opaque, unsigned vcpu, uint64_t one_reg_id, const void *value,
-	size_t size)
+static int do_load_reg(
+	void *opaque, unsigned vcpu, uint64_t one_reg_id, const void *value, size_t size)
 {
 	struct simvm *m = opaque;
 
@@ -154,18 +154,10 @@ static void do_event(void *opaque, enum htabvmm_event event, const char *text)
 	struct simvm *m = opaque;
 
 	switch (event) {
-	case HTABVMM_REGISTERED:
-		print_event(m, "registered", text);
-		return;
-	case HTABVMM_REFUSED:
-		print_event(m, "refused", text);
-		return;
-	case HTABVMM_DISCONNECTED:
-		print_event(m, "disconnected", text);
-		return;
-	case HTABVMM_RESUMED:
-		print_event(m, "resumed", text);
-		return;
+	case HTABVMM_REGISTERED: print_event(m, "registered", text); return;
+	case HTABVMM_REFUSED: print_event(m, "refused", text); return;
+	case HTABVMM_DISCONNECTED: print_event(m, "disconnected", text); return;
+	case HTABVMM_RESUMED: print_event(m, "resumed", text); return;
 	case HTABVMM_MIGRATED:
 		print_event(m, "migrated", text);
 		m->over = true;
@@ -178,9 +170,7 @@ static void do_event(void *opaque, enum htabvmm_event event, const char *text)
 		print_event(m, "ready", text);
 		die_at(m, STEP_READY);
 		return;
-	case HTABVMM_STARTED:
-		print_event(m, "started", text);
-		return;
+	case HTABVMM_STARTED: print_event(m, "started", text); return;
 	case HTABVMM_DEAD:
 		m->guest.arrived = false;
 		print_event(m, "dead", text);
@@ -234,8 +224,10 @@ static int make_guest(struct simvm *m)
 	if (r < 0 || !m->htab) {
 		free(flat);
 		if (!e.code)
-			err_set(&e, r < 0 ? r : -ENOMEM, "cannot make a guest with a table of order "
-				"%u: %s", order, strerror(r < 0 ? -r : ENOMEM));
+			err_set(&e, r < 0 ? r : -ENOMEM,
+				"cannot make a guest with a table of order "
+				"%u: %s",
+				order, strerror(r < 0 ? -r : ENOMEM));
 		return fail(&e);
 	}
 	if (flat) {

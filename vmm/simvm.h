@@ -4,7 +4,7 @@
  * htab-simvm: a simulated guest on a software page table, behind the same library and socket as a
  * VMM on KVM.
  *
- *	simvm.c         the process: the main loop, signals, events on stdout, libhtabvmm's callbacks
+ *	simvm.c         the process: main loop, signals, events on stdout, libhtabvmm's callbacks
  *	simvm_opts.c    its command line
  *	simvm_guest.c   vCPU threads that count and change the table
  *	simvm_state.c   what the guest takes along, and its check of itself
@@ -113,8 +113,8 @@ void guest_sick(struct simvm_guest *g, unsigned vcpu, const char *why);
 int guest_save(struct simvm_guest *g, struct htabvmm_state *state);
 int guest_load(struct simvm_guest *g, const char *name, uint32_t version, const void *data,
 	size_t size, bool keep_rate);
-int guest_load_reg(struct simvm_guest *g, unsigned vcpu, uint64_t id, const void *value,
-	size_t size);
+int guest_load_reg(
+	struct simvm_guest *g, unsigned vcpu, uint64_t id, const void *value, size_t size);
 /* Is what came through registers and blob one guest? Before it runs. */
 bool guest_check(struct simvm_guest *g);
 

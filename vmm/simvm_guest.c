@@ -12,9 +12,9 @@
 #include "proto/pack.h"
 #include "vmm/simvm.h"
 
-#define SLICE_MS     4u   /* between two looks at what is due */
-#define BACKLOG_MS   100u /* what could not be done in that time is let go */
-#define TRIES_MAX    8    /* to find something to change */
+#define SLICE_MS     4u                    /* between two looks at what is due */
+#define BACKLOG_MS   100u                  /* what could not be done in that time is let go */
+#define TRIES_MAX    8                     /* to find something to change */
 #define GAMMA        0x9e3779b97f4a7c15ull /* splitmix64's step */
 #define RAM_BASE     (16ull << 20)
 #define RAM_MIN      (4ull << 30)
@@ -65,8 +65,8 @@ static bool map_page(struct simvm_guest *g, uint64_t page, uint64_t extra_v)
 	r |= HPTE_R_R | HPTE_R_C | R_WIMG_M | PP_RW;
 	for (int secondary = 0; secondary < 2; secondary++) {
 		uint64_t group = (secondary ? ~hash : hash) & (groups - 1);
-		uint64_t args[SWHPT_HCALL_ARGS] = {0, group * PTEG_ENTRIES,
-			v | (secondary ? HPTE_V_SECONDARY : 0), r};
+		uint64_t args[SWHPT_HCALL_ARGS] = {
+			0, group * PTEG_ENTRIES, v | (secondary ? HPTE_V_SECONDARY : 0), r};
 
 		if (swhpt_hcall(g->hpt, H_ENTER, args, args) == H_SUCCESS)
 			return true;
@@ -86,22 +86,20 @@ static bool attempt(struct simvm_guest *g, uint64_t x)
 {
 	uint64_t entries = swhpt_entries(g->hpt);
 	uint64_t slot = (x >> 8) & (entries - 1);
-	/* As many insertions as removals that find an entry, once the table is as full as wished. */
+	/* As many insertions as removals that find an entry, once it is as full as wished. */
 	double fill = g->fill > 0.01 ? g->fill : 0.01;
 	bool insert = (double)(x >> 48) / 65536.0 < fill / (1 + fill);
 
 	switch (x & 7) {
 	case 0:
 	case 1:
-		return insert ? map_page(g, (x >> 8) & (4 * entries - 1), 0) :
-				hcall(g, H_REMOVE, 0, slot);
+		return insert ? map_page(g, (x >> 8) & (4 * entries - 1), 0)
+			      : hcall(g, H_REMOVE, 0, slot);
 	case 2:
 	case 3:
-	case 4:
-		return hcall(g, H_PROTECT, x >> 46 & 3, slot);
+	case 4: return hcall(g, H_PROTECT, x >> 46 & 3, slot);
 	case 5:
-	case 6:
-		return hcall(g, H_CLEAR_REF, 0, slot) && swhpt_touch(g->hpt, slot, HPTE_R_R);
+	case 6: return hcall(g, H_CLEAR_REF, 0, slot) && swhpt_touch(g->hpt, slot, HPTE_R_R);
 	default:
 		return hcall(g, H_CLEAR_MOD, 0, slot) &&
 			swhpt_touch(g->hpt, slot, HPTE_R_R | HPTE_R_C);
@@ -203,8 +201,7 @@ static void *vcpu_thread(void *arg)
 		swhpt_vcpu_leave(g->hpt);
 		pthread_mutex_lock(&g->lock);
 		g->inside--;
-		if (g->inside == 0 && !running(g) &&
-			write(g->stopped_fd, &one, sizeof(one)) < 0)
+		if (g->inside == 0 && !running(g) && write(g->stopped_fd, &one, sizeof(one)) < 0)
 			perror("htab-simvm: eventfd");
 	}
 	pthread_mutex_unlock(&g->lock);
@@ -232,7 +229,7 @@ int guest_new(struct simvm_guest *g, struct swhpt *hpt, const struct simvm_opts 
 	g->stopped_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (g->stopped_fd < 0)
 		return -errno;
-	/* None at address 0: KVM would map that by itself, and only the guest shall change the table. */
+	/* None at address 0: KVM would map that, and only the guest shall change the table. */
 	r = swhpt_add_memory(hpt, RAM_BASE, ram, RAM_SHIFT);
 	for (unsigned i = 0; i < g->n && r == 0; i++) {
 		struct simvm_vcpu *v = &g->vcpu[i];

@@ -68,9 +68,9 @@ static const char usage[] =
 	"  --dump FILE           write the last table there, normalised, when the guest ends here\n"
 	"                        (SIGTERM, or moved away); zstd when it ends in .zst\n"
 	"\n"
-	"Events are JSON objects on stdout, one a line; SIGUSR1 asks for one. Exit status: 0 after\n"
-	"SIGTERM or when the guest moved away, 1 for an error, 3 when the guest's check of itself\n"
-	"failed.\n"
+	"Events are JSON objects on stdout, one a line; SIGUSR1 asks for one. Exit status: 0\n"
+	"after SIGTERM or when the guest moved away, 1 for an error, 3 when the guest's check of\n"
+	"itself failed.\n"
 	"\n"
 	"For tests:\n"
 	"  --fail-activate       the callback `activate` fails\n"
@@ -78,8 +78,8 @@ static const char usage[] =
 	"  --refuse-state        the guest's state is refused\n"
 	"  --stall-pause         a pause never ends\n"
 	"  --bad-fd              hand over a regular file in place of a kernel's htab fd\n"
-	"  --die-at STEP         end at once, status 9, at loading, ready, pause, state, committing\n"
-	"                        or run\n";
+	"  --die-at STEP         end at once, status 9, at loading, ready, pause, state,\n"
+	"                        committing or run\n";
 
 static int refuse(const char *option, const char *value, const char *why)
 {
@@ -87,8 +87,8 @@ static int refuse(const char *option, const char *value, const char *why)
 	return -EINVAL;
 }
 
-static int parse_number(const char *option, const char *s, uint64_t min, uint64_t max,
-	uint64_t *ret)
+static int parse_number(
+	const char *option, const char *s, uint64_t min, uint64_t max, uint64_t *ret)
 {
 	char *end;
 	unsigned long long v;
@@ -122,7 +122,8 @@ static int parse_uuid(const char *s, struct vm_uuid *ret)
 	unsigned digits = 0;
 
 	if (strlen(s) != sizeof(form) - 1)
-		return refuse("uuid", s, "it should look like 01234567-89ab-cdef-0123-456789abcdef");
+		return refuse(
+			"uuid", s, "it should look like 01234567-89ab-cdef-0123-456789abcdef");
 	for (unsigned i = 0; i < sizeof(form) - 1; i++) {
 		static const char hex[] = "0123456789abcdef0123456789ABCDEF";
 		const char *d = strchr(hex, s[i]);
@@ -175,63 +176,42 @@ static int parse_one(int c, const char *arg, struct simvm_opts *o)
 	int r = 0;
 
 	switch (c) {
-	case OPT_SOCKET:
-		o->socket = arg;
-		break;
+	case OPT_SOCKET: o->socket = arg; break;
 	case OPT_NAME:
 		o->name = arg;
 		if (!vm_name_ok(arg))
-			r = refuse("name", arg, "a name has 1 to 64 of A-Z a-z 0-9 . _ - and no "
+			r = refuse("name", arg,
+				"a name has 1 to 64 of A-Z a-z 0-9 . _ - and no "
 				"leading dot");
 		break;
-	case OPT_UUID:
-		r = parse_uuid(arg, &o->uuid);
-		break;
-	case OPT_INCOMING:
-		o->incoming = true;
-		break;
+	case OPT_UUID: r = parse_uuid(arg, &o->uuid); break;
+	case OPT_INCOMING: o->incoming = true; break;
 	case OPT_ORDER:
 		r = parse_number("order", arg, HTAB_ORDER_MIN, HTAB_ORDER_MAX, &v);
 		o->order = (unsigned)v;
 		o->order_set = true;
 		break;
-	case OPT_FILL:
-		r = parse_fill(arg, &o->fill);
-		break;
+	case OPT_FILL: r = parse_fill(arg, &o->fill); break;
 	case OPT_RATE:
 		r = parse_number("dirty-rate", arg, 0, SIMVM_RATE_MAX, &o->rate);
 		o->rate_set = true;
 		break;
-	case OPT_HPT:
-		o->hpt = arg;
-		break;
+	case OPT_HPT: o->hpt = arg; break;
 	case OPT_VCPUS:
 		r = parse_number("vcpus", arg, 1, SIMVM_VCPUS_MAX, &v);
 		o->vcpus = (unsigned)v;
 		break;
-	case OPT_DUMP:
-		o->dump = arg;
-		break;
-	case OPT_FAIL_ACTIVATE:
-		o->fail_activate = true;
-		break;
+	case OPT_DUMP: o->dump = arg; break;
+	case OPT_FAIL_ACTIVATE: o->fail_activate = true; break;
 	case OPT_FAIL_WRITE_AT:
 		r = parse_number("fail-write-at", arg, 0, htab_entries(HTAB_ORDER_MAX) - 1,
 			&o->fail_write_at);
 		o->fail_write = true;
 		break;
-	case OPT_REFUSE_STATE:
-		o->refuse_state = true;
-		break;
-	case OPT_STALL_PAUSE:
-		o->stall_pause = true;
-		break;
-	case OPT_DIE_AT:
-		r = parse_step(arg, &o->die_at);
-		break;
-	case OPT_BAD_FD:
-		o->bad_fd = true;
-		break;
+	case OPT_REFUSE_STATE: o->refuse_state = true; break;
+	case OPT_STALL_PAUSE: o->stall_pause = true; break;
+	case OPT_DIE_AT: r = parse_step(arg, &o->die_at); break;
+	case OPT_BAD_FD: o->bad_fd = true; break;
 	default:
 		r = -EINVAL; /* getopt has said why */
 		break;

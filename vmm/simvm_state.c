@@ -87,8 +87,8 @@ int guest_load(struct simvm_guest *g, const char *name, uint32_t version, const 
 	return unpack_end(&u);
 }
 
-int guest_load_reg(struct simvm_guest *g, unsigned vcpu, uint64_t id, const void *value,
-	size_t size)
+int guest_load_reg(
+	struct simvm_guest *g, unsigned vcpu, uint64_t id, const void *value, size_t size)
 {
 	struct simvm_vcpu *v = &g->vcpu[vcpu];
 	unsigned __int128 both;

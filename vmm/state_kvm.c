@@ -106,17 +106,12 @@ static enum phase one_reg_phase(uint64_t id)
 		ONE_REG_NR(id) <= ONE_REG_NR(KVM_REG_PPC_VSCR))
 		return PHASE_FP;
 	switch (id) {
-	case KVM_REG_PPC_VPA_ADDR:
-		return PHASE_VPA;
+	case KVM_REG_PPC_VPA_ADDR: return PHASE_VPA;
 	case KVM_REG_PPC_VPA_SLB:
-	case KVM_REG_PPC_VPA_DTL:
-		return PHASE_VPA_REST;
-	case KVM_REG_PPC_TB_OFFSET:
-		return PHASE_TB;
-	case KVM_REG_PPC_DPDES:
-		return PHASE_DPDES;
-	default:
-		return PHASE_SPR;
+	case KVM_REG_PPC_VPA_DTL: return PHASE_VPA_REST;
+	case KVM_REG_PPC_TB_OFFSET: return PHASE_TB;
+	case KVM_REG_PPC_DPDES: return PHASE_DPDES;
+	default: return PHASE_SPR;
 	}
 }
 
@@ -183,8 +178,8 @@ struct saving {
 
 static int refuse_get(const struct saving *s, const char *what, int error, struct err *e)
 {
-	return err_set(e, error, "KVM does not give vCPU %u's %s: %s", s->vcpu, what,
-		strerror(-error));
+	return err_set(
+		e, error, "KVM does not give vCPU %u's %s: %s", s->vcpu, what, strerror(-error));
 }
 
 static uint64_t *reg_field(struct kvm_regs *g, uint64_t id)
@@ -192,47 +187,28 @@ static uint64_t *reg_field(struct kvm_regs *g, uint64_t id)
 	if (id < STATE_REG_PC)
 		return (uint64_t *)&g->gpr[id];
 	switch ((enum state_reg)id) {
-	case STATE_REG_PC:
-		return (uint64_t *)&g->pc;
-	case STATE_REG_MSR:
-		return (uint64_t *)&g->msr;
-	case STATE_REG_CR:
-		return (uint64_t *)&g->cr;
-	case STATE_REG_CTR:
-		return (uint64_t *)&g->ctr;
-	case STATE_REG_LR:
-		return (uint64_t *)&g->lr;
-	case STATE_REG_XER:
-		return (uint64_t *)&g->xer;
-	case STATE_REG_SRR0:
-		return (uint64_t *)&g->srr0;
-	case STATE_REG_SRR1:
-		return (uint64_t *)&g->srr1;
-	case STATE_REG_PID:
-		return (uint64_t *)&g->pid;
-	case STATE_REG_SPRG0:
-		return (uint64_t *)&g->sprg0;
+	case STATE_REG_PC: return (uint64_t *)&g->pc;
+	case STATE_REG_MSR: return (uint64_t *)&g->msr;
+	case STATE_REG_CR: return (uint64_t *)&g->cr;
+	case STATE_REG_CTR: return (uint64_t *)&g->ctr;
+	case STATE_REG_LR: return (uint64_t *)&g->lr;
+	case STATE_REG_XER: return (uint64_t *)&g->xer;
+	case STATE_REG_SRR0: return (uint64_t *)&g->srr0;
+	case STATE_REG_SRR1: return (uint64_t *)&g->srr1;
+	case STATE_REG_PID: return (uint64_t *)&g->pid;
+	case STATE_REG_SPRG0: return (uint64_t *)&g->sprg0;
 	case STATE_REG_GPR0:
-	case STATE_REG_END:
-		break;
+	case STATE_REG_END: break;
 	}
 	switch (id - STATE_REG_SPRG0) {
-	case 1:
-		return (uint64_t *)&g->sprg1;
-	case 2:
-		return (uint64_t *)&g->sprg2;
-	case 3:
-		return (uint64_t *)&g->sprg3;
-	case 4:
-		return (uint64_t *)&g->sprg4;
-	case 5:
-		return (uint64_t *)&g->sprg5;
-	case 6:
-		return (uint64_t *)&g->sprg6;
-	case 7:
-		return (uint64_t *)&g->sprg7;
-	default:
-		return NULL;
+	case 1: return (uint64_t *)&g->sprg1;
+	case 2: return (uint64_t *)&g->sprg2;
+	case 3: return (uint64_t *)&g->sprg3;
+	case 4: return (uint64_t *)&g->sprg4;
+	case 5: return (uint64_t *)&g->sprg5;
+	case 6: return (uint64_t *)&g->sprg6;
+	case 7: return (uint64_t *)&g->sprg7;
+	default: return NULL;
 	}
 }
 
@@ -337,8 +313,7 @@ static int check_sreg(const struct kvm_vm *vm, const struct state_elem *elem, st
 	uint64_t v;
 
 	if (elem->id >= STATE_SREG_SLB && elem->id < STATE_SREG_SLB + SLB_SLOTS)
-		return elem->size == 16 ? 0 :
-					  refuse_elem(elem, -EBADMSG, "its size is not 16", e);
+		return elem->size == 16 ? 0 : refuse_elem(elem, -EBADMSG, "its size is not 16", e);
 	if (elem->id == STATE_SREG_SDR1 && elem->size == 8)
 		return 0;
 	if (elem->id == STATE_SREG_PVR && elem->size == 4) {
@@ -350,8 +325,10 @@ static int check_sreg(const struct kvm_vm *vm, const struct state_elem *elem, st
 		state_value(elem, &v);
 		if (v == pvr)
 			return 0;
-		return err_set(e, -EINVAL, "the guest's processor has PVR %#x and this host's %#x: "
-			"KVM runs it only on the same processor", (unsigned)v, pvr);
+		return err_set(e, -EINVAL,
+			"the guest's processor has PVR %#x and this host's %#x: "
+			"KVM runs it only on the same processor",
+			(unsigned)v, pvr);
 	}
 	return refuse_elem(elem, -ENOTSUP, "it is unknown here or of a wrong size", e);
 }
@@ -367,14 +344,12 @@ int state_kvm_check(const struct kvm_vm *vm, const struct state_elem *elem, stru
 		if (elem->id > STATE_TIME_REAL_NS || elem->size != 8)
 			break;
 		return 0;
-	case STATE_SREG:
-		return check_sreg(vm, elem, e);
+	case STATE_SREG: return check_sreg(vm, elem, e);
 	case STATE_ONE_REG:
 		if (policy_of(elem->id) == POLICY_NEVER)
 			break;
 		return 0;
-	default:
-		break;
+	default: break;
 	}
 	return refuse_elem(elem, -ENOTSUP, "it is unknown here or of a wrong size", e);
 }
@@ -406,8 +381,8 @@ static uint64_t tb_offset(struct applying *a, uint64_t saved)
 	passed = (uint64_t)((unsigned __int128)passed * __ppc_get_timebase_freq() / NS_PER_SEC);
 	a->offset = a->guest_tb + passed - __ppc_get_timebase();
 	/*
-	 * KVM rounds up to a multiple of TB_UNIT: on the same host, or one whose timebase is the same,
-	 * the offset that there was is better than one a unit ahead at each move.
+	 * KVM rounds up to a multiple of TB_UNIT: on the same host, or one whose timebase is the
+	 * same, the offset that there was is better than one a unit ahead at each move.
 	 */
 	if (a->offset - saved < TB_UNIT || saved - a->offset < TB_UNIT)
 		a->offset = saved;
@@ -436,8 +411,8 @@ static int apply_one_reg(struct applying *a, const struct state_elem *elem, stru
 }
 
 /* One element in its phase; registers that KVM takes as a struct are gathered there. */
-static int apply_elem(struct applying *a, const struct state_elem *elem, enum phase phase,
-	struct err *e)
+static int apply_elem(
+	struct applying *a, const struct state_elem *elem, enum phase phase, struct err *e)
 {
 	uint64_t v = 0;
 
@@ -461,10 +436,8 @@ static int apply_elem(struct applying *a, const struct state_elem *elem, enum ph
 			a->slbs++;
 		}
 		return 0;
-	case STATE_ONE_REG:
-		return phase == one_reg_phase(elem->id) ? apply_one_reg(a, elem, e) : 0;
-	default:
-		return 0;
+	case STATE_ONE_REG: return phase == one_reg_phase(elem->id) ? apply_one_reg(a, elem, e) : 0;
+	default: return 0;
 	}
 }
 
@@ -477,8 +450,8 @@ static bool gathers(enum phase phase, const struct state_elem *elem)
 static int begin_struct(struct applying *a, enum phase phase, uint16_t vcpu, struct err *e)
 {
 	int fd = a->vm->vcpu_fds[vcpu];
-	int r = phase == PHASE_REGS ? ioctl(fd, KVM_GET_REGS, &a->regs) :
-				      ioctl(fd, KVM_GET_SREGS, &a->sregs);
+	int r = phase == PHASE_REGS ? ioctl(fd, KVM_GET_REGS, &a->regs)
+				    : ioctl(fd, KVM_GET_SREGS, &a->sregs);
 
 	if (r < 0)
 		return err_set(e, -errno, "KVM does not give vCPU %u's registers: %s", vcpu,
@@ -494,8 +467,8 @@ static int begin_struct(struct applying *a, enum phase phase, uint16_t vcpu, str
 static int end_struct(struct applying *a, enum phase phase, uint16_t vcpu, struct err *e)
 {
 	int fd = a->vm->vcpu_fds[vcpu];
-	int r = phase == PHASE_REGS ? ioctl(fd, KVM_SET_REGS, &a->regs) :
-				      ioctl(fd, KVM_SET_SREGS, &a->sregs);
+	int r = phase == PHASE_REGS ? ioctl(fd, KVM_SET_REGS, &a->regs)
+				    : ioctl(fd, KVM_SET_SREGS, &a->sregs);
 
 	if (r < 0)
 		return err_set(e, -errno, "KVM refuses vCPU %u's %s: %s", vcpu,
@@ -504,8 +477,8 @@ static int end_struct(struct applying *a, enum phase phase, uint16_t vcpu, struc
 	return 0;
 }
 
-static int apply_phase(struct applying *a, const void *image, size_t size, enum phase phase,
-	struct err *e)
+static int apply_phase(
+	struct applying *a, const void *image, size_t size, enum phase phase, struct err *e)
 {
 	struct state_elem elem;
 	struct unpack u;

@@ -357,9 +357,7 @@ static enum session_state state_of(struct session_id id)
 static void bring_to(enum session_state state, bool incoming)
 {
 	switch (state) {
-	case SESSION_UNKNOWN:
-		start(incoming);
-		break;
+	case SESSION_UNKNOWN: start(incoming); break;
 	case SESSION_PAUSED:
 		start(false);
 		ck_assert_int_eq(ask(VMM_PAUSE, S), 0);
@@ -391,8 +389,11 @@ static void bring_to(enum session_state state, bool incoming)
 	case SESSION_STARTING:
 		bring_to(SESSION_READY, true);
 		vm.activate = HTABVMM_LATER;
-		send_request(&(struct vmm_request){.type = VMM_NOTE, .serial = ++serial,
-			.session = S, .note = NOTE_RUN}, -1);
+		send_request(&(struct vmm_request){.type = VMM_NOTE,
+				     .serial = ++serial,
+				     .session = S,
+				     .note = NOTE_RUN},
+			-1);
 		dispatch();
 		ck_assert(!queued());
 		break;
@@ -410,8 +411,7 @@ static void bring_to(enum session_state state, bool incoming)
 		bring_to(SESSION_RUN, true);
 		ck_assert_int_eq(ask(VMM_RELEASE, S), 0);
 		break;
-	case SESSION_STATES:
-		ck_abort();
+	case SESSION_STATES: ck_abort();
 	}
 	ck_assert_int_eq(state_of(S), state);
 }
@@ -422,9 +422,18 @@ static const struct request {
 	enum vmm_type type;
 	enum session_note note;
 } requests[] = {
-	{VMM_PAUSE, 0}, {VMM_RESUME, 0}, {VMM_GET_STATE, 0}, {VMM_NOTE, NOTE_COMMITTING},
-	{VMM_UNDO, 0}, {VMM_RELEASE, 0}, {VMM_NOTE, NOTE_LOADING}, {VMM_SET_STATE, 0},
-	{VMM_RESET_HTAB, 0}, {VMM_NOTE, NOTE_READY}, {VMM_NOTE, NOTE_RUN}, {VMM_NOTE, NOTE_DEAD},
+	{VMM_PAUSE, 0},
+	{VMM_RESUME, 0},
+	{VMM_GET_STATE, 0},
+	{VMM_NOTE, NOTE_COMMITTING},
+	{VMM_UNDO, 0},
+	{VMM_RELEASE, 0},
+	{VMM_NOTE, NOTE_LOADING},
+	{VMM_SET_STATE, 0},
+	{VMM_RESET_HTAB, 0},
+	{VMM_NOTE, NOTE_READY},
+	{VMM_NOTE, NOTE_RUN},
+	{VMM_NOTE, NOTE_DEAD},
 };
 #define REQUESTS (sizeof(requests) / sizeof(requests[0]))
 
@@ -454,24 +463,15 @@ static const struct row {
 static enum session_state state_of_letter(char c)
 {
 	switch (c) {
-	case 'P':
-		return SESSION_PAUSED;
-	case 'R':
-		return SESSION_RESUMED;
-	case 'C':
-		return SESSION_COMMITTING;
-	case 'M':
-		return SESSION_MIGRATED;
-	case 'L':
-		return SESSION_LOADING;
-	case 'D':
-		return SESSION_DEAD;
-	case 'U':
-		return SESSION_RUN;
-	case 'X':
-		return SESSION_CLOSED;
-	default:
-		ck_abort();
+	case 'P': return SESSION_PAUSED;
+	case 'R': return SESSION_RESUMED;
+	case 'C': return SESSION_COMMITTING;
+	case 'M': return SESSION_MIGRATED;
+	case 'L': return SESSION_LOADING;
+	case 'D': return SESSION_DEAD;
+	case 'U': return SESSION_RUN;
+	case 'X': return SESSION_CLOSED;
+	default: ck_abort();
 	}
 }
 
@@ -501,8 +501,9 @@ START_TEST(test_every_request_in_every_state)
 	ck_assert_int_eq(state_of(S), next);
 	if (q->type == VMM_NOTE)
 		ck_assert_uint_eq(rep.value, session_note_of(next));
-	ck_assert_int_eq(htabvmm_may_run(vm.h), next == SESSION_RESUMED || next == SESSION_RUN ||
-		next == SESSION_CLOSED || (next == SESSION_UNKNOWN && !row->incoming));
+	ck_assert_int_eq(htabvmm_may_run(vm.h),
+		next == SESSION_RESUMED || next == SESSION_RUN || next == SESSION_CLOSED ||
+			(next == SESSION_UNKNOWN && !row->incoming));
 	stop();
 }
 END_TEST
@@ -565,10 +566,11 @@ START_TEST(test_lost_in_every_state)
 		ck_assert_int_eq(ask_note(NOTE_RUN, S), 0);
 		ck_assert_uint_eq(rep.value, NOTE_RUN);
 	}
-	ck_assert_int_eq(reg.incoming, row->incoming && next != SESSION_RUN &&
-		next != SESSION_CLOSED);
-	ck_assert_int_eq(reg.running, next == SESSION_RESUMED || next == SESSION_RUN ||
-		next == SESSION_CLOSED || (next == SESSION_UNKNOWN && !row->incoming));
+	ck_assert_int_eq(
+		reg.incoming, row->incoming && next != SESSION_RUN && next != SESSION_CLOSED);
+	ck_assert_int_eq(reg.running,
+		next == SESSION_RESUMED || next == SESSION_RUN || next == SESSION_CLOSED ||
+			(next == SESSION_UNKNOWN && !row->incoming));
 	stop();
 }
 END_TEST
@@ -577,8 +579,10 @@ START_TEST(test_queued_committing_counts_before_the_end)
 {
 	bring_to(SESSION_PAUSED, false);
 	vm.trace[0] = 0;
-	send_request(&(struct vmm_request){.type = VMM_NOTE, .serial = 1, .session = S,
-		.note = NOTE_COMMITTING}, -1);
+	send_request(
+		&(struct vmm_request){
+			.type = VMM_NOTE, .serial = 1, .session = S, .note = NOTE_COMMITTING},
+		-1);
 	detach();
 	ck_assert_int_eq(state_of(S), SESSION_COMMITTING);
 	ck_assert_str_eq(vm.trace, "inactivate");
@@ -593,8 +597,10 @@ START_TEST(test_queued_committing_counts_though_replies_are_unread)
 	/* The answer to this stays unread, so that the end arrives as ECONNRESET, and first. */
 	send_request(&(struct vmm_request){.type = VMM_THROTTLE, .serial = 1}, -1);
 	dispatch();
-	send_request(&(struct vmm_request){.type = VMM_NOTE, .serial = 2, .session = S,
-		.note = NOTE_COMMITTING}, -1);
+	send_request(
+		&(struct vmm_request){
+			.type = VMM_NOTE, .serial = 2, .session = S, .note = NOTE_COMMITTING},
+		-1);
 	detach();
 	ck_assert_int_eq(state_of(S), SESSION_COMMITTING);
 	stop();
@@ -606,8 +612,10 @@ START_TEST(test_end_while_inactivating_commits)
 	bring_to(SESSION_PAUSED, false);
 	vm.inactivate = HTABVMM_LATER;
 	vm.trace[0] = 0;
-	send_request(&(struct vmm_request){.type = VMM_NOTE, .serial = 1, .session = S,
-		.note = NOTE_COMMITTING}, -1);
+	send_request(
+		&(struct vmm_request){
+			.type = VMM_NOTE, .serial = 1, .session = S, .note = NOTE_COMMITTING},
+		-1);
 	detach();
 	ck_assert_int_eq(state_of(S), SESSION_PAUSED);
 	dispatch();
@@ -628,8 +636,10 @@ START_TEST(test_end_while_inactivating_fails_resumes)
 	bring_to(SESSION_PAUSED, false);
 	vm.inactivate = HTABVMM_LATER;
 	vm.trace[0] = 0;
-	send_request(&(struct vmm_request){.type = VMM_NOTE, .serial = 1, .session = S,
-		.note = NOTE_COMMITTING}, -1);
+	send_request(
+		&(struct vmm_request){
+			.type = VMM_NOTE, .serial = 1, .session = S, .note = NOTE_COMMITTING},
+		-1);
 	detach();
 	ck_assert_int_eq(htabvmm_complete(vm.h, -EIO), 0);
 	wait_dispatch();
@@ -724,7 +734,8 @@ START_TEST(test_lease_over_while_pausing)
 
 	start(false);
 	vm.pause = HTABVMM_LATER;
-	send_request(&(struct vmm_request){.type = VMM_PAUSE, .serial = ++serial, .session = S}, -1);
+	send_request(
+		&(struct vmm_request){.type = VMM_PAUSE, .serial = ++serial, .session = S}, -1);
 	dispatch();
 	ck_assert(!queued());
 	vm.h->lease_at = 1;
@@ -782,8 +793,8 @@ START_TEST(test_too_many_wait)
 	start(false);
 	vm.pause = HTABVMM_LATER;
 	for (uint32_t i = 1; i <= LIB_WAITING_MAX + 2; i++)
-		send_request(&(struct vmm_request){.type = VMM_PAUSE, .serial = i, .session = S},
-			-1);
+		send_request(
+			&(struct vmm_request){.type = VMM_PAUSE, .serial = i, .session = S}, -1);
 	dispatch();
 	ck_assert(take_reply(LIB_WAITING_MAX + 2));
 	ck_assert_int_eq(rep.error, -EBUSY);
@@ -824,8 +835,12 @@ END_TEST
 
 START_TEST(test_committing_again_with_another_cookie)
 {
-	struct vmm_request m = {.type = VMM_NOTE, .serial = 99, .session = S,
-		.note = NOTE_COMMITTING, .cookie_len = 6, .cookie = "COOKIE"};
+	struct vmm_request m = {.type = VMM_NOTE,
+		.serial = 99,
+		.session = S,
+		.note = NOTE_COMMITTING,
+		.cookie_len = 6,
+		.cookie = "COOKIE"};
 
 	bring_to(SESSION_COMMITTING, false);
 	send_request(&m, -1);
@@ -915,8 +930,10 @@ END_TEST
 START_TEST(test_requests_wait_for_activate)
 {
 	bring_to(SESSION_STARTING, true);
-	send_request(&(struct vmm_request){.type = VMM_NOTE, .serial = 1000, .session = S,
-		.note = NOTE_DEAD}, -1);
+	send_request(
+		&(struct vmm_request){
+			.type = VMM_NOTE, .serial = 1000, .session = S, .note = NOTE_DEAD},
+		-1);
 	dispatch();
 	ck_assert(!queued());
 	ck_assert_int_eq(htabvmm_set_running(vm.h, 1, ""), -EBUSY);
@@ -1085,8 +1102,9 @@ END_TEST
 
 static int open_htab(uint32_t flags)
 {
-	send_request(&(struct vmm_request){.type = VMM_OPEN_HTAB, .serial = ++serial,
-		.flags = flags}, -1);
+	send_request(
+		&(struct vmm_request){.type = VMM_OPEN_HTAB, .serial = ++serial, .flags = flags},
+		-1);
 	dispatch();
 	ck_assert(take_reply(serial));
 	return rep.error;
@@ -1189,7 +1207,7 @@ END_TEST
 START_TEST(test_daemon_that_does_not_read)
 {
 	bring_to(SESSION_PAUSED, false);
-	/* Answers pile up until one cannot be queued: then the connection ends, and the pause too. */
+	/* Answers pile up until one cannot be queued: the connection ends, and the pause. */
 	for (uint32_t i = 1; vm.h->sock >= 0; i++) {
 		struct vmm_request m = {.type = VMM_THROTTLE, .serial = i};
 		uint8_t buf[VMM_PACKET_MAX];
@@ -1250,7 +1268,9 @@ START_TEST(test_packets_and_descriptors)
 		char b[CMSG_SPACE(sizeof(fds))];
 	} control = {0};
 	struct iovec iov = {buf, 3};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.b,
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.b,
 		.msg_controllen = sizeof(control.b)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
@@ -1289,7 +1309,8 @@ static void setup(void)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 
-	snprintf(dir, sizeof(dir), "%s/htabvmm.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	snprintf(dir, sizeof(dir), "%s/htabvmm.XXXXXX",
+		getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/s", dir);
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
@@ -1318,8 +1339,8 @@ int main(void)
 	tcase_add_loop_test(t, test_every_request_in_every_state, 0,
 		(int)(sizeof(table) / sizeof(table[0]) * REQUESTS));
 	tcase_add_test(t, test_table_is_whole);
-	tcase_add_loop_test(t, test_lost_in_every_state, 0,
-		(int)(sizeof(table) / sizeof(table[0])));
+	tcase_add_loop_test(
+		t, test_lost_in_every_state, 0, (int)(sizeof(table) / sizeof(table[0])));
 	tcase_add_test(t, test_queued_committing_counts_before_the_end);
 	tcase_add_test(t, test_queued_committing_counts_though_replies_are_unread);
 	tcase_add_test(t, test_end_while_inactivating_commits);

@@ -100,8 +100,8 @@ END_TEST
 
 START_TEST(test_pinned_bytes)
 {
-	static const uint8_t want[] = {0, 1, 0, 3, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 33,
-		0x80, 0, 0, 0, 0, 0, 0, 1};
+	static const uint8_t want[] = {
+		0, 1, 0, 3, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 33, 0x80, 0, 0, 0, 0, 0, 0, 1};
 	struct image m;
 
 	sample(&m);
@@ -159,15 +159,17 @@ END_TEST
 
 START_TEST(test_everything_is_described)
 {
-	static const uint16_t kinds[] = {0, STATE_REG, STATE_SREG, STATE_ONE_REG, STATE_BLOB,
-		STATE_TIME, 6, 0xffff};
+	static const uint16_t kinds[] = {
+		0, STATE_REG, STATE_SREG, STATE_ONE_REG, STATE_BLOB, STATE_TIME, 6, 0xffff};
 	static const uint64_t ids[] = {0, 1, 31, 32, 40, STATE_REG_SPRG0, STATE_REG_END, 0xff,
 		0x100, 0x13f, 0x10ff, 0x1100, UINT64_MAX};
 	char text[STATE_NAME_MAX];
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		for (size_t j = 0; j < sizeof(ids) / sizeof(ids[0]); j++) {
-			struct state_elem e = {.kind = kinds[i], .vcpu = 65534, .id = ids[j],
+			struct state_elem e = {.kind = kinds[i],
+				.vcpu = 65534,
+				.id = ids[j],
 				.value = (const uint8_t *)""};
 
 			memset(text, 'x', sizeof(text));
@@ -193,7 +195,8 @@ END_TEST
 START_TEST(test_one_reg_order)
 {
 	uint64_t vr = ONE_REG_PPC | ONE_REG_U128 | 0x40, vpa = ONE_REG_PPC | ONE_REG_U128 | 0x83;
-	unsigned __int128 v = (unsigned __int128)0x0001020304050607ull << 64 | 0x08090a0b0c0d0e0full;
+	unsigned __int128 v = (unsigned __int128)0x0001020304050607ull << 64 |
+		0x08090a0b0c0d0e0full;
 	uint64_t pair[2] = {0x0001020304050607ull, 0x08090a0b0c0d0e0full};
 	uint8_t be[16], back[16];
 

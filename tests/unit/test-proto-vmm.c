@@ -19,8 +19,12 @@ static const struct vmm_request requests[] = {
 	{.type = VMM_RESET_HTAB, .serial = 6, .session = {{1}}},
 	{.type = VMM_THROTTLE, .serial = 7, .percent = VMM_THROTTLE_MAX},
 	{.type = VMM_NOTE, .serial = 8, .session = {{1}}, .note = NOTE_LOADING},
-	{.type = VMM_NOTE, .serial = 9, .session = {{1}}, .note = NOTE_COMMITTING,
-		.cookie_len = 4, .cookie = {1, 2, 3, 4}},
+	{.type = VMM_NOTE,
+		.serial = 9,
+		.session = {{1}},
+		.note = NOTE_COMMITTING,
+		.cookie_len = 4,
+		.cookie = {1, 2, 3, 4}},
 	{.type = VMM_UNDO, .serial = 10, .session = {{1}}},
 	{.type = VMM_RELEASE, .serial = UINT32_MAX, .session = {{1}}},
 };
@@ -36,10 +40,14 @@ static const struct vmm_register reg = {
 	.pvr = 0x4e1202,
 	.running = true,
 	.n_notes = 2,
-	.notes = {
-		{.session = {{1}}, .note = NOTE_DEAD},
-		{.session = {{2}}, .note = NOTE_COMMITTING, .cookie_len = 3, .cookie = {7, 8, 9}},
-	},
+	.notes =
+		{
+			{.session = {{1}}, .note = NOTE_DEAD},
+			{.session = {{2}},
+				.note = NOTE_COMMITTING,
+				.cookie_len = 3,
+				.cookie = {7, 8, 9}},
+		},
 };
 
 /* Give every kind of unpacking a copy that ends where it ends. True when any took it. */
@@ -223,8 +231,11 @@ START_TEST(test_request_limits)
 	m = (struct vmm_request){.type = VMM_PAUSE, .serial = 1}; /* no session */
 	len = vmm_pack_request(&m, buf);
 	ck_assert_int_eq(vmm_unpack_request(buf, (size_t)len, &back), -EBADMSG);
-	m = (struct vmm_request){.type = VMM_NOTE, .serial = 1, .session = {{1}},
-		.note = NOTE_COMMITTING, .cookie_len = VMM_COOKIE_MAX};
+	m = (struct vmm_request){.type = VMM_NOTE,
+		.serial = 1,
+		.session = {{1}},
+		.note = NOTE_COMMITTING,
+		.cookie_len = VMM_COOKIE_MAX};
 	len = vmm_pack_request(&m, buf);
 	ck_assert_int_eq(vmm_unpack_request(buf, (size_t)len, &back), 0);
 	m.cookie_len++;
@@ -271,11 +282,11 @@ START_TEST(test_htabsock)
 	ck_assert_int_eq(htabsock_unpack_request(p, 9, &op, &count), -EBADMSG);
 	htabsock_pack_request(p, HTABSOCK_WRITE, HTABSOCK_RECORDS_MAX);
 	ck_assert_int_eq(htabsock_unpack_request(p, 8 + HTABSOCK_RECORDS_MAX, &op, &count), 0);
-	ck_assert_int_eq(htabsock_unpack_request(p, 7 + HTABSOCK_RECORDS_MAX, &op, &count),
-		-EBADMSG);
+	ck_assert_int_eq(
+		htabsock_unpack_request(p, 7 + HTABSOCK_RECORDS_MAX, &op, &count), -EBADMSG);
 	htabsock_pack_request(p, HTABSOCK_WRITE, HTABSOCK_RECORDS_MAX + 1);
-	ck_assert_int_eq(htabsock_unpack_request(p, 9 + HTABSOCK_RECORDS_MAX, &op, &count),
-		-EBADMSG);
+	ck_assert_int_eq(
+		htabsock_unpack_request(p, 9 + HTABSOCK_RECORDS_MAX, &op, &count), -EBADMSG);
 	htabsock_pack_request(p, (enum htabsock_op)3, 0);
 	ck_assert_int_eq(htabsock_unpack_request(p, 8, &op, &count), -EBADMSG);
 

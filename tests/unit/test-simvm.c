@@ -57,8 +57,9 @@ static void expect(struct sim *s, const char *event)
 
 static void start(struct sim *s, const char *const *options)
 {
-	char program[512], *argv[ARGS_MAX] = {program, (char *)"--socket", path, (char *)"--name",
-		(char *)"vm1", (char *)"--order", (char *)ORDER};
+	char program[512],
+		*argv[ARGS_MAX] = {program, (char *)"--socket", path, (char *)"--name",
+			(char *)"vm1", (char *)"--order", (char *)ORDER};
 	const char *top = getenv("abs_top_builddir");
 	posix_spawn_file_actions_t a;
 	int out[2], n = 7, len;
@@ -138,7 +139,8 @@ static int open_htab(struct sim *s, uint32_t flags)
 {
 	int fd;
 
-	ck_assert_int_eq(req(s, (struct vmm_request){.type = VMM_OPEN_HTAB, .flags = flags}, -1), 0);
+	ck_assert_int_eq(
+		req(s, (struct vmm_request){.type = VMM_OPEN_HTAB, .flags = flags}, -1), 0);
 	fd = s->fd;
 	s->fd = -1;
 	return fd;
@@ -157,7 +159,8 @@ static int32_t read_records(int htab)
 	ck_assert_int_eq(fd_send_packet(htab, r, sizeof(r), -1), 0);
 	n = fd_recv_packet(htab, packet + 4, sizeof(packet) - 4, NULL);
 	ck_assert_int_eq(htabsock_unpack_answer(packet + 4, (size_t)n, HTABSOCK_READ,
-		HTABSOCK_RECORDS_MAX, &result), 0);
+				 HTABSOCK_RECORDS_MAX, &result),
+		0);
 	return result;
 }
 
@@ -171,7 +174,8 @@ static int32_t write_records(int htab, uint32_t len)
 	htabsock_pack_request(packet, HTABSOCK_WRITE, len);
 	ck_assert_int_eq(fd_send_packet(htab, packet, HTABSOCK_REQ_SIZE + len, -1), 0);
 	n = fd_recv_packet(htab, answer, sizeof(answer), NULL);
-	ck_assert_int_eq(htabsock_unpack_answer(answer, (size_t)n, HTABSOCK_WRITE, len, &result), 0);
+	ck_assert_int_eq(
+		htabsock_unpack_answer(answer, (size_t)n, HTABSOCK_WRITE, len, &result), 0);
 	return result;
 }
 
@@ -208,7 +212,8 @@ static void transfer(struct sim *src, struct sim *dst, int *ret_state)
 	w = open_htab(dst, HTAB_FD_WRITE);
 	r = open_htab(src, 0);
 	ck_assert_uint_gt(copy(r, w, 30), 0);
-	ck_assert_int_eq(req(src, (struct vmm_request){.type = VMM_THROTTLE, .percent = 50}, -1), 0);
+	ck_assert_int_eq(
+		req(src, (struct vmm_request){.type = VMM_THROTTLE, .percent = 50}, -1), 0);
 	ck_assert_int_eq(ask(src, VMM_PAUSE), 0);
 	copy(r, w, 100000);
 	ck_assert_int_eq(read_records(r), 0);
@@ -236,8 +241,8 @@ static void compare_dumps(void)
 START_TEST(test_guest_moves_and_counts_on)
 {
 	const char *source[] = {"--dirty-rate", "200000", "--vcpus", "3", "--dump", file[0], NULL};
-	const char *dest[] = {"--incoming", "--vcpus", "3", "--dirty-rate", "0", "--dump", file[1],
-		NULL};
+	const char *dest[] = {
+		"--incoming", "--vcpus", "3", "--dirty-rate", "0", "--dump", file[1], NULL};
 	unsigned long long at;
 	struct sim src, dst;
 	int state;
@@ -245,8 +250,8 @@ START_TEST(test_guest_moves_and_counts_on)
 	start(&src, source);
 	start(&dst, dest);
 	transfer(&src, &dst, &state);
-	ck_assert_int_eq(req(&dst, (struct vmm_request){.type = VMM_SET_STATE, .session = S}, state),
-		0);
+	ck_assert_int_eq(
+		req(&dst, (struct vmm_request){.type = VMM_SET_STATE, .session = S}, state), 0);
 	fd_close(state);
 	ck_assert_int_eq(note(&dst, NOTE_READY), 0);
 	expect(&dst, "ready");
@@ -297,8 +302,8 @@ START_TEST(test_wrong_register_is_found_before_it_runs)
 	transfer(&src, &dst, &state);
 	wrong = tampered(state);
 	fd_close(state);
-	ck_assert_int_eq(req(&dst, (struct vmm_request){.type = VMM_SET_STATE, .session = S}, wrong),
-		0);
+	ck_assert_int_eq(
+		req(&dst, (struct vmm_request){.type = VMM_SET_STATE, .session = S}, wrong), 0);
 	fd_close(wrong);
 	ck_assert_int_eq(note(&dst, NOTE_READY), 0);
 	expect(&dst, "ready");
@@ -315,8 +320,8 @@ END_TEST
 
 START_TEST(test_knobs_at_the_destination)
 {
-	const char *dest[] = {"--incoming", "--fail-write-at", "5", "--refuse-state",
-		"--fail-activate", NULL};
+	const char *dest[] = {
+		"--incoming", "--fail-write-at", "5", "--refuse-state", "--fail-activate", NULL};
 	const char *source[] = {NULL};
 	struct sim src, dst;
 	int state, w;
@@ -335,7 +340,8 @@ START_TEST(test_knobs_at_the_destination)
 	htab_put_header(packet + HTABSOCK_REQ_SIZE, HTAB_WIRE, 0, 0, 6);
 	ck_assert_int_eq(write_records(w, HTAB_HDR_SIZE), -EIO);
 	fd_close(w);
-	ck_assert_int_eq(req(&dst, (struct vmm_request){.type = VMM_SET_STATE, .session = S}, state),
+	ck_assert_int_eq(
+		req(&dst, (struct vmm_request){.type = VMM_SET_STATE, .session = S}, state),
 		-EPERM);
 	fd_close(state);
 	terminate(&dst);
@@ -371,14 +377,20 @@ START_TEST(test_dies_where_told)
 
 	start(&s, options);
 	if (_i == 3) {
-		send_req(&s, (struct vmm_request){.type = VMM_NOTE, .session = S,
-			.note = NOTE_LOADING}, -1);
+		send_req(&s,
+			(struct vmm_request){.type = VMM_NOTE, .session = S, .note = NOTE_LOADING},
+			-1);
 		expect(&s, "loading");
 	} else {
 		if (_i > 0)
 			ck_assert_int_eq(ask(&s, VMM_PAUSE), 0);
-		send_req(&s, (struct vmm_request){.session = S, .note = NOTE_COMMITTING,
-			.type = _i == 0 ? VMM_PAUSE : _i == 1 ? VMM_GET_STATE : VMM_NOTE}, -1);
+		send_req(&s,
+			(struct vmm_request){.session = S,
+				.note = NOTE_COMMITTING,
+				.type = _i == 0   ? VMM_PAUSE
+					: _i == 1 ? VMM_GET_STATE
+						  : VMM_NOTE},
+			-1);
 	}
 	ck_assert_int_eq(ended(&s), 9);
 }
