@@ -40,14 +40,37 @@ static void forgotten_cb(void *arg, const struct vmm_reply *reply, int fd)
 	fd_close(fd);
 }
 
-static void complete(struct migration *m)
+static void release_vm(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_RELEASE, .session = m->session};
 
-	if (m->vm) {
-		vm_set_note(m->vm, &m->session, NOTE_NONE);
-		vm_ask(m->vm, &req, -1, VMM_TIMEOUT_MS, forgotten_cb, NULL);
-	}
+	if (!m->vm)
+		return;
+	vm_set_note(m->vm, &m->session, NOTE_NONE);
+	vm_ask(m->vm, &req, -1, VMM_TIMEOUT_MS, forgotten_cb, NULL);
+}
+
+static void killed_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct migration *m = arg;
+
+	fd_close(fd);
+	if (reply->value != NOTE_DEAD)
+		return;
+	m->never = true;
+	vm_set_note(m->vm, &m->session, NOTE_DEAD);
+}
+
+static void kill_copy(struct migration *m)
+{
+	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_DEAD};
+
+	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, killed_cb);
+}
+
+static void complete(struct migration *m)
+{
+	release_vm(m);
 	if (m->peer)
 		peer_finish(m->peer);
 	m->peer = NULL;
@@ -264,7 +287,11 @@ void dest_attach(struct migration *m, struct vm *vm, enum session_note note)
 	m->vm = vm;
 	vm->migration = m;
 	m->never = note == NOTE_DEAD;
-	if (note == NOTE_DEAD && m->state == MIG_IN_READY) {
+	if (m->state == MIG_COMPLETED && note == NOTE_RUN) {
+		release_vm(m); /* CLOSED came while it was away */
+	} else if (migration_is_final(m) && note == NOTE_READY) {
+		kill_copy(m); /* this daemon gave the session up while it was away */
+	} else if (note == NOTE_DEAD && m->state == MIG_IN_READY) {
 		dest_failf(m, -ECANCELED, "the VMM gave the session up");
 	} else if (m->state == MIG_IN_RUN && !m->held) {
 		run_go(m); /* compare-and-set: its answer tells what became of the first asking */

@@ -39,7 +39,7 @@ static void start_reading(struct peer *p)
 {
 	struct timeval now = {0};
 
-	if (p->paused)
+	if (p->paused || p->finishing)
 		return;
 	event_add(p->readable, NULL);
 	if (stream_pending(p->stream) > 0)
@@ -214,7 +214,7 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
 	}
 	if (p->finishing)
 		return;
-	for (int i = 0; i < FRAMES_A_TURN && !p->paused; i++) {
+	for (int i = 0; i < FRAMES_A_TURN && !p->paused && !p->finishing; i++) {
 		int r = read_frame(p);
 
 		if (r < 0)
@@ -231,7 +231,7 @@ static void writable_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct peer *p = arg;
 
-	if (p->out_done < p->out_len)
+	if (p->out_done < p->out_len || p->finishing)
 		flush(p);
 	else
 		readable_cb(fd, what, p);
@@ -369,7 +369,14 @@ void peer_finish(struct peer *p)
 {
 	struct timeval tv = {.tv_sec = FINISH_TIMEOUT_S};
 
+	last_words(p);
+	if (p->out_done == p->out_len) {
+		peer_free(p);
+		return;
+	}
 	p->finishing = true;
+	event_del(p->readable);
+	event_del(p->again);
 	event_del(p->tick);
 	event_add(p->tick, &tv);
 	event_add(p->writable, NULL);

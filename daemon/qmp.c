@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -95,14 +96,17 @@ static void keep_fd(struct qmp *q, const char *name, int fd)
 
 /* -- Commands of the server's own -- */
 
-static void fail(struct qmp_call *call, enum err_class class, const char *fmt, const char *what)
-	__attribute__((format(printf, 3, 0)));
+static void fail(struct qmp_call *call, enum err_class class, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
-static void fail(struct qmp_call *call, enum err_class class, const char *fmt, const char *what)
+static void fail(struct qmp_call *call, enum err_class class, const char *fmt, ...)
 {
-	struct err err = {0};
+	struct err err = {.class = class, .code = -EINVAL};
+	va_list ap;
 
-	err_set_class(&err, class, -EINVAL, fmt, what);
+	va_start(ap, fmt);
+	vsnprintf(err.text, sizeof(err.text), fmt, ap);
+	va_end(ap);
 	qmp_fail(call, &err);
 }
 

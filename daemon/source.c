@@ -560,6 +560,10 @@ static int check_start(struct server *srv, struct vm *vm, struct err *err)
 	if (vm->migration && !vm->migration->incoming && vm->migration->state == MIG_COMPLETED)
 		return err_set(err, -EINVAL, "the guest of VM %s runs at %s now", vm->reg.name,
 			vm->migration->uri_text);
+	if (!vm->reg.running)
+		return err_set(err, -EINVAL,
+			"the guest of VM %s does not run: start it before it is migrated",
+			vm->reg.name);
 	for (uint32_t i = 0; i < vm->reg.n_notes; i++)
 		if (vm->reg.notes[i].note == NOTE_RUN)
 			return err_set(err, -EBUSY,
