@@ -61,12 +61,19 @@ if HAVE_CHECK
 net_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)
 net_test_libs = libnet.la libtestca.la $(CHECK_LIBS)
 net_test_harness = tests/unit/net-harness.c tests/unit/net-harness.h
-UNIT_TESTS += tests/unit/test-uri tests/unit/test-stream tests/unit/test-qmp
+UNIT_TESTS += tests/unit/test-uri tests/unit/test-stream tests/unit/test-tls \
+	tests/unit/test-dial tests/unit/test-qmp
 tests_unit_test_uri_CFLAGS = $(net_test_cflags)
 tests_unit_test_uri_LDADD = $(net_test_libs)
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(net_test_harness)
 tests_unit_test_stream_CFLAGS = $(net_test_cflags)
 tests_unit_test_stream_LDADD = $(net_test_libs)
+tests_unit_test_tls_SOURCES = tests/unit/test-tls.c $(net_test_harness)
+tests_unit_test_tls_CFLAGS = $(net_test_cflags)
+tests_unit_test_tls_LDADD = $(net_test_libs)
+tests_unit_test_dial_SOURCES = tests/unit/test-dial.c $(net_test_harness)
+tests_unit_test_dial_CFLAGS = $(net_test_cflags)
+tests_unit_test_dial_LDADD = $(net_test_libs)
 tests_unit_test_qmp_SOURCES = tests/unit/test-qmp.c $(net_test_harness)
 tests_unit_test_qmp_CFLAGS = $(net_test_cflags) $(JSON_CFLAGS)
 tests_unit_test_qmp_LDADD = libqmp.la $(net_test_libs) $(JSON_LIBS)
@@ -74,12 +81,23 @@ endif
 
 if HAVE_CHECK
 flow_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS)
-flow_test_libs = libflow.la libnet.la libproto.la libbase.la \
+flow_test_libs = libflow.la libnet.la libtestca.la libproto.la libbase.la \
 	$(CHECK_LIBS) $(EVENT_LIBS) $(OPENSSL_LIBS)
 EXTRA_DIST += tests/unit/flow-model.h
 UNIT_TESTS += tests/unit/test-flow-sim
 tests_unit_test_flow_sim_CFLAGS = $(flow_test_cflags)
-tests_unit_test_flow_sim_LDADD = libflow.la libproto.la libbase.la $(CHECK_LIBS) $(EVENT_LIBS)
+tests_unit_test_flow_sim_LDADD = $(flow_test_libs)
+UNIT_TESTS += tests/unit/test-flow-steps
+tests_unit_test_flow_steps_CFLAGS = $(flow_test_cflags)
+tests_unit_test_flow_steps_LDADD = $(flow_test_libs)
+UNIT_TESTS += tests/unit/test-flow
+tests_unit_test_flow_SOURCES = tests/unit/test-flow.c $(net_test_harness)
+tests_unit_test_flow_CFLAGS = $(flow_test_cflags)
+tests_unit_test_flow_LDADD = $(flow_test_libs)
+# Compiles daemon/htabio.c in, with the system calls of a POWER host replaced.
+UNIT_TESTS += tests/unit/test-htabio
+tests_unit_test_htabio_CFLAGS = $(flow_test_cflags)
+tests_unit_test_htabio_LDADD = libproto.la libbase.la $(CHECK_LIBS)
 endif
 
 # The software HPT against the kernel's; for tests/powernv/hpt-diff.test.sh.

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <check.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/net.h"
+#include "tests/unit/net-harness.h"
+
+static struct event_base *base;
+static struct outcome client, server;
+static struct tls_creds *good;
+
+static void setup(void)
+{
+	base = event_base_new();
+	good = make_creds("good", NULL);
+}
+
+static void teardown(void)
+{
+	outcome_clear(&client);
+	outcome_clear(&server);
+	tls_creds_unref(good);
+	event_base_free(base);
+	scratch_remove();
+}
+
+/* Credentials of the CA of "good". */
+static struct tls_creds *sibling(const char *name, struct testca_options o)
+{
+	char ca[PATH_MAX];
+
+	o.ca_dir = scratch_path("good", ca, sizeof(ca));
+	return make_creds(name, &o);
+}
+
+static void says(const char *text, const char *what)
+{
+	ck_assert_msg(strstr(text, what), "'%s' does not say '%s'", text, what);
+}
+
+/* The client is connected already when the server refuses it: its first read tells. */
+static void first_read_says(const char *what)
+{
+	char c;
+
+	ck_assert_ptr_nonnull(client.stream);
+	ck_assert_int_eq(stream_read_full(client.stream, &c, 1, HARNESS_TIMEOUT_MS), -EKEYREJECTED);
+	says(stream_error(client.stream), what);
+}
+
+START_TEST(tls_authenticates_both_sides)
+{
+	struct testca_options b = {
+		.cn = "hostb", .dns = {"hostb", "hostb.example"}, .uri = {"htab:hostb"}};
+	struct tls_creds *creds = sibling("b", b);
+
+	connect_pair(base, good, creds, "hostb.example", &client, &server);
+	ck_assert_msg(client.stream && server.stream, "%s %s", client.err.text, server.err.text);
+	ck_assert(stream_is_tls(client.stream) && stream_is_tls(server.stream));
+	ck_assert_str_eq(stream_peer(client.stream), "CN=hostb");
+	ck_assert_str_eq(stream_peer(server.stream), "CN=localhost");
+	ck_assert(stream_peer_matches(client.stream, "hostb"));
+	ck_assert(stream_peer_matches(client.stream, "CN=host?"));
+	ck_assert(stream_peer_matches(client.stream, "*.example"));
+	ck_assert(stream_peer_matches(client.stream, "htab:*"));
+	ck_assert(!stream_peer_matches(client.stream, "host"));
+	ck_assert(!stream_peer_matches(client.stream, "hosta"));
+	ck_assert(!stream_peer_matches(client.stream, ""));
+	ck_assert(stream_peer_matches(server.stream, "127.0.0.1"));
+	ck_assert(stream_peer_matches(server.stream, "::1"));
+	tls_creds_unref(creds);
+}
+END_TEST
+
+START_TEST(tls_checks_the_name_that_is_given)
+{
+	static const struct {
+		const char *hostname; /* NULL: the chain alone */
+		bool fits;
+	} names[] = {{"localhost", true}, {"127.0.0.1", true}, {"::1", true}, {"::1%lo", true},
+		{NULL, true}, {"LOCALHOST", true}, {"localhos", false}, {"127.0.0.2", false},
+		{"::2", false}, {"0:0:0:0:0:0:0:1", true}};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		connect_pair(base, good, good, names[i].hostname, &client, &server);
+		ck_assert_msg(!!client.stream == names[i].fits, "%s", names[i].hostname);
+		ck_assert(!!server.stream == names[i].fits);
+		outcome_clear(&client);
+		outcome_clear(&server);
+	}
+}
+END_TEST
+
+START_TEST(tls_wrong_name_is_told_with_the_right_ones_and_the_remedy)
+{
+	struct testca_options c = {.cn = "hostc", .dns = {"hostc"}, .ip = {"192.0.2.3"}};
+	struct tls_creds *creds = sibling("c", c);
+
+	connect_pair(base, good, creds, "hostb", &client, &server);
+	ck_assert_int_eq(client.err.code, -EKEYREJECTED);
+	says(client.err.text, "is for 'hostc', '192.0.2.3', not 'hostb'");
+	says(client.err.text, "give tls-hostname");
+	ck_assert_int_lt(server.err.code, 0);
+	says(server.err.text, "refused the certificate of this host");
+	tls_creds_unref(creds);
+}
+END_TEST
+
+START_TEST(tls_peer_without_subject_has_its_alternative_name)
+{
+	struct testca_options d = {.no_subject = true, .dns = {"hostd"}};
+	struct tls_creds *creds = sibling("d", d);
+
+	connect_pair(base, good, creds, "hostd", &client, &server);
+	ck_assert_msg(client.stream, "%s", client.err.text);
+	ck_assert_str_eq(stream_peer(client.stream), "subjectAltName=DNS:hostd");
+	tls_creds_unref(creds);
+}
+END_TEST
+
+START_TEST(tls_server_of_another_ca_is_refused_and_both_sides_know)
+{
+	struct tls_creds *other = make_creds("other", NULL);
+
+	connect_pair(base, good, other, "localhost", &client, &server);
+	ck_assert_int_eq(client.err.code, -EKEYREJECTED);
+	says(client.err.text, "which is not a CA of ");
+	says(client.err.text, "/good/ca-cert.pem");
+	ck_assert_int_eq(server.err.code, -EKEYREJECTED);
+	says(server.err.text, "does not know the CA");
+	says(server.err.text, "/other/server-cert.pem");
+	tls_creds_unref(other);
+}
+END_TEST
+
+/* A client with a good view of the server's CA and a certificate of its own from another. */
+static struct tls_creds *mixed(const char *name, struct testca_options o)
+{
+	char from[PATH_MAX], to[PATH_MAX], dir[PATH_MAX], file[64];
+	struct tls_creds *c = make_creds(name, &o);
+
+	tls_creds_unref(c);
+	ck_assert_int_eq(rename(scratch_path("good/ca-cert.pem", from, sizeof(from)),
+				 (snprintf(file, sizeof(file), "%s/ca-cert.pem", name),
+					 scratch_path(file, to, sizeof(to)))),
+		0);
+	ck_assert_int_eq(tls_creds_load(scratch_path(name, dir, sizeof(dir)), &c, NULL), 0);
+	return c;
+}
+
+START_TEST(tls_client_of_another_ca_learns_it_at_its_first_read)
+{
+	struct tls_creds *other = mixed("other", (struct testca_options){0});
+
+	connect_pair(base, other, good, "localhost", &client, &server);
+	ck_assert_int_eq(server.err.code, -EKEYREJECTED);
+	says(server.err.text, "which is not a CA of ");
+	first_read_says("does not know the CA");
+	says(stream_error(client.stream), "/other/client-cert.pem");
+	tls_creds_unref(other);
+}
+END_TEST
+
+START_TEST(tls_client_of_another_ca_learns_it_when_its_write_fails)
+{
+	struct tls_creds *other = mixed("other", (struct testca_options){0});
+	static const char zeros[4096];
+	ssize_t n;
+
+	connect_pair(base, other, good, "localhost", &client, &server);
+	ck_assert_ptr_nonnull(client.stream);
+	do
+		n = stream_write(client.stream, zeros, sizeof(zeros));
+	while (n > 0);
+	ck_assert(n == -EPIPE || n == -ECONNRESET);
+	says(stream_error(client.stream), "does not know the CA");
+	tls_creds_unref(other);
+}
+END_TEST
+
+START_TEST(tls_expired_server_is_refused_and_both_sides_know)
+{
+	struct tls_creds *old = sibling("old", (struct testca_options){.expired = true});
+
+	connect_pair(base, good, old, "localhost", &client, &server);
+	ck_assert_int_eq(client.err.code, -EKEYREJECTED);
+	says(client.err.text, "('CN=localhost') expired at 2");
+	ck_assert_int_eq(server.err.code, -EKEYREJECTED);
+	says(server.err.text, "says that the certificate of this host has expired");
+	says(server.err.text, "/old/server-cert.pem");
+	tls_creds_unref(old);
+}
+END_TEST
+
+START_TEST(tls_expired_client_learns_it_at_its_first_read)
+{
+	struct tls_creds *old = sibling("old", (struct testca_options){.expired = true});
+
+	connect_pair(base, old, good, "localhost", &client, &server);
+	says(server.err.text, "expired at 2");
+	first_read_says("says that the certificate of this host has expired");
+	says(stream_error(client.stream), "/old/client-cert.pem");
+	tls_creds_unref(old);
+}
+END_TEST
+
+START_TEST(tls_server_certificate_for_clients_only_is_refused)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	struct tls_creds *wrong = sibling("wrong", (struct testca_options){0});
+	static const char *const kinds[] = {"cert", "key"};
+	char a[64], b[64];
+
+	tls_creds_unref(wrong);
+	for (int i = 0; i < 2; i++) {
+		snprintf(a, sizeof(a), "wrong/client-%s.pem", kinds[i]);
+		snprintf(b, sizeof(b), "wrong/server-%s.pem", kinds[i]);
+		ck_assert_int_eq(rename(scratch_path(a, from, sizeof(from)),
+					 scratch_path(b, to, sizeof(to))),
+			0);
+	}
+	ck_assert_int_eq(tls_creds_load(scratch_path("wrong", to, sizeof(to)), &wrong, NULL), 0);
+	connect_pair(base, good, wrong, "localhost", &client, &server);
+	says(client.err.text, "extended key usage");
+	tls_creds_unref(wrong);
+}
+END_TEST
+
+/* -- Peers that speak something else -- */
+
+/* One end of a socketpair through dial_fd(); the other is the test's. */
+static int raw_peer(bool is_server, struct outcome *o)
+{
+	struct dial *d;
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	ck_assert_int_eq(dial_fd(base, fds[0], is_server, good, NULL, HARNESS_TIMEOUT_MS,
+				 outcome_cb, o, &d, NULL),
+		0);
+	return fds[1];
+}
+
+START_TEST(tls_plaintext_peer_is_recognised)
+{
+	static const char *const hellos[] = {"HTABMIG1 and more", "GET / HTTP/1.0\r\n\r\n", "x",
+		"\x16QMP", "\x80\x2e\x01\x03\x01"};
+
+	for (int i = 0; i < 2; i++) {
+		for (size_t k = 0; k < sizeof(hellos) / sizeof(*hellos); k++) {
+			int fd = raw_peer(i, &server);
+
+			ck_assert_int_gt(send(fd, hellos[k], strlen(hellos[k]), MSG_NOSIGNAL), 0);
+			shutdown(fd, SHUT_WR);
+			loop_until(base, &server.count, 1);
+			ck_assert_ptr_null(server.stream);
+			says(server.err.text, "did not speak TLS: is it started with --plaintext?");
+			outcome_clear(&server);
+			close(fd);
+		}
+	}
+}
+END_TEST
+
+START_TEST(tls_peer_that_closes_at_once_may_be_plaintext)
+{
+	for (int i = 0; i < 2; i++) {
+		close(raw_peer(i, &server));
+		loop_until(base, &server.count, 1);
+		ck_assert_int_eq(server.err.code, -ECONNRESET);
+		says(server.err.text, "is it started with --plaintext?");
+		outcome_clear(&server);
+	}
+}
+END_TEST
+
+START_TEST(tls_garbage_after_a_good_beginning_is_refused)
+{
+	static const unsigned char garbage[] = {
+		22, 3, 1, 0, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
+	int fd = raw_peer(true, &server);
+
+	ck_assert_int_gt(send(fd, garbage, sizeof(garbage), MSG_NOSIGNAL), 0);
+	loop_until(base, &server.count, 1);
+	ck_assert_int_eq(server.err.code, -EPROTO);
+	says(server.err.text, "the TLS connection with unix: failed");
+	close(fd);
+}
+END_TEST
+
+/* -- Loading -- */
+
+static void load_fails(const char *dir, const char *what)
+{
+	struct tls_creds *c = NULL;
+	struct err err = {0};
+	char path[PATH_MAX];
+
+	ck_assert_int_lt(tls_creds_load(scratch_path(dir, path, sizeof(path)), &c, &err), 0);
+	ck_assert_ptr_null(c);
+	ck_assert_int_lt(err.code, 0);
+	says(err.text, what);
+}
+
+static void replace(const char *file, const char *text)
+{
+	char path[PATH_MAX];
+	FILE *f = fopen(scratch_path(file, path, sizeof(path)), "w");
+
+	fputs(text, f);
+	fclose(f);
+}
+
+static void delete (const char *file)
+{
+	char path[PATH_MAX];
+
+	ck_assert_int_eq(unlink(scratch_path(file, path, sizeof(path))), 0);
+}
+
+START_TEST(tls_creds_that_are_missing_or_bad_are_named)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	load_fails("nowhere", "/nowhere/ca-cert.pem: No such file");
+	tls_creds_unref(make_creds("x", NULL));
+	replace("x/server-cert.pem", "garbage");
+	load_fails("x", "/x/server-cert.pem is not a certificate in PEM form");
+	delete ("x/server-cert.pem");
+	load_fails("x", "/x/server-cert.pem: No such file");
+	delete ("x/server-key.pem");
+	rename(scratch_path("good/client-key.pem", from, sizeof(from)),
+		scratch_path("x/client-key.pem", to, sizeof(to)));
+	load_fails("x", "/x/client-key.pem is not the key of ");
+	replace("x/client-key.pem",
+		"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n"
+		"-----END ENCRYPTED PRIVATE KEY-----\n");
+	load_fails("x", "/x/client-key.pem is not an unencrypted private key");
+	delete ("x/client-key.pem");
+	delete ("x/client-cert.pem");
+	load_fails("x", "has no certificate of this host");
+	replace("x/ca-cert.pem", "");
+	load_fails("x", "has no certificate of this host");
+}
+END_TEST
+
+START_TEST(tls_creds_of_one_side_serve_that_side_only)
+{
+	char path[PATH_MAX];
+	struct tls_creds *c = make_creds("half", NULL);
+	struct dial *d;
+	int fds[2];
+
+	tls_creds_unref(c);
+	delete ("half/client-cert.pem");
+	delete ("half/client-key.pem");
+	ck_assert_int_eq(tls_creds_load(scratch_path("half", path, sizeof(path)), &c, NULL), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	ck_assert_int_eq(dial_fd(base, fds[0], false, c, NULL, HARNESS_TIMEOUT_MS, outcome_cb,
+				 &client, &d, NULL),
+		0);
+	loop_until(base, &client.count, 1);
+	says(client.err.text, "/half/client-cert.pem and client-key.pem are missing");
+	close(fds[1]);
+	tls_creds_unref(c);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("tls");
+	TCase *t = tcase_create("tls");
+	SRunner *r;
+	int failed;
+
+	suite_add_tcase(s, t);
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, tls_authenticates_both_sides);
+	tcase_add_test(t, tls_checks_the_name_that_is_given);
+	tcase_add_test(t, tls_wrong_name_is_told_with_the_right_ones_and_the_remedy);
+	tcase_add_test(t, tls_peer_without_subject_has_its_alternative_name);
+	tcase_add_test(t, tls_server_of_another_ca_is_refused_and_both_sides_know);
+	tcase_add_test(t, tls_client_of_another_ca_learns_it_at_its_first_read);
+	tcase_add_test(t, tls_client_of_another_ca_learns_it_when_its_write_fails);
+	tcase_add_test(t, tls_expired_server_is_refused_and_both_sides_know);
+	tcase_add_test(t, tls_expired_client_learns_it_at_its_first_read);
+	tcase_add_test(t, tls_server_certificate_for_clients_only_is_refused);
+	tcase_add_test(t, tls_plaintext_peer_is_recognised);
+	tcase_add_test(t, tls_peer_that_closes_at_once_may_be_plaintext);
+	tcase_add_test(t, tls_garbage_after_a_good_beginning_is_refused);
+	tcase_add_test(t, tls_creds_that_are_missing_or_bad_are_named);
+	tcase_add_test(t, tls_creds_of_one_side_serve_that_side_only);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
