@@ -33,7 +33,7 @@ struct kvm_vm *kvm_vm_free(struct kvm_vm *vm);
 /* The fds and the memory stay the VM's. */
 int kvm_vm_fd(const struct kvm_vm *vm);
 void *kvm_vm_memory(const struct kvm_vm *vm, size_t *ret_size);
-/* KVM_PPC_ALLOCATE_HTAB. An order KVM does not take would destroy the table: -EINVAL before that. */
+/* KVM_PPC_ALLOCATE_HTAB. An order that KVM refuses costs it the table: -EINVAL before that. */
 int kvm_vm_allocate_htab(struct kvm_vm *vm, unsigned order);
 /* KVM_PPC_GET_HTAB_FD: an fd (the caller's, close-on-exec), or a negative errno. */
 int kvm_vm_open_htab(struct kvm_vm *vm, uint64_t flags, uint64_t start_index);
