@@ -63,7 +63,7 @@ struct htabvmm_ops {
 	int (*pause)(void *opaque);
 	/*
 	 * Let the vCPUs run. The same call ends a pause and starts a guest that arrived. LATER is
-	 * not allowed: it returns when the vCPUs may run. A guest whose start failed must not have run.
+	 * not allowed: it returns when the vCPUs may run. After a failure no vCPU must have run.
 	 */
 	int (*resume)(void *opaque);
 	/*
