@@ -54,7 +54,7 @@ enum vmm_type {
 	 * session, u8 enum session_note, u8 zero, u16 length and cookie (COMMITTING only).
 	 * Destination: LOADING, READY, RUN (activate, vCPUs start; answered when they run), DEAD.
 	 * Source: COMMITTING (inactivate, note; refused once the guest ran again). The reply's
-	 * value is the note that the session has afterwards, error 0 only when it is the one asked for.
+	 * value is the session's note afterwards, error 0 only when it is the one asked for.
 	 */
 	VMM_NOTE = 39,
 	VMM_UNDO = 40,    /* session: NEVER was answered; activate and resume, forget the note */
