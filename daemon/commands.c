@@ -62,7 +62,7 @@ static void add_bool(struct json_object *o, const char *name, bool v)
 	json_object_object_add(o, name, json_object_new_boolean(v));
 }
 
-/* -- queries ---------------------------------------------------------------------------------------- */
+/* -- queries -- */
 
 static const char *run_state(const struct vm *vm)
 {
@@ -217,7 +217,7 @@ static void query_capabilities(
 	qmp_return(call, params_capabilities(v ? &v->params : &srv->config.params));
 }
 
-/* -- settings --------------------------------------------------------------------------------------- */
+/* -- settings -- */
 
 /* Parameters of one VM, or of the daemon and so of every VM. change() is tried on a copy first. */
 static void change_params(struct server *srv, struct qmp_call *call, const char *vm,
@@ -293,7 +293,7 @@ static void set_capabilities(
 	change_params(opaque, call, vm, args, change_capabilities);
 }
 
-/* -- actions ---------------------------------------------------------------------------------------- */
+/* -- actions -- */
 
 static void migrate(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {

@@ -33,7 +33,7 @@ static void say_and_close(struct migration *m, enum wire_type type)
 	m->peer = NULL;
 }
 
-/* -- CLOSED ------------------------------------------------------------------------------------- */
+/* -- CLOSED -- */
 
 static void forgotten_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
@@ -83,7 +83,7 @@ void decide_closed(struct migration *m)
 		complete(m);
 }
 
-/* -- READY, RUN ---------------------------------------------------------------------------------- */
+/* -- READY, RUN -- */
 
 static void running_go(struct migration *m)
 {
@@ -205,7 +205,7 @@ void decide_commit(struct migration *m)
 	say_and_close(m, WIRE_UNKNOWN);
 }
 
-/* -- questions ------------------------------------------------------------------------------------ */
+/* -- questions -- */
 
 static void answer_and_close(struct peer *p, enum wire_type type, const struct wire_session *s)
 {
@@ -244,7 +244,7 @@ void dest_question(struct server *srv, struct peer *p, const struct wire_session
 	decide_commit(m);
 }
 
-/* -- the VMM --------------------------------------------------------------------------------------- */
+/* -- the VMM -- */
 
 static void nothing_go(struct migration *m)
 {

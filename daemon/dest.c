@@ -25,7 +25,7 @@ void dest_ask(struct migration *m, struct vmm_request *req, int fd, int timeout_
 	vm_ask(m->vm, req, fd, timeout_ms, cb, m);
 }
 
-/* -- giving up before COMMIT --------------------------------------------------------------------- */
+/* -- giving up before COMMIT -- */
 
 static void stopped_one(struct migration *m)
 {
@@ -115,7 +115,7 @@ int dest_cancel(struct migration *m, struct err *err)
 	return 0;
 }
 
-/* -- END: everything is here; is it what was sent? ---------------------------------------------- */
+/* -- END: everything is here; is it what was sent? -- */
 
 static void ready_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
@@ -211,7 +211,7 @@ static int state_frame(struct migration *m, const uint8_t *body, size_t len)
 	return 0;
 }
 
-/* -- frames --------------------------------------------------------------------------------------- */
+/* -- frames -- */
 
 static int aborted(struct migration *m, const uint8_t *body, size_t len)
 {
@@ -265,7 +265,7 @@ static void dest_closed(void *arg, struct peer *p, const struct err *err)
 
 const struct peer_ops dest_ops = {.frame = dest_frame, .closed = dest_closed};
 
-/* -- passes ---------------------------------------------------------------------------------------- */
+/* -- passes -- */
 
 static void in_written(void *arg, uint32_t channel, uint64_t seq)
 {
@@ -312,7 +312,7 @@ static void active_go(struct migration *m)
 	peer_resume(m->peer);
 }
 
-/* -- JOIN ------------------------------------------------------------------------------------------ */
+/* -- JOIN -- */
 
 static int joined_stream(struct migration *m, struct stream *stream, struct err *err)
 {
@@ -399,7 +399,7 @@ void dest_join(struct server *srv, struct peer *p, const struct wire_join *join)
 	peer_send(p, buf, wire_pack_empty(WIRE_JOINED, buf, sizeof(buf)));
 }
 
-/* -- OPEN ------------------------------------------------------------------------------------------ */
+/* -- OPEN -- */
 
 static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {

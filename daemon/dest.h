@@ -21,7 +21,7 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note);
 void dest_attach(struct migration *m, struct vm *vm, enum session_note note);
 void dest_vm_gone(struct migration *m, bool dead);
 
-/* -- between dest.c and decide.c --------------------------------------------------------------- */
+/* -- between dest.c and decide.c -- */
 
 void dest_stop(
 	struct migration *m, enum mig_state final, enum wire_refusal code, const struct err *err);

@@ -52,7 +52,7 @@ static int io_fail(struct htabio *io, int code, const char *fmt, ...)
 	return code;
 }
 
-/* -- the kernel's fd -------------------------------------------------------- */
+/* -- the kernel's fd -- */
 
 static ssize_t kernel_read(void *ctx, void *buf, size_t max)
 {
@@ -129,7 +129,7 @@ static const struct htabio_ops kernel_ops = {
 	.close = fd_kind_close,
 };
 
-/* -- htabsock: a VMM that owns its table ------------------------------------ */
+/* -- htabsock: a VMM that owns its table -- */
 
 /* Wait for the socket; 0, or -ETIMEDOUT when the exchange's deadline is over. */
 static int sock_wait(struct htabio *io, short events, uint64_t deadline)
@@ -280,7 +280,7 @@ static const struct htabio_ops sock_ops = {
 	.close = fd_kind_close,
 };
 
-/* -- either ------------------------------------------------------------------ */
+/* -- either -- */
 
 static bool is_seqpacket(int fd)
 {

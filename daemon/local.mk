@@ -27,6 +27,7 @@ libdaemon_la_SOURCES = \
 	daemon/converge.c daemon/converge.h \
 	daemon/decide.c \
 	daemon/dest.c daemon/dest.h \
+	daemon/handover.c \
 	daemon/log.c daemon/log.h \
 	daemon/migration.c daemon/migration.h \
 	daemon/params.c daemon/params.h \

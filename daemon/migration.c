@@ -250,7 +250,7 @@ struct migration *migration_free(struct migration *m)
 	return NULL;
 }
 
-/* -- what is shown ---------------------------------------------------------------------------- */
+/* -- what is shown -- */
 
 static void add_int(struct json_object *o, const char *name, uint64_t v)
 {

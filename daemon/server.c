@@ -94,7 +94,7 @@ int server_creds(
 	return 0;
 }
 
-/* -- listening --------------------------------------------------------------------------------------- */
+/* -- listening -- */
 
 static struct listener *find_listener(struct server *srv, const char *uri)
 {
@@ -164,7 +164,7 @@ int server_load_creds(struct server *srv, struct err *err)
 	return srv->n_listeners ? 0 : listen_all(srv, err);
 }
 
-/* -- VMs ---------------------------------------------------------------------------------------------- */
+/* -- VMs -- */
 
 static int vm_allow(void *arg, const struct vm *vm, struct err *err)
 {
@@ -287,7 +287,7 @@ static const struct vm_hooks hooks = {
 	.event = vm_event,
 };
 
-/* -- start and stop ------------------------------------------------------------------------------------ */
+/* -- start and stop -- */
 
 int server_start(struct server *srv, struct err *err)
 {

@@ -28,7 +28,7 @@ static void drop_connection(struct migration *m)
 		event_del(m->limit);
 }
 
-/* -- putting everything back ------------------------------------------------------------------- */
+/* -- putting everything back -- */
 
 static void stopped_one(struct migration *m)
 {
@@ -139,7 +139,7 @@ int source_failf(struct migration *m, int code, const char *fmt, ...)
 	return code;
 }
 
-/* -- passes ------------------------------------------------------------------------------------ */
+/* -- passes -- */
 
 static void next_pass(struct migration *m)
 {
@@ -255,7 +255,7 @@ static void out_stopped(void *arg)
 	if (m->state == MIG_STOPPING)
 		stopped_one(m);
 	else
-		switchover_finish(m);
+		handover_finish(m);
 }
 
 static const struct outflow_ops out_ops = {
@@ -278,7 +278,7 @@ static void active_go(struct migration *m)
 	next_pass(m);
 }
 
-/* -- setup ------------------------------------------------------------------------------------- */
+/* -- setup -- */
 
 int source_open_htab(
 	struct migration *m, int fd, const struct vmm_reply *reply, struct htabio **ret)
@@ -501,7 +501,7 @@ static void control_closed(void *arg, struct peer *p, const struct err *err)
 	if (migration_can_cancel(m) && !(m->state == MIG_END && m->vm_dead))
 		source_failf(m, err->code, "%s", err->text);
 	else
-		switchover_closed(m, err);
+		handover_closed(m, err);
 }
 
 static void control_drained(void *arg, struct peer *p)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * The source's side of a migration: connecting, passes and convergence (source.c), and from the
- * pause to the end (switchover.c). Loop thread only.
+ * The source's side of a migration: connecting, passes and convergence (source.c), the pause, the
+ * last lap and the state (switchover.c), the hand-over (handover.c). Loop thread only.
  */
 #include "daemon/migration.h"
 
@@ -12,7 +12,7 @@ int source_start(struct server *srv, struct vm *vm, const char *uri, struct err 
 int source_cancel(struct migration *m, struct err *err);
 /* migrate-continue: leave pre-switchover. */
 int source_continue(struct migration *m, struct err *err);
-/* The operator's word, while the migration asks: run: the guest runs here again; else: it is gone. */
+/* The operator's word, while it asks: run: the guest runs here again; else: it is gone. */
 int source_resolve(struct migration *m, bool run, struct err *err);
 /* A VMM registered that holds a COMMITTING note of a session that nobody here conducts. */
 void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note);
@@ -25,7 +25,7 @@ void source_vm_resumed(struct migration *m);
 /* The VMM's guest stopped by itself. */
 void source_vm_stopped(struct migration *m, const char *why);
 
-/* -- between source.c and switchover.c ------------------------------------------------------- */
+/* -- between the three files -- */
 
 /* End a migration before COMMITTING; final is MIG_FAILED or MIG_CANCELLED. */
 void source_stop(
@@ -47,9 +47,13 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
 void switchover_drained(struct migration *m);
 /* The control connection ended after COMMITTING was asked for. */
-void switchover_closed(struct migration *m, const struct err *err);
+void handover_closed(struct migration *m, const struct err *err);
 /* READY is here; the VMM died with a guest that never ran again: commit for it. */
-void switchover_commit(struct migration *m);
-void switchover_finish(struct migration *m);
+void handover_commit(struct migration *m);
+void handover_finish(struct migration *m);
 /* Ask the destination what became of the session, now and again. */
-void switchover_asking(struct migration *m);
+void handover_asking(struct migration *m);
+/* An answer to COMMIT: RUNNING, NEVER, UNKNOWN, LOST. As peer_ops.frame. */
+int handover_answer(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
+/* What a later daemon needs to ask on, VMM_COOKIE_MAX bytes at most: its length or -EMSGSIZE. */
+int handover_cookie(const struct migration *m, uint8_t *buf);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The source from the pause to the end: the last lap, the machine state, and the hand-over
- * (docs/architecture.md, "Never two, never none"). Up to COMMITTING a failure puts everything back;
- * from there on only the destination's answer about the session, or an operator's word, ends it.
+ * The source from the pause to the COMMITTING note: the last lap, the comparison, the machine
+ * state, END and READY. Up to the note a failure puts everything back.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,353 +16,10 @@
 #include "proto/state.h"
 
 #define LEASE_RENEW_MS 2000
-#define NOTE_MS        86400000 /* `inactivate` takes what it takes: its answer decides */
-#define REDIAL_MS      1000
-#define REDIAL_MAX_MS  10000
+#define NOTE_MS        86400000     /* `inactivate` takes what it takes: its answer decides */
 #define STATE_QUEUE    (256u << 10) /* bytes of state waiting in the peer */
-#define COOKIE_VERSION 1
-#define CLOSED_TRIES   5
-#define UNDO_AGAIN_MS  2000
 
-/* -- what a later daemon needs to ask on: the cookie of the COMMITTING note --------------------- */
-
-static void redial_cb(evutil_socket_t fd, short what, void *arg);
-
-static int pack_cookie(const struct migration *m, uint8_t *buf)
-{
-	struct pack k;
-
-	pack_init(&k, buf, VMM_COOKIE_MAX);
-	pack_u16(&k, COOKIE_VERSION);
-	pack_bytes(&k, m->uuid.b, sizeof(m->uuid.b));
-	pack_str(&k, m->uri_text);
-	pack_str(&k, m->peer_name);
-	pack_str(&k, m->params.tls_hostname);
-	pack_str(&k, m->params.tls_creds);
-	return pack_end(&k) < 0 ? -EMSGSIZE : (int)k.len;
-}
-
-static int unpack_cookie(struct migration *m, const struct vmm_note *note)
-{
-	struct vm_uuid uuid;
-	struct unpack u;
-
-	unpack_init(&u, note->cookie, note->cookie_len);
-	if (unpack_u16(&u) != COOKIE_VERSION)
-		return -EBADMSG;
-	unpack_copy(&u, uuid.b, sizeof(uuid.b));
-	unpack_str(&u, m->uri_text, sizeof(m->uri_text));
-	unpack_str(&u, m->peer_name, sizeof(m->peer_name));
-	unpack_str(&u, m->params.tls_hostname, sizeof(m->params.tls_hostname));
-	unpack_str(&u, m->params.tls_creds, sizeof(m->params.tls_creds));
-	return unpack_end(&u) < 0 || !uuid_eq(&uuid, &m->uuid) ? -EBADMSG : 0;
-}
-
-/* -- the end of it ------------------------------------------------------------------------------ */
-
-void switchover_finish(struct migration *m)
-{
-	if (m->out || m->waits || m->state != MIG_RELEASE || !m->released)
-		return;
-	if (m->peer) {
-		peer_send_session(m->peer, WIRE_CLOSED, &m->session, &m->uuid);
-		peer_finish(m->peer);
-		m->peer = NULL;
-	} else if (m->redials < CLOSED_TRIES) {
-		/* The destination may not migrate this guest on before it heard CLOSED. */
-		migration_timer(m, m->redials++ * REDIAL_MS, redial_cb);
-		return;
-	} else {
-		log_warn("vm %s: %s was not told that the session is closed: it has to be resolved "
-			 "there before the guest can migrate on",
-			m->vm_name, m->uri_text);
-	}
-	migration_set(m, MIG_COMPLETED);
-}
-
-static void released_cb(void *arg, const struct vmm_reply *reply, int fd)
-{
-	struct migration *m = arg;
-
-	fd_close(fd);
-	source_answered(m);
-	if (reply->error)
-		log_warn("vm %s: runs elsewhere, but its VMM does not let it go: %s", m->vm_name,
-			reply->text);
-	else
-		vm_set_note(m->vm, &m->session, NOTE_NONE);
-	m->released = true;
-	switchover_finish(m);
-}
-
-static void release_go(struct migration *m)
-{
-	struct vmm_request req = {.type = VMM_RELEASE};
-
-	source_stop_flow(m);
-	if (m->vm)
-		source_ask_wait(m, &req, released_cb);
-	else if (m->vm_dead)
-		m->released = true;
-	/* else: when the VMM is back */
-	switchover_finish(m);
-}
-
-/* RUNNING, or the operator's word for it. */
-static void release(struct migration *m)
-{
-	if (m->t_pause && !m->adopted)
-		m->downtime_ns = clock_ns() - m->t_pause - m->verify_ns;
-	m->dial = dial_cancel(m->dial);
-	m->redials = 0;
-	m->remaining = 0;
-	migration_enter(m, MIG_RELEASE, release_go);
-}
-
-static void undo_go(struct migration *m);
-
-static void undo_again_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct migration *m = arg;
-
-	if (m->vm && m->state == MIG_UNDO)
-		undo_go(m);
-}
-
-static void undone_cb(void *arg, const struct vmm_reply *reply, int fd)
-{
-	struct migration *m = arg;
-
-	fd_close(fd);
-	source_answered(m);
-	if (reply->error) {
-		log_err("vm %s: its guest never runs at the destination and could not be resumed "
-			"here, it is tried again: %s",
-			m->vm_name, reply->text);
-		migration_timer(m, UNDO_AGAIN_MS, undo_again_cb);
-		return;
-	}
-	m->vm->reg.running = true;
-	vm_set_note(m->vm, &m->session, NOTE_NONE);
-	server_event(m->srv, m->vm_name, "RESUME", NULL);
-	migration_set(m, MIG_FAILED);
-}
-
-static void undo_go(struct migration *m)
-{
-	struct vmm_request req = {.type = VMM_UNDO};
-
-	source_stop_flow(m);
-	if (m->peer) {
-		peer_send_session(m->peer, WIRE_CLOSED, &m->session, &m->uuid);
-		peer_finish(m->peer);
-		m->peer = NULL;
-	}
-	source_ask_wait(m, &req, undone_cb);
-}
-
-/* NEVER, or the operator's word for it: the guest goes on here, if its VMM still has it. */
-static void undo(struct migration *m, const char *why)
-{
-	err_set(&m->error, -EREMOTEIO, "%s", why);
-	m->dial = dial_cancel(m->dial);
-	if (m->vm) {
-		migration_enter(m, MIG_UNDO, undo_go);
-		return;
-	}
-	if (!m->vm_dead) {
-		/* Asked again when the VMM is back with its note: the answer is final. */
-		m->peer = peer_free(m->peer);
-		if (m->state != MIG_ASKING)
-			migration_set(m, MIG_ASKING);
-		return;
-	}
-	err_set(&m->error, -EREMOTEIO, "%s; the VMM here is dead: the guest of %s is lost", why,
-		m->vm_name);
-	source_stop_flow(m);
-	migration_set(m, MIG_FAILED);
-}
-
-/* -- asking -------------------------------------------------------------------------------------- */
-
-static int answer(struct migration *m, enum wire_type type, const uint8_t *body, size_t len)
-{
-	struct wire_session s;
-
-	if (wire_unpack_session(body, len, &s) < 0 || !session_eq(&s.session, &m->session))
-		return -EBADMSG;
-	if (type == WIRE_RUNNING) {
-		if (m->state == MIG_RELEASE)
-			switchover_finish(m);
-		else
-			release(m);
-		return 0;
-	}
-	if (type == WIRE_NEVER && m->state != MIG_RELEASE) {
-		undo(m, "the destination says that this guest never runs there");
-		return 0;
-	}
-	if (m->state == MIG_RELEASE) { /* forgotten there: it was told before */
-		m->redials = CLOSED_TRIES;
-		m->peer = peer_free(m->peer);
-		switchover_finish(m);
-		return 0;
-	}
-	/* UNKNOWN and LOST resume nobody. */
-	snprintf(m->error.text, sizeof(m->error.text),
-		type == WIRE_LOST
-			? "its VMM there died when it was asked to run the guest: use 'resolve'"
-			: "the destination does not know the session yet");
-	if (m->peer)
-		peer_finish(m->peer);
-	m->peer = NULL;
-	switchover_asking(m);
-	return 0;
-}
-
-/* The connection or the attempt at one failed: again, later. */
-static void no_answer(struct migration *m, const struct err *err)
-{
-	m->error = *err;
-	if (m->state == MIG_RELEASE)
-		switchover_finish(m);
-	else
-		switchover_asking(m);
-}
-
-static int asking_frame(
-	void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
-{
-	struct migration *m = arg;
-
-	switch ((unsigned)type) {
-	case WIRE_WELCOME: peer_send_session(p, WIRE_COMMIT, &m->session, &m->uuid); return 0;
-	case WIRE_RUNNING:
-	case WIRE_NEVER:
-	case WIRE_UNKNOWN:
-	case WIRE_LOST: return answer(m, type, body, len);
-	default: return -EBADMSG;
-	}
-}
-
-static void asking_closed(void *arg, struct peer *p, const struct err *err)
-{
-	struct migration *m = arg;
-
-	m->peer = peer_free(p);
-	no_answer(m, err);
-}
-
-static const struct peer_ops asking_ops = {.frame = asking_frame, .closed = asking_closed};
-
-static void asking_dialled(void *arg, struct stream *stream, const struct err *err)
-{
-	struct migration *m = arg;
-	struct err e;
-
-	m->dial = NULL;
-	if (!stream) {
-		no_answer(m, err);
-		return;
-	}
-	if (strcmp(stream_peer(stream), m->peer_name)) {
-		err_set(&e, -EPERM, "%s is '%s' now, not the '%s' that has the guest", m->uri_text,
-			stream_peer(stream), m->peer_name);
-		stream_free(stream);
-		no_answer(m, &e);
-		return;
-	}
-	if (peer_new(m->srv->base, stream, &asking_ops, m, &m->peer) < 0) {
-		err_set(&e, -ENOMEM, "out of memory");
-		no_answer(m, &e);
-		return;
-	}
-	peer_send_hello(m->peer, WIRE_ROLE_QUESTION, m->srv->config.name);
-	peer_keepalive(m->peer);
-}
-
-static void redial_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct migration *m = arg;
-	struct err err = {0};
-
-	if (!m->creds && server_creds(m->srv, &m->params, &m->creds, &err) < 0)
-		no_answer(m, &err);
-	else if (dial_start(m->srv->base, &m->uri, m->creds,
-			 m->params.tls_hostname[0] ? m->params.tls_hostname : NULL, REDIAL_MAX_MS,
-			 asking_dialled, m, &m->dial, &err) < 0)
-		no_answer(m, &err);
-}
-
-/* Loudly: the guest stays paused until there is an answer. */
-static void tell_unresolved(struct migration *m)
-{
-	struct json_object *o = json_object_new_object();
-	char text[33];
-
-	session_text(&m->session, text);
-	log_err("vm %s: its guest stays paused until %s answers about session %s (%s); when that host "
-		"is known to be dead and fenced: htabctl resolve %s %s run",
-		m->vm_name, m->uri_text, text, m->error.text, m->vm_name, text);
-	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
-	json_object_object_add(o, "session", json_object_new_string(text));
-	json_object_object_add(o, "uri", json_object_new_string(m->uri_text));
-	json_object_object_add(o, "desc", json_object_new_string(m->error.text));
-	server_event(m->srv, m->vm_name, "MIGRATION_UNRESOLVED", o);
-}
-
-static void asking_go(struct migration *m)
-{
-	int ms = REDIAL_MS << (m->redials < 4 ? m->redials : 4);
-
-	migration_timer(m,
-		m->redials == 0              ? 0
-			: ms > REDIAL_MAX_MS ? REDIAL_MAX_MS
-					     : ms,
-		redial_cb);
-	if (m->redials++ % 16 == 1)
-		tell_unresolved(m);
-}
-
-void switchover_asking(struct migration *m)
-{
-	m->unresolved = true;
-	if (m->state == MIG_ASKING) {
-		server_status(m->srv);
-		if (!m->held)
-			asking_go(m);
-		return;
-	}
-	migration_enter(m, MIG_ASKING, asking_go);
-}
-
-void switchover_closed(struct migration *m, const struct err *err)
-{
-	if (m->state == MIG_COMMIT) {
-		m->error = *err;
-		switchover_asking(m);
-	} else if (m->state == MIG_END) { /* READY may be on its way, and no guest is left here */
-		switchover_commit(m);
-	} else if (m->state == MIG_RELEASE) {
-		switchover_finish(m);
-	}
-}
-
-static void commit_go(struct migration *m)
-{
-	source_stop_flow(m); /* READY says that everything has arrived */
-	if (m->peer)
-		peer_send_session(m->peer, WIRE_COMMIT, &m->session, &m->uuid);
-	else
-		switchover_asking(m);
-}
-
-void switchover_commit(struct migration *m)
-{
-	migration_enter(m, MIG_COMMIT, commit_go);
-}
-
-/* -- END, READY, the note ----------------------------------------------------------------------- */
+/* -- END, READY, the note -- */
 
 static void noted_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
@@ -377,7 +32,7 @@ static void noted_cb(void *arg, const struct vmm_reply *reply, int fd)
 		return;
 	}
 	vm_set_note(m->vm, &m->session, NOTE_COMMITTING);
-	switchover_commit(m);
+	handover_commit(m);
 }
 
 static void committing_go(struct migration *m)
@@ -386,7 +41,7 @@ static void committing_go(struct migration *m)
 
 	event_del(m->timer);
 	req.session = m->session;
-	req.cookie_len = (uint16_t)pack_cookie(m, req.cookie);
+	req.cookie_len = (uint16_t)handover_cookie(m, req.cookie);
 	vm_ask(m->vm, &req, -1, NOTE_MS, noted_cb, m);
 }
 
@@ -407,7 +62,7 @@ static void send_end(struct migration *m)
 	peer_send(m->peer, buf, wire_pack_end(&m->end, buf, sizeof(buf)));
 }
 
-/* -- machine state ------------------------------------------------------------------------------ */
+/* -- machine state -- */
 
 /* Send what fits in the peer's queue; the rest when it has drained. */
 static void send_state(struct migration *m)
@@ -473,7 +128,7 @@ static void state_go(struct migration *m)
 	source_ask(m, &req, state_cb);
 }
 
-/* -- the pause, the last lap, the comparison ---------------------------------------------------- */
+/* -- the pause, the last lap, the comparison -- */
 
 static void verify_htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
@@ -580,7 +235,7 @@ void switchover_begin(struct migration *m)
 
 	if (m->limit)
 		event_del(m->limit);
-	if (pack_cookie(m, cookie) < 0) {
+	if (handover_cookie(m, cookie) < 0) {
 		source_failf(m, -EMSGSIZE,
 			"the URI, the destination's name and the TLS parameters together are longer "
 			"than a VMM remembers (%u bytes): shorten them",
@@ -600,7 +255,7 @@ int source_continue(struct migration *m, struct err *err)
 	return 0;
 }
 
-/* -- frames ------------------------------------------------------------------------------------- */
+/* -- frames -- */
 
 static int ready(struct migration *m, const uint8_t *body, size_t len)
 {
@@ -610,7 +265,7 @@ static int ready(struct migration *m, const uint8_t *body, size_t len)
 		!session_eq(&s.session, &m->session))
 		return -EBADMSG;
 	if (!m->vm) /* it died with a guest that never ran again: the whole one is over there */
-		switchover_commit(m);
+		handover_commit(m);
 	else
 		migration_enter(m, MIG_COMMITTING, committing_go);
 	return 0;
@@ -629,7 +284,8 @@ int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *bo
 	case WIRE_RUNNING:
 	case WIRE_NEVER:
 	case WIRE_UNKNOWN:
-	case WIRE_LOST: return m->state == MIG_COMMIT ? answer(m, type, body, len) : -EBADMSG;
+	case WIRE_LOST:
+		return m->state == MIG_COMMIT ? handover_answer(m, type, body, len) : -EBADMSG;
 	case WIRE_REFUSE:
 	case WIRE_ABORT:
 		/* Too late to be an answer: only the five messages are. The note stands. */
@@ -638,7 +294,7 @@ int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *bo
 	}
 }
 
-/* -- the VMM ------------------------------------------------------------------------------------ */
+/* -- the VMM -- */
 
 void source_vm_resumed(struct migration *m)
 {
@@ -660,90 +316,4 @@ void source_vm_stopped(struct migration *m, const char *why)
 {
 	if (migration_can_cancel(m))
 		source_failf(m, -ECANCELED, "the guest of %s stopped: %s", m->vm_name, why);
-}
-
-void source_vm_gone(struct migration *m, bool dead)
-{
-	bool whole = dead && !m->resumed;
-
-	m->vm = NULL;
-	m->vm_dead = dead;
-	m->paused = false;
-	if (migration_is_final(m))
-		return;
-	if (m->state == MIG_END && whole)
-		return; /* READY decides */
-	if (m->state == MIG_COMMITTING && whole) {
-		switchover_commit(m);
-	} else if (m->state == MIG_COMMITTING || migration_can_cancel(m)) {
-		source_failf(m, -ECONNRESET,
-			dead ? "the VMM of %s died" : "the VMM of %s disconnected", m->vm_name);
-	}
-	/* The answers that were waited for do not come any more. */
-	m->waits -= m->vm_waits;
-	m->vm_waits = 0;
-	if (m->state == MIG_STOPPING && m->waits == 0)
-		migration_set(m, m->final);
-	else if (m->state == MIG_UNDO && dead)
-		migration_set(m, MIG_FAILED);
-	else if (m->state == MIG_RELEASE) {
-		m->released = dead;
-		switchover_finish(m);
-	}
-	/* COMMIT, ASKING: go on asking; the VMM comes back with its note, or it is dead */
-}
-
-void source_attach(struct migration *m, struct vm *vm)
-{
-	m->vm = vm;
-	vm->migration = m;
-	if (m->held)
-		return;
-	if (m->state == MIG_ASKING && !m->peer && !m->dial) {
-		m->redials = 0;
-		asking_go(m);
-	} else if (m->state == MIG_RELEASE) {
-		release_go(m);
-	} else if (m->state == MIG_UNDO) {
-		undo_go(m);
-	}
-}
-
-void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
-{
-	struct migration *m = migration_new(srv, vm, MIG_ASKING);
-	struct err err;
-
-	if (!m)
-		return;
-	m->session = note->session;
-	m->adopted = true;
-	m->unresolved = true;
-	if (unpack_cookie(m, note) < 0 || uri_parse(m->uri_text, &m->uri, &err) < 0) {
-		err_set(&m->error, -EBADMSG, "the note of this session tells no destination");
-		tell_unresolved(m);
-		return; /* an operator has to resolve it */
-	}
-	log_note("vm %s: was handed over to %s by an earlier daemon; asking there", m->vm_name,
-		m->uri_text);
-	migration_begin(m, asking_go);
-}
-
-int source_resolve(struct migration *m, bool run, struct err *err)
-{
-	if (m->state != MIG_ASKING)
-		return err_set(err, -EINVAL,
-			"the migration of VM %s is at step '%s' and needs no operator to resolve it",
-			m->vm_name, migration_step(m->state));
-	if (run && !m->vm)
-		return err_set(err, -ENODEV, "the VMM of %s is not here: there is no guest to run",
-			m->vm_name);
-	if (m->timer)
-		event_del(m->timer);
-	m->peer = peer_free(m->peer);
-	if (run)
-		undo(m, "an operator resolved that the guest runs here");
-	else
-		release(m);
-	return 0;
 }

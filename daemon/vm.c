@@ -314,7 +314,7 @@ void vm_set_note(struct vm *vm, const struct session_id *session, enum session_n
 	n->note = note;
 }
 
-/* -- registration ----------------------------------------------------------------------------- */
+/* -- registration -- */
 
 static void refuse(struct vm *vm, const struct err *err)
 {

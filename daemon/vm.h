@@ -54,7 +54,7 @@ struct vm_hooks {
 	/* Decide whether this VM may register. 0, or -errno with the sentence for its VMM. */
 	int (*allow)(void *arg, const struct vm *vm, struct err *err);
 	void (*registered)(void *arg, struct vm *vm);
-	/* The connection ended; dead: its process is known to have ended. The vm goes after this. */
+	/* The connection ended; dead: so did its process, for all we know. The vm goes after. */
 	void (*gone)(void *arg, struct vm *vm, bool dead);
 	/* An event of the VMM's. */
 	void (*event)(void *arg, struct vm *vm, const struct vmm_event *event);

@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The source's hand-over, from READY on (docs/architecture.md, "Never two, never none"): COMMIT and
+ * its answers, asking again on other connections and by later daemons, letting the guest go or
+ * taking it back. From the COMMITTING note on only the destination's answer about the session, or
+ * an operator's word, ends it.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/fd.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+#include "daemon/source.h"
+
+#define REDIAL_MS      1000
+#define REDIAL_MAX_MS  10000
+#define COOKIE_VERSION 1
+#define CLOSED_TRIES   5
+#define UNDO_AGAIN_MS  2000
+
+static void redial_cb(evutil_socket_t fd, short what, void *arg);
+
+/* -- what a later daemon needs to ask on: the cookie of the COMMITTING note -- */
+
+int handover_cookie(const struct migration *m, uint8_t *buf)
+{
+	struct pack k;
+
+	pack_init(&k, buf, VMM_COOKIE_MAX);
+	pack_u16(&k, COOKIE_VERSION);
+	pack_bytes(&k, m->uuid.b, sizeof(m->uuid.b));
+	pack_str(&k, m->uri_text);
+	pack_str(&k, m->peer_name);
+	pack_str(&k, m->params.tls_hostname);
+	pack_str(&k, m->params.tls_creds);
+	return pack_end(&k) < 0 ? -EMSGSIZE : (int)k.len;
+}
+
+static int unpack_cookie(struct migration *m, const struct vmm_note *note)
+{
+	struct vm_uuid uuid;
+	struct unpack u;
+
+	unpack_init(&u, note->cookie, note->cookie_len);
+	if (unpack_u16(&u) != COOKIE_VERSION)
+		return -EBADMSG;
+	unpack_copy(&u, uuid.b, sizeof(uuid.b));
+	unpack_str(&u, m->uri_text, sizeof(m->uri_text));
+	unpack_str(&u, m->peer_name, sizeof(m->peer_name));
+	unpack_str(&u, m->params.tls_hostname, sizeof(m->params.tls_hostname));
+	unpack_str(&u, m->params.tls_creds, sizeof(m->params.tls_creds));
+	return unpack_end(&u) < 0 || !uuid_eq(&uuid, &m->uuid) ? -EBADMSG : 0;
+}
+
+/* -- the end of it -- */
+
+void handover_finish(struct migration *m)
+{
+	if (m->out || m->waits || m->state != MIG_RELEASE || !m->released)
+		return;
+	if (m->peer) {
+		peer_send_session(m->peer, WIRE_CLOSED, &m->session, &m->uuid);
+		peer_finish(m->peer);
+		m->peer = NULL;
+	} else if (m->redials < CLOSED_TRIES) {
+		/* The destination may not migrate this guest on before it heard CLOSED. */
+		migration_timer(m, m->redials++ * REDIAL_MS, redial_cb);
+		return;
+	} else {
+		log_warn("vm %s: %s was not told that the session is closed: it has to be resolved "
+			 "there before the guest can migrate on",
+			m->vm_name, m->uri_text);
+	}
+	migration_set(m, MIG_COMPLETED);
+}
+
+static void released_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct migration *m = arg;
+
+	fd_close(fd);
+	source_answered(m);
+	if (reply->error)
+		log_warn("vm %s: runs elsewhere, but its VMM does not let it go: %s", m->vm_name,
+			reply->text);
+	else
+		vm_set_note(m->vm, &m->session, NOTE_NONE);
+	m->released = true;
+	handover_finish(m);
+}
+
+static void release_go(struct migration *m)
+{
+	struct vmm_request req = {.type = VMM_RELEASE};
+
+	source_stop_flow(m);
+	if (m->vm)
+		source_ask_wait(m, &req, released_cb);
+	else if (m->vm_dead)
+		m->released = true;
+	/* else: when the VMM is back */
+	handover_finish(m);
+}
+
+/* RUNNING, or the operator's word for it. */
+static void release(struct migration *m)
+{
+	if (m->t_pause && !m->adopted)
+		m->downtime_ns = clock_ns() - m->t_pause - m->verify_ns;
+	m->dial = dial_cancel(m->dial);
+	m->redials = 0;
+	m->remaining = 0;
+	migration_enter(m, MIG_RELEASE, release_go);
+}
+
+static void undo_go(struct migration *m);
+
+static void undo_again_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->vm && m->state == MIG_UNDO)
+		undo_go(m);
+}
+
+static void undone_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct migration *m = arg;
+
+	fd_close(fd);
+	source_answered(m);
+	if (reply->error) {
+		log_err("vm %s: its guest never runs at the destination and could not be resumed "
+			"here, it is tried again: %s",
+			m->vm_name, reply->text);
+		migration_timer(m, UNDO_AGAIN_MS, undo_again_cb);
+		return;
+	}
+	m->vm->reg.running = true;
+	vm_set_note(m->vm, &m->session, NOTE_NONE);
+	server_event(m->srv, m->vm_name, "RESUME", NULL);
+	migration_set(m, MIG_FAILED);
+}
+
+static void undo_go(struct migration *m)
+{
+	struct vmm_request req = {.type = VMM_UNDO};
+
+	source_stop_flow(m);
+	if (m->peer) {
+		peer_send_session(m->peer, WIRE_CLOSED, &m->session, &m->uuid);
+		peer_finish(m->peer);
+		m->peer = NULL;
+	}
+	source_ask_wait(m, &req, undone_cb);
+}
+
+/* NEVER, or the operator's word for it: the guest goes on here, if its VMM still has it. */
+static void undo(struct migration *m, const char *why)
+{
+	err_set(&m->error, -EREMOTEIO, "%s", why);
+	m->dial = dial_cancel(m->dial);
+	if (m->vm) {
+		migration_enter(m, MIG_UNDO, undo_go);
+		return;
+	}
+	if (!m->vm_dead) {
+		/* Asked again when the VMM is back with its note: the answer is final. */
+		m->peer = peer_free(m->peer);
+		if (m->state != MIG_ASKING)
+			migration_set(m, MIG_ASKING);
+		return;
+	}
+	err_set(&m->error, -EREMOTEIO, "%s; the VMM here is dead: the guest of %s is lost", why,
+		m->vm_name);
+	source_stop_flow(m);
+	migration_set(m, MIG_FAILED);
+}
+
+/* -- asking -- */
+
+int handover_answer(struct migration *m, enum wire_type type, const uint8_t *body, size_t len)
+{
+	struct wire_session s;
+
+	if (wire_unpack_session(body, len, &s) < 0 || !session_eq(&s.session, &m->session))
+		return -EBADMSG;
+	if (type == WIRE_RUNNING) {
+		if (m->state == MIG_RELEASE)
+			handover_finish(m);
+		else
+			release(m);
+		return 0;
+	}
+	if (type == WIRE_NEVER && m->state != MIG_RELEASE) {
+		undo(m, "the destination says that this guest never runs there");
+		return 0;
+	}
+	if (m->state == MIG_RELEASE) { /* forgotten there: it was told before */
+		m->redials = CLOSED_TRIES;
+		m->peer = peer_free(m->peer);
+		handover_finish(m);
+		return 0;
+	}
+	/* UNKNOWN and LOST resume nobody. */
+	snprintf(m->error.text, sizeof(m->error.text),
+		type == WIRE_LOST
+			? "its VMM there died when it was asked to run the guest: use 'resolve'"
+			: "the destination does not know the session yet");
+	if (m->peer)
+		peer_finish(m->peer);
+	m->peer = NULL;
+	handover_asking(m);
+	return 0;
+}
+
+/* The connection or the attempt at one failed: again, later. */
+static void no_answer(struct migration *m, const struct err *err)
+{
+	m->error = *err;
+	if (m->state == MIG_RELEASE)
+		handover_finish(m);
+	else
+		handover_asking(m);
+}
+
+static int asking_frame(
+	void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
+{
+	struct migration *m = arg;
+
+	switch ((unsigned)type) {
+	case WIRE_WELCOME: peer_send_session(p, WIRE_COMMIT, &m->session, &m->uuid); return 0;
+	case WIRE_RUNNING:
+	case WIRE_NEVER:
+	case WIRE_UNKNOWN:
+	case WIRE_LOST: return handover_answer(m, type, body, len);
+	default: return -EBADMSG;
+	}
+}
+
+static void asking_closed(void *arg, struct peer *p, const struct err *err)
+{
+	struct migration *m = arg;
+
+	m->peer = peer_free(p);
+	no_answer(m, err);
+}
+
+static const struct peer_ops asking_ops = {.frame = asking_frame, .closed = asking_closed};
+
+static void asking_dialled(void *arg, struct stream *stream, const struct err *err)
+{
+	struct migration *m = arg;
+	struct err e;
+
+	m->dial = NULL;
+	if (!stream) {
+		no_answer(m, err);
+		return;
+	}
+	if (strcmp(stream_peer(stream), m->peer_name)) {
+		err_set(&e, -EPERM, "%s is '%s' now, not the '%s' that has the guest", m->uri_text,
+			stream_peer(stream), m->peer_name);
+		stream_free(stream);
+		no_answer(m, &e);
+		return;
+	}
+	if (peer_new(m->srv->base, stream, &asking_ops, m, &m->peer) < 0) {
+		err_set(&e, -ENOMEM, "out of memory");
+		no_answer(m, &e);
+		return;
+	}
+	peer_send_hello(m->peer, WIRE_ROLE_QUESTION, m->srv->config.name);
+	peer_keepalive(m->peer);
+}
+
+static void redial_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+	struct err err = {0};
+
+	if (!m->creds && server_creds(m->srv, &m->params, &m->creds, &err) < 0)
+		no_answer(m, &err);
+	else if (dial_start(m->srv->base, &m->uri, m->creds,
+			 m->params.tls_hostname[0] ? m->params.tls_hostname : NULL, REDIAL_MAX_MS,
+			 asking_dialled, m, &m->dial, &err) < 0)
+		no_answer(m, &err);
+}
+
+/* Loudly: the guest stays paused until there is an answer. */
+static void tell_unresolved(struct migration *m)
+{
+	struct json_object *o = json_object_new_object();
+	char text[33];
+
+	session_text(&m->session, text);
+	log_err("vm %s: its guest stays paused until %s answers about session %s (%s); when that host "
+		"is known to be dead and fenced: htabctl resolve %s %s run",
+		m->vm_name, m->uri_text, text, m->error.text, m->vm_name, text);
+	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
+	json_object_object_add(o, "session", json_object_new_string(text));
+	json_object_object_add(o, "uri", json_object_new_string(m->uri_text));
+	json_object_object_add(o, "desc", json_object_new_string(m->error.text));
+	server_event(m->srv, m->vm_name, "MIGRATION_UNRESOLVED", o);
+}
+
+static void asking_go(struct migration *m)
+{
+	int ms = REDIAL_MS << (m->redials < 4 ? m->redials : 4);
+
+	migration_timer(m,
+		m->redials == 0              ? 0
+			: ms > REDIAL_MAX_MS ? REDIAL_MAX_MS
+					     : ms,
+		redial_cb);
+	if (m->redials++ % 16 == 1)
+		tell_unresolved(m);
+}
+
+void handover_asking(struct migration *m)
+{
+	m->unresolved = true;
+	if (m->state == MIG_ASKING) {
+		server_status(m->srv);
+		if (!m->held)
+			asking_go(m);
+		return;
+	}
+	migration_enter(m, MIG_ASKING, asking_go);
+}
+
+void handover_closed(struct migration *m, const struct err *err)
+{
+	if (m->state == MIG_COMMIT) {
+		m->error = *err;
+		handover_asking(m);
+	} else if (m->state == MIG_END) { /* READY may be on its way, and no guest is left here */
+		handover_commit(m);
+	} else if (m->state == MIG_RELEASE) {
+		handover_finish(m);
+	}
+}
+
+static void commit_go(struct migration *m)
+{
+	source_stop_flow(m); /* READY says that everything has arrived */
+	if (m->peer)
+		peer_send_session(m->peer, WIRE_COMMIT, &m->session, &m->uuid);
+	else
+		handover_asking(m);
+}
+
+void handover_commit(struct migration *m)
+{
+	migration_enter(m, MIG_COMMIT, commit_go);
+}
+
+void source_vm_gone(struct migration *m, bool dead)
+{
+	bool whole = dead && !m->resumed;
+
+	m->vm = NULL;
+	m->vm_dead = dead;
+	m->paused = false;
+	if (migration_is_final(m))
+		return;
+	if (m->state == MIG_END && whole)
+		return; /* READY decides */
+	if (m->state == MIG_COMMITTING && whole) {
+		handover_commit(m);
+	} else if (m->state == MIG_COMMITTING || migration_can_cancel(m)) {
+		source_failf(m, -ECONNRESET,
+			dead ? "the VMM of %s died" : "the VMM of %s disconnected", m->vm_name);
+	}
+	/* The answers that were waited for do not come any more. */
+	m->waits -= m->vm_waits;
+	m->vm_waits = 0;
+	if (m->state == MIG_STOPPING && m->waits == 0)
+		migration_set(m, m->final);
+	else if (m->state == MIG_UNDO && dead)
+		migration_set(m, MIG_FAILED);
+	else if (m->state == MIG_RELEASE) {
+		m->released = dead;
+		handover_finish(m);
+	}
+	/* COMMIT, ASKING: go on asking; the VMM comes back with its note, or it is dead */
+}
+
+void source_attach(struct migration *m, struct vm *vm)
+{
+	m->vm = vm;
+	vm->migration = m;
+	if (m->held)
+		return;
+	if (m->state == MIG_ASKING && !m->peer && !m->dial) {
+		m->redials = 0;
+		asking_go(m);
+	} else if (m->state == MIG_RELEASE) {
+		release_go(m);
+	} else if (m->state == MIG_UNDO) {
+		undo_go(m);
+	}
+}
+
+void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
+{
+	struct migration *m = migration_new(srv, vm, MIG_ASKING);
+	struct err err;
+
+	if (!m)
+		return;
+	m->session = note->session;
+	m->adopted = true;
+	m->unresolved = true;
+	if (unpack_cookie(m, note) < 0 || uri_parse(m->uri_text, &m->uri, &err) < 0) {
+		err_set(&m->error, -EBADMSG, "the note of this session tells no destination");
+		tell_unresolved(m);
+		return; /* an operator has to resolve it */
+	}
+	log_note("vm %s: was handed over to %s by an earlier daemon; asking there", m->vm_name,
+		m->uri_text);
+	migration_begin(m, asking_go);
+}
+
+int source_resolve(struct migration *m, bool run, struct err *err)
+{
+	if (m->state != MIG_ASKING)
+		return err_set(err, -EINVAL,
+			"the migration of VM %s is at step '%s' and needs no operator to resolve it",
+			m->vm_name, migration_step(m->state));
+	if (run && !m->vm)
+		return err_set(err, -ENODEV, "the VMM of %s is not here: there is no guest to run",
+			m->vm_name);
+	if (m->timer)
+		event_del(m->timer);
+	m->peer = peer_free(m->peer);
+	if (run)
+		undo(m, "an operator resolved that the guest runs here");
+	else
+		release(m);
+	return 0;
+}
