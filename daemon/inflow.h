@@ -19,8 +19,8 @@ struct inflow;
 
 struct inflow_stats {
 	uint64_t valid, invalid; /* entries written */
-	uint64_t plain, wire;    /* bytes */
-	uint32_t pass;           /* the pass that arrives now */
+	uint64_t plain, wire;    /* bytes, HTAB stream only */
+	uint32_t pass;           /* the HTAB pass that arrives now, or the last */
 	uint64_t pass_valid, pass_invalid;
 	uint64_t verified, mismatches; /* entries of the VERIFY stream: compared, different */
 };
@@ -32,7 +32,8 @@ struct inflow_ops {
 	void (*pass_done)(void *arg, enum wire_stream stream, uint32_t pass);
 	/*
 	 * Something broke; comes at most once; nothing comes after it but finished or stopped. The
-	 * orderly end of a channel between two frames is not a failure by itself.
+	 * orderly end of a channel between two frames is not a failure by itself. When the source
+	 * gives up, its ABORT on the control connection may come before or after.
 	 */
 	void (*failed)(void *arg, const struct err *err);
 	/* After inflow_finish(): what END said holds; threads are joined, the htab fd is closed. */
@@ -55,10 +56,15 @@ struct inflow_config {
 /* htab (open for writing) and stream (JOINED) become the inflow's, on success only. */
 int inflow_new(const struct inflow_config *config, struct htabio *htab, struct stream *stream,
 	struct inflow **ret, struct err *err);
-/* What VERIFY chunks are compared with, open for reading from index 0. Becomes the inflow's. */
+/*
+ * What one VERIFY pass is compared with, open for reading from index 0. Becomes the inflow's. It is
+ * read when the VERIFY stream arrives; a stream with nothing to compare it with fails after
+ * timeout_ms.
+ */
 void inflow_set_verify(struct inflow *i, struct htabio *htab);
 /*
- * END arrived: when every channel's chunks up to END's last one are written and counts and digests
+ * END arrived (its generation, passes, valid, invalid, channels and channel are looked at; pass
+ * end.passes or a later one has to be complete): when every channel's chunks up to END's last one are written and counts and digests
  * agree, the threads end, the fds are closed, and `finished` comes; else `failed`.
  */
 void inflow_finish(struct inflow *i, const struct wire_end *end);

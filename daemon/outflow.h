@@ -22,7 +22,7 @@ struct outflow_stats {
 	uint64_t chunks;         /* made */
 	uint64_t valid, invalid; /* entries read, HTAB stream only */
 	uint64_t plain;          /* bytes of records, HTAB stream only */
-	uint64_t wire;           /* bytes given to the channel, frames included, before TLS */
+	uint64_t wire; /* bytes given to the channel for it, frames included, before TLS */
 	uint64_t pass_valid, pass_invalid, pass_plain,
 		pass_ns;   /* of the pass that runs, or the last */
 	uint64_t read_ns;  /* time inside htabio_read() in that pass: the scan */
@@ -46,7 +46,7 @@ struct outflow_config {
 	size_t chunk;  /* plain bytes of a chunk, HTAB_READ_MIN to WIRE_PLAIN_MAX */
 	enum wire_codec codec;
 	uint64_t max_bandwidth; /* bytes/s, 0: none */
-	int timeout_ms;         /* silence on a channel that ends the migration */
+	int timeout_ms;         /* a channel or destination that takes nothing for so long fails */
 	const struct outflow_ops *ops;
 	void *arg;
 };
@@ -54,7 +54,10 @@ struct outflow_config {
 /* htab and stream (the one data channel, JOINED already) become the outflow's, on success only. */
 int outflow_new(const struct outflow_config *config, struct htabio *htab, struct stream *stream,
 	struct outflow **ret, struct err *err);
-/* Read one pass from the cursor to the table's end and send it. None may be under way. */
+/*
+ * Read one pass from the cursor to the table's end and send it. None may be under way; pass numbers
+ * grow, whatever the stream.
+ */
 void outflow_pass(struct outflow *o, enum wire_stream stream, uint32_t pass);
 /* Change what is read from: the VERIFY pass has an fd of its own, from index 0. Between passes. */
 void outflow_set_htab(struct outflow *o, struct htabio *htab);
@@ -62,7 +65,8 @@ void outflow_set_htab(struct outflow *o, struct htabio *htab);
 int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq);
 void outflow_set_bandwidth(struct outflow *o, uint64_t bytes_per_second);
 void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret);
-/* Last chunk and digest of each channel, for END. After the last pass's pass_done. */
+/* END's generation, passes (the last one's number), entries, and each channel's last chunk and
+ * digest. After the last pass's pass_done. */
 void outflow_get_end(const struct outflow *o, struct wire_end *end);
 /* Begin to stop, at any time; `stopped` follows, never from inside this call. */
 void outflow_stop(struct outflow *o);

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reader, receiver, writer, verify and token bucket by single steps: what is refused, and why. */
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "daemon/bucket.h"
+#include "daemon/codec.h"
+#include "daemon/reader.h"
+#include "daemon/receiver.h"
+#include "daemon/writer.h"
+#include "tests/unit/flow-model.h"
+
+#define ENTRIES 64u
+#define RING    3u
+#define TIMEOUT 1000
+
+static uint64_t now;
+
+static uint64_t test_clock(void)
+{
+	return now;
+}
+
+static struct flow flow;
+static struct model m;
+static struct htabio *io;
+static struct flow_wait wait;
+
+static void setup(void)
+{
+	now = 1;
+	flow_init(&flow, test_clock);
+	model_init(&m, ENTRIES);
+	io = model_open(&m);
+}
+
+static void teardown(void)
+{
+	flow_fini(&flow);
+	htabio_free(io);
+	model_fini(&m);
+}
+
+static void expect_failure(enum flow_next next, const char *why)
+{
+	ck_assert_int_eq(next, FLOW_END);
+	ck_assert(flow.failed);
+	ck_assert_msg(
+		strstr(flow.err.text, why), "\"%s\" says nothing of \"%s\"", flow.err.text, why);
+}
+
+/* -- reader -- */
+
+static struct sendring out;
+static struct reader reader;
+
+static void reader_setup(size_t chunk)
+{
+	struct outflow_config config = {.generation = 1, .ring = 100, .chunk = chunk};
+
+	ck_assert_int_eq(sendring_init(&out, &flow, &config), 0);
+	reader = (struct reader){&out, io, ENTRIES, 0};
+	out.reader = flow_add(&flow, "reader", reader_step, &reader);
+	out.sender = flow_add(&flow, "sender", reader_step, &reader);
+}
+
+/* Reads of one pass; it must be over after them. */
+static uint64_t read_pass(uint32_t pass)
+{
+	uint64_t before = m.reads;
+
+	out.ending = false; /* as the sender would */
+	sendring_begin(&out, WIRE_STREAM_HTAB, pass);
+	while (out.reading)
+		ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
+	ck_assert(out.ending);
+	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
+	ck_assert_uint_eq(reader.cursor, 0);
+	return m.reads - before;
+}
+
+START_TEST(lap_ends_with_a_buffer_that_is_full_at_the_end_of_the_table)
+{
+	/* one record of 64 valid entries is 8 + 1024 bytes; KVM wants room for more than that */
+	static const struct {
+		size_t chunk;
+		uint64_t reads;
+	} cases[] = {
+		{8 + 1024 + 1, 1},  /* full exactly with the last entry: no read follows */
+		{8 + 1024 + 24, 1}, /* n + 24 == count: only the end tells */
+		{8 + 1024 + 25, 1}, /* n + 24 < count */
+		{8 + 512 + 1, 2},   /* two full buffers, the second at the end */
+		{8 + 1024, 2},      /* the last entry does not fit */
+	};
+
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		model_set(&m, i, HPTE_V_VALID, i);
+	reader_setup(cases[_i].chunk);
+	ck_assert_uint_eq(read_pass(1), cases[_i].reads);
+	ck_assert_uint_eq(out.stats.valid, ENTRIES);
+	/* nothing changed: one read that gives 0 bytes is a lap, and no chunk */
+	ck_assert_uint_eq(read_pass(2), 1);
+	ck_assert_uint_eq(out.stats.valid, ENTRIES);
+	model_set(&m, ENTRIES - 1, HPTE_V_VALID, 99);
+	ck_assert_uint_eq(read_pass(3), 1);
+	ck_assert_uint_eq(out.stats.pass_valid, 1);
+	ck_assert_uint_eq(out.filled, cases[_i].reads + 1);
+	sendring_fini(&out);
+}
+END_TEST
+
+START_TEST(reader_stops_when_the_ring_is_full)
+{
+	for (uint64_t i = 0; i < ENTRIES; i += 2)
+		model_set(&m, i, HPTE_V_VALID, i);
+	reader_setup(HTAB_READ_MIN);
+	out.ring.size = 4;
+	sendring_begin(&out, WIRE_STREAM_HTAB, 1);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
+	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
+	out.sending = out.acked = 1; /* acknowledged, but the sender still has it */
+	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
+	out.sent = 1;
+	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
+	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
+	out.ring.size = 100;
+	sendring_fini(&out);
+}
+END_TEST
+
+START_TEST(reader_refuses_an_index_that_goes_back)
+{
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		model_set(&m, i, HPTE_V_VALID, i);
+	reader_setup(100);
+	sendring_begin(&out, WIRE_STREAM_HTAB, 1);
+	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
+	m.go_back = 1;
+	expect_failure(flow_step(&flow, out.reader, &wait), "goes back");
+	sendring_fini(&out);
+}
+END_TEST
+
+/* -- receiver -- */
+
+static struct recvring in;
+static struct receiver receiver;
+static struct writer writer;
+static uint8_t bytes[2u << 20];
+static size_t n_bytes, at;
+static int channel_end; /* after the bytes: 0, or -errno */
+
+static ssize_t bytes_read(void *ctx, void *buf, size_t len)
+{
+	size_t n = n_bytes - at < len ? n_bytes - at : len;
+
+	if (n == 0)
+		return channel_end;
+	memcpy(buf, bytes + at, n);
+	at += n;
+	return (ssize_t)n;
+}
+
+static void bytes_want(void *ctx, struct flow_wait *w)
+{
+	w->fd = 0;
+}
+
+static const char *bytes_error(void *ctx)
+{
+	return "Connection reset by peer";
+}
+
+static void receiver_setup(void)
+{
+	struct inflow_config config = {.generation = 2, .ring = RING};
+
+	n_bytes = at = 0;
+	channel_end = -EAGAIN;
+	ck_assert_int_eq(recvring_init(&in, &flow, &config), 0);
+	receiver_init(&receiver, &in,
+		(struct flow_io){bytes_read, NULL, bytes_want, bytes_error, NULL}, TIMEOUT);
+	writer_init(&writer, &in, io, ENTRIES, TIMEOUT);
+	in.receiver = flow_add(&flow, "receiver", receiver_step, &receiver);
+	in.writer = flow_add(&flow, "writer", writer_step, &writer);
+}
+
+static void receiver_teardown(void)
+{
+	writer.verify = verify_free(writer.verify);
+	recvring_fini(&in);
+}
+
+/* A chunk of one record. */
+static struct wire_chunk chunk(uint64_t seq)
+{
+	return (struct wire_chunk){WIRE_STREAM_HTAB, WIRE_CODEC_NONE, 2, 1, 0, seq};
+}
+
+static void put_chunk(struct wire_chunk c, uint32_t index, uint16_t n_valid, uint16_t n_invalid)
+{
+	uint8_t *p = bytes + n_bytes;
+
+	c.plain = HTAB_HDR_SIZE + (uint32_t)n_valid * HTAB_HPTE_SIZE;
+	ck_assert_int_eq(wire_pack_chunk(&c, c.plain, p, CHUNK_ROOM), CHUNK_ROOM);
+	p += CHUNK_ROOM;
+	htab_put_header(p, HTAB_WIRE, index, n_valid, n_invalid);
+	for (uint32_t i = 0; i < n_valid; i++) {
+		be64_put(p + HTAB_HDR_SIZE + i * HTAB_HPTE_SIZE, HPTE_V_VALID | HPTE_V_HVLOCK);
+		be64_put(p + HTAB_HDR_SIZE + i * HTAB_HPTE_SIZE + 8, index + i);
+	}
+	n_bytes += CHUNK_ROOM + c.plain;
+}
+
+static void put_pass_end(uint32_t generation, enum wire_stream stream, uint32_t pass, uint64_t seq)
+{
+	struct wire_pass_end e = {stream, generation, pass, seq};
+	int n = wire_pack_pass_end(&e, bytes + n_bytes, sizeof(bytes) - n_bytes);
+
+	ck_assert_int_gt(n, 0);
+	n_bytes += (size_t)n;
+}
+
+/* Step until there is nothing to do. */
+static enum flow_next drive(unsigned id)
+{
+	enum flow_next next;
+
+	while ((next = flow_step(&flow, id, &wait)) == FLOW_MORE)
+		;
+	return next;
+}
+
+static void garbage(void)
+{
+	memset(bytes, 0x5a, 100);
+	n_bytes = 100;
+}
+
+static void other_type(void)
+{
+	n_bytes = (size_t)wire_pack_u64(WIRE_PING, 1, bytes, sizeof(bytes));
+}
+
+static void oversized(void)
+{
+	put_chunk(chunk(1), 0, 1, 0);
+	be32_put(bytes, WIRE_CHUNK_MAX + 1);
+}
+
+static void no_payload(void)
+{
+	put_chunk(chunk(1), 0, 1, 0);
+	be32_put(bytes, WIRE_CHUNK_HDR);
+}
+
+static void long_pass_end(void)
+{
+	put_pass_end(2, WIRE_STREAM_HTAB, 1, 0);
+	be32_put(bytes, 21);
+}
+
+static void seq_gap(void)
+{
+	put_chunk(chunk(1), 0, 1, 0);
+	put_chunk(chunk(3), 1, 1, 0);
+}
+
+static void old_generation(void)
+{
+	struct wire_chunk c = chunk(1);
+
+	c.generation = 1;
+	put_chunk(c, 0, 1, 0);
+}
+
+static void other_codec(void)
+{
+	struct wire_chunk c = chunk(1);
+
+	c.codec = WIRE_CODEC_ZSTD;
+	put_chunk(c, 0, 1, 0);
+}
+
+static void other_stream(void)
+{
+	struct wire_chunk c = chunk(1);
+
+	c.stream = WIRE_STREAM_MEMORY;
+	put_chunk(c, 0, 1, 0);
+}
+
+static void pass_within_pass(void)
+{
+	struct wire_chunk c = chunk(2);
+
+	put_chunk(chunk(1), 0, 1, 0);
+	c.pass = 2;
+	put_chunk(c, 1, 1, 0);
+}
+
+static void pass_again(void)
+{
+	put_chunk(chunk(1), 0, 1, 0);
+	put_pass_end(2, WIRE_STREAM_HTAB, 1, 1);
+	put_chunk(chunk(2), 1, 1, 0);
+}
+
+static void pass_end_lies(void)
+{
+	put_chunk(chunk(1), 0, 1, 0);
+	put_pass_end(2, WIRE_STREAM_HTAB, 1, 2);
+}
+
+static void too_many(void)
+{
+	for (uint64_t seq = 1; seq <= RING + 1; seq++)
+		put_chunk(chunk(seq), 0, 1, 0);
+}
+
+static void cut_in_header(void)
+{
+	put_chunk(chunk(1), 0, 1, 0);
+	n_bytes = 5;
+	channel_end = 0;
+}
+
+static void cut_in_payload(void)
+{
+	put_chunk(chunk(1), 0, 1, 0);
+	n_bytes -= 1;
+	channel_end = 0;
+}
+
+static void broken(void)
+{
+	channel_end = -ECONNRESET;
+}
+
+START_TEST(receiver_refuses)
+{
+	static const struct {
+		void (*make)(void);
+		const char *why;
+	} cases[] = {
+		{garbage, "no frame"},
+		{other_type, "PING on data channel 0"},
+		{oversized, "no frame"},
+		{no_payload, "CHUNK frame of 24 bytes"},
+		{long_pass_end, "PASS_END frame of 21 bytes"},
+		{seq_gap, "chunk 3 came after chunk 1"},
+		{old_generation, "generation 1 of its table, but 2"},
+		{other_codec, "codec 1"},
+		{other_stream, "stream MEMORY"},
+		{pass_within_pass, "pass 2 in the middle of HTAB pass 1"},
+		{pass_again, "pass 1 after HTAB pass 1"},
+		{pass_end_lies, "chunk 2 was the last"},
+		{too_many, "may have 3 in flight"},
+		{cut_in_header, "in the middle of a frame"},
+		{cut_in_payload, "in the middle of a frame"},
+		{broken, "Connection reset by peer"},
+	};
+
+	receiver_setup();
+	cases[_i].make();
+	expect_failure(drive(in.receiver), cases[_i].why);
+	receiver_teardown();
+}
+END_TEST
+
+START_TEST(receiver_waits_in_a_frame_but_not_for_ever)
+{
+	receiver_setup();
+	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_uint_eq(wait.until, FLOW_FOREVER); /* between frames silence is no fault */
+	put_chunk(chunk(1), 0, 1, 0);
+	n_bytes -= 3;
+	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_uint_eq(wait.until, 1 + TIMEOUT * NS_PER_MS);
+	now = wait.until;
+	expect_failure(drive(in.receiver), "sent nothing");
+	receiver_teardown();
+}
+END_TEST
+
+START_TEST(pass_ends_that_nobody_hears_of_are_bounded)
+{
+	struct marker marker[RING_MARKERS];
+	uint64_t seq;
+
+	receiver_setup();
+	for (uint32_t pass = 1; pass <= 3 * RING_MARKERS; pass++)
+		put_pass_end(2, WIRE_STREAM_HTAB, pass, 0);
+	for (unsigned round = 0; round < 3; round++) {
+		drive(in.receiver);
+		ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
+		ck_assert_uint_eq(recvring_report(&in, &seq, marker), RING_MARKERS);
+		ck_assert_uint_eq(marker[0].pass, round * RING_MARKERS + 1);
+	}
+	receiver_teardown();
+}
+END_TEST
+
+START_TEST(a_channel_may_end_between_frames)
+{
+	receiver_setup();
+	put_chunk(chunk(1), 0, 1, 0);
+	channel_end = 0;
+	ck_assert_int_eq(drive(in.receiver), FLOW_END);
+	ck_assert(!flow.failed && in.eof);
+	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
+	ck_assert_uint_eq(in.written, 1);
+	receiver_teardown();
+}
+END_TEST
+
+/* -- writer and verify -- */
+
+START_TEST(writer_validates_before_it_writes)
+{
+	receiver_setup();
+	put_chunk(chunk(1), ENTRIES - 1, 1, 1);
+	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	expect_failure(drive(in.writer), "past the end of the table");
+	ck_assert_uint_eq(m.writes, 0);
+	receiver_teardown();
+}
+END_TEST
+
+static struct wire_chunk verify_chunk(uint64_t seq)
+{
+	struct wire_chunk c = chunk(seq);
+
+	c.stream = WIRE_STREAM_VERIFY;
+	return c;
+}
+
+static void set_verify(void)
+{
+	ck_assert_int_eq(verify_new(model_open(&m), ENTRIES, &writer.verify), 0);
+}
+
+START_TEST(verify_counts_what_differs)
+{
+	receiver_setup();
+	for (uint64_t i = 0; i < 10; i++)
+		model_set(&m, i, HPTE_V_VALID, i);
+	model_set(&m, 3, HPTE_V_VALID, 77); /* another r */
+	model_set(&m, 5, 0, 0);             /* not valid here */
+	model_set(&m, 60, HPTE_V_VALID, 0); /* valid here only */
+	put_chunk(verify_chunk(1), 0, 7, 0);
+	put_chunk(verify_chunk(2), 7, 3, 4);
+	put_chunk(verify_chunk(3), 14, 0, ENTRIES - 14);
+	put_pass_end(2, WIRE_STREAM_VERIFY, 1, 3);
+	set_verify();
+	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
+	ck_assert_uint_eq(in.stats.verified, ENTRIES);
+	ck_assert_uint_eq(in.stats.mismatches, 3);
+	ck_assert_uint_eq(in.stats.valid, 0); /* counts HTAB chunks alone */
+	ck_assert_uint_eq(in.markers_done, 1);
+	ck_assert_uint_eq(m.writes, 0);
+	receiver_teardown();
+}
+END_TEST
+
+START_TEST(verify_refuses_gaps)
+{
+	receiver_setup();
+	set_verify();
+	put_chunk(verify_chunk(1), 0, 7, 0);
+	put_chunk(verify_chunk(2), 8, 3, 4);
+	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	expect_failure(drive(in.writer), "index 8 where 7 should be");
+	receiver_teardown();
+}
+END_TEST
+
+START_TEST(verify_refuses_an_early_end)
+{
+	receiver_setup();
+	set_verify();
+	put_chunk(verify_chunk(1), 0, 7, 0);
+	put_pass_end(2, WIRE_STREAM_VERIFY, 1, 1);
+	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	expect_failure(drive(in.writer), "ended at index 7 of 64");
+	receiver_teardown();
+}
+END_TEST
+
+START_TEST(verify_waits_for_its_table_but_not_for_ever)
+{
+	receiver_setup();
+	put_chunk(verify_chunk(1), 0, 0, ENTRIES);
+	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
+	ck_assert_uint_eq(wait.until, 1 + TIMEOUT * NS_PER_MS);
+	set_verify();
+	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
+	ck_assert_uint_eq(in.stats.verified, ENTRIES);
+	writer.verify = verify_free(writer.verify);
+	put_chunk(verify_chunk(2), 0, 0, ENTRIES);
+	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
+	now = wait.until;
+	expect_failure(drive(in.writer), "not agreed upon");
+	receiver_teardown();
+}
+END_TEST
+
+/* -- small parts -- */
+
+START_TEST(bucket_keeps_the_rate)
+{
+	struct bucket b = {.last = 1};
+	uint64_t t = 1, sent = 0, delay;
+
+	ck_assert_uint_eq(bucket_delay(&b, t), 0); /* no limit */
+	bucket_set_rate(&b, 1000000, t);
+	while (t < 10 * NS_PER_SEC) {
+		delay = bucket_delay(&b, t);
+		if (delay) {
+			t += delay;
+			continue;
+		}
+		bucket_take(&b, 40000);
+		sent += 40000;
+	}
+	ck_assert_uint_ge(sent, 9900000);
+	ck_assert_uint_le(sent, 10100000);
+	/* a debt of hours is paid at once at a higher rate */
+	bucket_set_rate(&b, 1, t);
+	bucket_take(&b, 40000);
+	ck_assert_uint_gt(bucket_delay(&b, t), NS_PER_SEC * 1000);
+	bucket_set_rate(&b, 10000000000, t);
+	ck_assert_uint_lt(bucket_delay(&b, t), NS_PER_MS);
+	bucket_set_rate(&b, 0, t);
+	ck_assert_uint_eq(bucket_delay(&b, t), 0);
+}
+END_TEST
+
+START_TEST(codecs_of_this_build)
+{
+	uint8_t plain[] = {1, 2, 3}, dst[3];
+	size_t len;
+
+	ck_assert(codec_known(WIRE_CODEC_NONE));
+	ck_assert(!codec_known((enum wire_codec)99));
+	ck_assert_int_eq(codec_encode(WIRE_CODEC_NONE, plain, 3, dst, 3, &len), 0);
+	ck_assert_uint_eq(len, 3);
+	ck_assert_int_eq(codec_decode(WIRE_CODEC_NONE, dst, 3, plain, 3), 0);
+	ck_assert_int_eq(codec_decode(WIRE_CODEC_NONE, dst, 2, plain, 3), -EBADMSG);
+	ck_assert_int_eq(codec_encode(WIRE_CODEC_NONE, plain, 3, dst, 2, &len), -EMSGSIZE);
+	ck_assert_int_eq(codec_decode((enum wire_codec)99, dst, 3, plain, 3), -EOPNOTSUPP);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("flow-steps");
+	TCase *tc = tcase_create("steps");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, lap_ends_with_a_buffer_that_is_full_at_the_end_of_the_table, 0, 5);
+	tcase_add_test(tc, reader_stops_when_the_ring_is_full);
+	tcase_add_test(tc, reader_refuses_an_index_that_goes_back);
+	tcase_add_loop_test(tc, receiver_refuses, 0, 16);
+	tcase_add_test(tc, receiver_waits_in_a_frame_but_not_for_ever);
+	tcase_add_test(tc, pass_ends_that_nobody_hears_of_are_bounded);
+	tcase_add_test(tc, a_channel_may_end_between_frames);
+	tcase_add_test(tc, writer_validates_before_it_writes);
+	tcase_add_test(tc, verify_counts_what_differs);
+	tcase_add_test(tc, verify_refuses_gaps);
+	tcase_add_test(tc, verify_refuses_an_early_end);
+	tcase_add_test(tc, verify_waits_for_its_table_but_not_for_ever);
+	tcase_add_test(tc, bucket_keeps_the_rate);
+	tcase_add_test(tc, codecs_of_this_build);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
