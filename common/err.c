@@ -5,6 +5,9 @@
 #include <string.h>
 
 static int set(struct err *e, enum err_class class, int code, const char *fmt, va_list ap)
+	__attribute__((format(printf, 4, 0)));
+
+static int set(struct err *e, enum err_class class, int code, const char *fmt, va_list ap)
 {
 	if (!e)
 		return code;
