@@ -108,6 +108,22 @@ void conn_send(struct htabvmm *h, int len, int fd)
 		conn_break(h);
 }
 
+/*
+ * RESUMED has to be with the daemon before any vCPU runs: -EAGAIN when the socket does not take it
+ * now. A daemon that closed its end reads nothing any more, and 0 says so as well.
+ */
+int conn_resumed(struct htabvmm *h, const struct session *s, const char *text)
+{
+	struct vmm_event m = {.kind = VMM_EVENT_RESUMED, .session = s->id};
+	int len;
+
+	if (h->sock < 0)
+		return 0;
+	snprintf(m.text, sizeof(m.text), "%s", text);
+	len = vmm_pack_event(&m, h->packet);
+	return fd_send_packet(h->sock, h->packet, (size_t)len, -1) == -EAGAIN ? -EAGAIN : 0;
+}
+
 void conn_event(
 	struct htabvmm *h, enum vmm_event_kind kind, const struct session *s, const char *text)
 {

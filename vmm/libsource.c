@@ -5,6 +5,8 @@
 #include "common/clock.h"
 #include "vmm/libvmm.h"
 
+#define RESUMED_AGAIN_MS 100
+
 void source_renew(struct htabvmm *h)
 {
 	/* A COMMITTING note that is being made has ended the lease for good. */
@@ -206,11 +208,18 @@ void source_alone(struct htabvmm *h, enum session_ask ask)
 	struct session *s = sessions_in(&h->sessions, SESSION_PAUSED);
 	struct err ignored;
 
-	if (!s || !session_step(s, ask))
+	if (!s || session_rule(s->state, ask).verdict != VERDICT_DO)
 		return;
+	/*
+	 * Before any vCPU runs: a daemon that slept must not commit what it read. While there is no
+	 * room for it in the socket (our few answers never fill it), the guest stays paused.
+	 */
+	if (conn_resumed(h, s, why) == -EAGAIN && ask == ASK_LEASE_OVER) {
+		h->lease_at = clock_ns() + RESUMED_AGAIN_MS * NS_PER_MS;
+		return;
+	}
+	session_step(s, ask);
 	h->lease_at = 0;
-	/* Before any vCPU runs: a daemon that slept must not commit what it read. */
-	conn_event(h, VMM_EVENT_RESUMED, s, why);
 	if (ask == ASK_LOST)
 		conn_close(h);
 	if (h->work != WORK_PAUSE) /* else once the pause is over */

@@ -89,6 +89,7 @@ void conn_break(struct htabvmm *h);
 void conn_close(struct htabvmm *h);
 /* A packet for the connection, with an fd or -1; if it cannot be queued the connection breaks. */
 void conn_send(struct htabvmm *h, int len, int fd);
+int conn_resumed(struct htabvmm *h, const struct session *s, const char *text);
 void conn_event(
 	struct htabvmm *h, enum vmm_event_kind kind, const struct session *s, const char *text);
 /* Receive and handle what is queued. True when there may be more. */
