@@ -63,9 +63,10 @@ int inflow_new(const struct inflow_config *config, struct htabio *htab, struct s
  */
 void inflow_set_verify(struct inflow *i, struct htabio *htab);
 /*
- * END arrived (generation, passes, valid, invalid, channels and channel are looked at): when every
- * channel's chunks up to END's last one are written, pass end.passes or a later one is complete, and
- * counts and digests agree, the threads end, the fds are closed, and `finished` comes; else `failed`.
+ * END arrived (generation, passes, valid, invalid, channels and channel are looked at): when
+ * every channel's chunks up to END's last one are written, pass end.passes or a later one is
+ * complete, and counts and digests agree, the threads end, the fds are closed, and `finished`
+ * comes; else `failed`.
  */
 void inflow_finish(struct inflow *i, const struct wire_end *end);
 void inflow_get_stats(const struct inflow *i, struct inflow_stats *ret);
