@@ -98,6 +98,8 @@ static void *vcpu_thread(void *arg)
 	vcpu->state = KVM_VCPU_ENDED;
 	pthread_cond_broadcast(&vcpu->vm->changed);
 	pthread_mutex_unlock(&vcpu->vm->lock);
+	if (error < 0)
+		vcpu->exit(vcpu, NULL, vcpu->arg);
 	return NULL;
 }
 

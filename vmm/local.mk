@@ -40,7 +40,8 @@ htab_simvm_SOURCES = \
 	vmm/simvm_guest.c \
 	vmm/simvm_htab.c \
 	vmm/simvm_opts.c \
-	vmm/simvm_state.c
+	vmm/simvm_state.c \
+	vmm/vmmcommon.c vmm/vmmcommon.h
 htab_simvm_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS)
 htab_simvm_LDADD = libhtabvmm-core.la libswhpt.la $(ZSTD_LIBS)
 
@@ -62,4 +63,19 @@ libpowerkvm_la_SOURCES = \
 	vmm/kvm_vcpu.c \
 	vmm/kvm_vm.c vmm/kvm_vm.h \
 	vmm/kvm_vm_impl.h
+
+# A small VMM on it.
+bin_PROGRAMS += htab-kvmvm
+htab_kvmvm_SOURCES = \
+	vmm/hptfile.c vmm/hptfile.h \
+	vmm/kvmvm.c vmm/kvmvm.h \
+	vmm/kvmvm_code.S \
+	vmm/kvmvm_dump.c \
+	vmm/kvmvm_guest.c \
+	vmm/kvmvm_layout.h \
+	vmm/kvmvm_memory.c \
+	vmm/kvmvm_opts.c \
+	vmm/vmmcommon.c vmm/vmmcommon.h
+htab_kvmvm_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS)
+htab_kvmvm_LDADD = libhtabvmm-core.la libpowerkvm.la $(ZSTD_LIBS)
 endif

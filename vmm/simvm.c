@@ -12,8 +12,11 @@
 
 #include "common/fd.h"
 #include "vmm/hptfile.h"
+#include "vmm/vmmcommon.h"
 
 #define EXIT_DIED 9 /* --die-at */
+
+const char vmm_program[] = "htab-simvm";
 
 struct simvm {
 	struct simvm_opts o;
@@ -29,31 +32,16 @@ struct simvm {
 
 /* -- events ----------------------------------------------------------------------------------- */
 
-static void put_json_string(const char *s)
-{
-	putchar('"');
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < ' ')
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
-}
-
 static void print_event(struct simvm *m, const char *event, const char *text)
 {
-	printf("{\"event\":\"%s\",\"text\":", event);
-	put_json_string(text);
-	printf(",\"counter\":%llu,\"changes\":%llu,\"running\":%s}\n",
-		(unsigned long long)guest_counter(&m->guest),
-		(unsigned long long)guest_changes(&m->guest),
-		guest_runs(&m->guest) ? "true" : "false");
-	fflush(stdout);
+	struct vmm_figures f = {
+		.counter = guest_counter(&m->guest),
+		.changes = guest_changes(&m->guest),
+		.errors = atomic_load(&m->guest.sick),
+		.running = guest_runs(&m->guest),
+	};
+
+	vmm_print_event(event, text, &f);
 }
 
 static void die_at(const struct simvm *m, enum simvm_step step)
@@ -153,29 +141,15 @@ static void do_event(void *opaque, enum htabvmm_event event, const char *text)
 {
 	struct simvm *m = opaque;
 
-	switch (event) {
-	case HTABVMM_REGISTERED: print_event(m, "registered", text); return;
-	case HTABVMM_REFUSED: print_event(m, "refused", text); return;
-	case HTABVMM_DISCONNECTED: print_event(m, "disconnected", text); return;
-	case HTABVMM_RESUMED: print_event(m, "resumed", text); return;
-	case HTABVMM_MIGRATED:
-		print_event(m, "migrated", text);
-		m->over = true;
-		return;
-	case HTABVMM_LOADING:
-		print_event(m, "loading", text);
-		die_at(m, STEP_LOADING);
-		return;
-	case HTABVMM_READY:
-		print_event(m, "ready", text);
-		die_at(m, STEP_READY);
-		return;
-	case HTABVMM_STARTED: print_event(m, "started", text); return;
-	case HTABVMM_DEAD:
+	if (event == HTABVMM_DEAD)
 		m->guest.arrived = false;
-		print_event(m, "dead", text);
-		return;
-	}
+	print_event(m, vmm_event_name(event), text);
+	if (event == HTABVMM_MIGRATED)
+		m->over = true;
+	if (event == HTABVMM_LOADING)
+		die_at(m, STEP_LOADING);
+	if (event == HTABVMM_READY)
+		die_at(m, STEP_READY);
 }
 
 static const struct htabvmm_ops ops = {

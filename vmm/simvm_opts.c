@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "proto/htab.h"
-#include "proto/pack.h"
 #include "vmm/simvm.h"
+#include "vmm/vmmcommon.h"
 
 enum option_number {
 	OPT_SOCKET = 256,
@@ -81,73 +81,15 @@ static const char usage[] =
 	"  --die-at STEP         end at once, status 9, at loading, ready, pause, state,\n"
 	"                        committing or run\n";
 
-static int refuse(const char *option, const char *value, const char *why)
-{
-	fprintf(stderr, "htab-simvm: --%s %s: %s\n", option, value, why);
-	return -EINVAL;
-}
-
-static int parse_number(
-	const char *option, const char *s, uint64_t min, uint64_t max, uint64_t *ret)
-{
-	char *end;
-	unsigned long long v;
-
-	errno = 0;
-	v = strtoull(s, &end, 10);
-	if (s[0] < '0' || s[0] > '9' || *end || errno || v < min || v > max) {
-		fprintf(stderr, "htab-simvm: --%s %s: it should be a number from %llu to %llu\n",
-			option, s, (unsigned long long)min, (unsigned long long)max);
-		return -EINVAL;
-	}
-	*ret = v;
-	return 0;
-}
-
 static int parse_fill(const char *s, double *ret)
 {
 	char *end;
 	double v = strtod(s, &end);
 
 	if (end == s || *end || !(v >= 0 && v <= 0.9))
-		return refuse("fill", s, "it should be a fraction from 0 to 0.9");
+		return vmm_refuse("fill", s, "it should be a fraction from 0 to 0.9");
 	*ret = v;
 	return 0;
-}
-
-static int parse_uuid(const char *s, struct vm_uuid *ret)
-{
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	struct vm_uuid u = {0};
-	unsigned digits = 0;
-
-	if (strlen(s) != sizeof(form) - 1)
-		return refuse(
-			"uuid", s, "it should look like 01234567-89ab-cdef-0123-456789abcdef");
-	for (unsigned i = 0; i < sizeof(form) - 1; i++) {
-		static const char hex[] = "0123456789abcdef0123456789ABCDEF";
-		const char *d = strchr(hex, s[i]);
-
-		if (form[i] == '-' ? s[i] != '-' : !d)
-			return refuse("uuid", s,
-				"it should look like 01234567-89ab-cdef-0123-456789abcdef");
-		if (form[i] == '-' || !d)
-			continue;
-		u.b[digits / 2] |= (uint8_t)(((d - hex) & 15) << (digits % 2 ? 0 : 4));
-		digits++;
-	}
-	*ret = u;
-	return 0;
-}
-
-static void default_uuid(const char *name, struct vm_uuid *ret)
-{
-	size_t n = strlen(name);
-
-	be64_put(ret->b, stream_digest(STREAM_DIGEST_INIT, name, n));
-	be64_put(ret->b + 8, stream_digest(~STREAM_DIGEST_INIT, name, n));
-	ret->b[6] = (ret->b[6] & 0x0f) | 0x80; /* version 8: made in a way of our own */
-	ret->b[8] = (ret->b[8] & 0x3f) | 0x80; /* RFC 9562's variant */
 }
 
 static int parse_step(const char *s, enum simvm_step *ret)
@@ -167,7 +109,8 @@ static int parse_step(const char *s, enum simvm_step *ret)
 			return 0;
 		}
 	}
-	return refuse("die-at", s, "it should be loading, ready, pause, state, committing or run");
+	return vmm_refuse(
+		"die-at", s, "it should be loading, ready, pause, state, committing or run");
 }
 
 static int parse_one(int c, const char *arg, struct simvm_opts *o)
@@ -177,34 +120,28 @@ static int parse_one(int c, const char *arg, struct simvm_opts *o)
 
 	switch (c) {
 	case OPT_SOCKET: o->socket = arg; break;
-	case OPT_NAME:
-		o->name = arg;
-		if (!vm_name_ok(arg))
-			r = refuse("name", arg,
-				"a name has 1 to 64 of A-Z a-z 0-9 . _ - and no "
-				"leading dot");
-		break;
-	case OPT_UUID: r = parse_uuid(arg, &o->uuid); break;
+	case OPT_NAME: r = vmm_parse_name(arg, &o->name); break;
+	case OPT_UUID: r = vmm_parse_uuid(arg, &o->uuid); break;
 	case OPT_INCOMING: o->incoming = true; break;
 	case OPT_ORDER:
-		r = parse_number("order", arg, HTAB_ORDER_MIN, HTAB_ORDER_MAX, &v);
+		r = vmm_parse_number("order", arg, HTAB_ORDER_MIN, HTAB_ORDER_MAX, &v);
 		o->order = (unsigned)v;
 		o->order_set = true;
 		break;
 	case OPT_FILL: r = parse_fill(arg, &o->fill); break;
 	case OPT_RATE:
-		r = parse_number("dirty-rate", arg, 0, SIMVM_RATE_MAX, &o->rate);
+		r = vmm_parse_number("dirty-rate", arg, 0, SIMVM_RATE_MAX, &o->rate);
 		o->rate_set = true;
 		break;
 	case OPT_HPT: o->hpt = arg; break;
 	case OPT_VCPUS:
-		r = parse_number("vcpus", arg, 1, SIMVM_VCPUS_MAX, &v);
+		r = vmm_parse_number("vcpus", arg, 1, SIMVM_VCPUS_MAX, &v);
 		o->vcpus = (unsigned)v;
 		break;
 	case OPT_DUMP: o->dump = arg; break;
 	case OPT_FAIL_ACTIVATE: o->fail_activate = true; break;
 	case OPT_FAIL_WRITE_AT:
-		r = parse_number("fail-write-at", arg, 0, htab_entries(HTAB_ORDER_MAX) - 1,
+		r = vmm_parse_number("fail-write-at", arg, 0, htab_entries(HTAB_ORDER_MAX) - 1,
 			&o->fail_write_at);
 		o->fail_write = true;
 		break;
@@ -234,15 +171,15 @@ int simvm_opts_parse(int argc, char **argv, struct simvm_opts *ret)
 			return r;
 	}
 	if (optind < argc)
-		return refuse("", argv[optind], "there are no arguments but options");
+		return vmm_refuse("", argv[optind], "there are no arguments but options");
 	if (!o.name) {
-		fprintf(stderr, "htab-simvm: --name is missing; see --help\n");
+		fprintf(stderr, "%s: --name is missing; see --help\n", vmm_program);
 		return -EINVAL;
 	}
 	if (o.incoming && o.hpt)
-		return refuse("hpt", o.hpt, "with --incoming the table comes with the guest");
+		return vmm_refuse("hpt", o.hpt, "with --incoming the table comes with the guest");
 	if (uuid_eq(&o.uuid, &(struct vm_uuid){0}))
-		default_uuid(o.name, &o.uuid);
+		vmm_default_uuid(o.name, &o.uuid);
 	*ret = o;
 	return 0;
 }

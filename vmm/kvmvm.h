@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * htab-kvmvm: a small VMM on POWER KVM, whose guest changes its hashed page table by hypercall all
+ * the time, counts, and checks itself.
+ *
+ *	kvmvm.c         the process: the main loop, signals, libhtabvmm's callbacks
+ *	kvmvm_opts.c    its command line
+ *	kvmvm_guest.c   the VM, its vCPUs and why they stop
+ *	kvmvm_memory.c  the guest's memory as a blob of the machine state
+ *	kvmvm_dump.c    the table as a file
+ *	kvmvm_code.S    what the guest runs; kvmvm_layout.h: where in its memory
+ *
+ * The main thread owns everything. vCPU threads report what is wrong and stop; that is under lock.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "proto/ident.h"
+#include "vmm/htabvmm.h"
+#include "vmm/kvm_vm.h"
+#include "vmm/vmmcommon.h"
+
+#define KVMVM_EXIT_SELFCHECK 3
+
+struct kvmvm_opts {
+	const char *socket, *name, *dump;
+	struct vm_uuid uuid;
+	bool incoming;
+	unsigned order, vcpus;
+	size_t memory; /* bytes */
+};
+
+/* 0; 1 when all is said (--help); -EINVAL after a sentence on stderr. */
+int kvmvm_opts_parse(int argc, char **argv, struct kvmvm_opts *ret);
+
+/* -- the guest -- */
+
+struct kvmvm_guest {
+	struct kvm_vm *vm;
+	uint8_t *memory;
+	size_t size;
+	unsigned order, vcpus;
+	int fds[KVM_VM_VCPUS_MAX]; /* of the vCPUs; they stay the VM's */
+	int sick_fd;               /* an eventfd: something is wrong */
+	atomic_uint errors;
+	pthread_mutex_t lock;
+	char why[256]; /* the first thing that was wrong; under lock */
+};
+
+/* A VM whose vCPUs stand. One that is not to wait for a guest from elsewhere has its own. */
+int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct err *e);
+void kvmvm_guest_free(struct kvmvm_guest *g);
+void kvmvm_guest_figures(const struct kvmvm_guest *g, struct vmm_figures *ret);
+/* What was wrong first, "" when nothing was. */
+void kvmvm_guest_why(struct kvmvm_guest *g, char why[static 256]);
+
+/* -- its memory -- */
+
+/*
+ * Blob "memory", version 1, big-endian: u32 page size (4096), u64 bytes of memory, u32 pages, then
+ * for each page that is not all zero, in ascending order, u32 its number and its content.
+ */
+#define KVMVM_BLOB_NAME    "memory"
+#define KVMVM_BLOB_VERSION 1u
+#define KVMVM_BLOB_PAGE    4096u
+
+int kvmvm_memory_save(const void *memory, size_t size, struct htabvmm_state *state);
+/* Takes all of a blob, or nothing of one that is malformed (-EBADMSG) or of another size (-EINVAL). */
+int kvmvm_memory_load(
+	void *memory, size_t size, uint32_t version, const void *data, size_t data_size);
+
+/* -- its table -- */
+
+/* Write the table, normalised, while every vCPU stands. */
+int kvmvm_dump(struct kvmvm_guest *g, const char *path, struct err *e);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+
+#include "proto/htab.h"
+#include "vmm/kvmvm.h"
+#include "vmm/kvmvm_layout.h"
+
+#define MEMORY_MAX_MIB 65536u
+
+enum option_number {
+	OPT_SOCKET = 256,
+	OPT_NAME,
+	OPT_UUID,
+	OPT_INCOMING,
+	OPT_ORDER,
+	OPT_VCPUS,
+	OPT_MEMORY,
+	OPT_DUMP,
+	OPT_HELP,
+};
+
+static const struct option options[] = {
+	{"socket", required_argument, NULL, OPT_SOCKET},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"uuid", required_argument, NULL, OPT_UUID},
+	{"incoming", no_argument, NULL, OPT_INCOMING},
+	{"order", required_argument, NULL, OPT_ORDER},
+	{"vcpus", required_argument, NULL, OPT_VCPUS},
+	{"memory", required_argument, NULL, OPT_MEMORY},
+	{"dump", required_argument, NULL, OPT_DUMP},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static const char usage[] =
+	"Usage: htab-kvmvm --name NAME [OPTION]...\n"
+	"Run a small guest on POWER KVM that changes its hashed page table all the time, counts and\n"
+	"checks itself, for htab-migrated to move.\n"
+	"\n"
+	"  --socket PATH    the daemon's VMM socket (" HTABVMM_SOCKET ")\n"
+	"  --name NAME      the VM's name\n"
+	"  --uuid UUID      its UUID; without it one that follows from NAME, so both ends agree\n"
+	"  --incoming       wait for a guest instead of having one\n"
+	"  --order N        log2 of the table's bytes, 18 to 36 (20)\n"
+	"  --vcpus N        vCPUs, 1 to 64 (2)\n"
+	"  --memory MIB     the guest's memory, 8 to 65536 MiB (16); the same at both ends\n"
+	"  --dump FILE      write the last table there, normalised, when the guest ends here (SIGTERM,\n"
+	"                   or moved away); zstd when it ends in .zst\n"
+	"\n"
+	"Events are JSON objects on stdout, one a line; SIGUSR1 asks for one. Exit status: 0 after\n"
+	"SIGTERM or when the guest moved away, 1 for an error, 3 when the guest's check of itself\n"
+	"failed.\n";
+
+static int parse_one(int c, const char *arg, struct kvmvm_opts *o)
+{
+	uint64_t v = 0;
+	int r = 0;
+
+	switch (c) {
+	case OPT_SOCKET: o->socket = arg; break;
+	case OPT_NAME: r = vmm_parse_name(arg, &o->name); break;
+	case OPT_UUID: r = vmm_parse_uuid(arg, &o->uuid); break;
+	case OPT_INCOMING: o->incoming = true; break;
+	case OPT_ORDER:
+		r = vmm_parse_number("order", arg, HTAB_ORDER_MIN, HTAB_ORDER_MAX, &v);
+		o->order = (unsigned)v;
+		break;
+	case OPT_VCPUS:
+		r = vmm_parse_number("vcpus", arg, 1, KVM_VM_VCPUS_MAX, &v);
+		o->vcpus = (unsigned)v;
+		break;
+	case OPT_MEMORY:
+		r = vmm_parse_number("memory", arg, KVMVM_MEMORY_MIN >> 20, MEMORY_MAX_MIB, &v);
+		o->memory = (size_t)v << 20;
+		break;
+	case OPT_DUMP: o->dump = arg; break;
+	default:
+		r = -EINVAL; /* getopt has said why */
+		break;
+	}
+	return r;
+}
+
+int kvmvm_opts_parse(int argc, char **argv, struct kvmvm_opts *ret)
+{
+	struct kvmvm_opts o = {.order = 20, .vcpus = 2, .memory = 16 << 20};
+	int c, r;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == OPT_HELP) {
+			fputs(usage, stdout);
+			return 1;
+		}
+		r = parse_one(c, optarg, &o);
+		if (r < 0)
+			return r;
+	}
+	if (optind < argc)
+		return vmm_refuse("", argv[optind], "there are no arguments but options");
+	if (!o.name) {
+		fprintf(stderr, "%s: --name is missing; see --help\n", vmm_program);
+		return -EINVAL;
+	}
+	if (uuid_eq(&o.uuid, &(struct vm_uuid){0}))
+		vmm_default_uuid(o.name, &o.uuid);
+	*ret = o;
+	return 0;
+}
