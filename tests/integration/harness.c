@@ -22,17 +22,23 @@
 #define TAIL_BYTES 6000
 #define ENV_MAX    16
 
+static unsigned env_number(const char *name, unsigned otherwise)
+{
+	const char *s = getenv(name);
+	int n = s ? atoi(s) : 0;
+
+	return n > 0 && n < 10000 ? (unsigned)n : otherwise;
+}
+
 static unsigned patience(void)
 {
-	const char *s = getenv("HTAB_TEST_PATIENCE");
-	int n = s ? atoi(s) : 1;
-
-	return n > 0 && n < 1000 ? (unsigned)n : 1;
+	return env_number("HTAB_TEST_PATIENCE", 1);
 }
 
 uint64_t harness_deadline(void)
 {
-	return clock_ns() + (uint64_t)HARNESS_WAIT_S * patience() * NS_PER_SEC;
+	return clock_ns() +
+		(uint64_t)env_number("HTAB_TEST_WAIT", HARNESS_WAIT_S) * patience() * NS_PER_SEC;
 }
 
 /* --- the directory ------------------------------------------------------------------------ */
@@ -128,6 +134,8 @@ void harness_fail(struct harness *h, const char *file, int line, const char *fmt
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	printf("--- %s:%d: %s\n", file, line, text);
+	for (unsigned i = 0; i < h->n_hosts; i++)
+		host_take_events(h->hosts[i]);
 	for (unsigned i = 0; i < h->n_processes; i++) {
 		struct process *p = &h->processes[i];
 
@@ -373,6 +381,13 @@ Suite *harness_suite(const char *name, TCase **ret)
 	tcase_set_timeout(*ret, (double)HARNESS_TEST_S * patience());
 	suite_add_tcase(s, *ret);
 	return s;
+}
+
+bool harness_wants(const char *test)
+{
+	const char *only = getenv("HTAB_TEST");
+
+	return !only || !strcmp(only, test);
 }
 
 int harness_main(Suite *s)

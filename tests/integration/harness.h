@@ -26,7 +26,7 @@
 #include "tools/output.h"
 #include "tools/qmpclient.h"
 
-#define HARNESS_WAIT_S    60  /* for one event; times $HTAB_TEST_PATIENCE */
+#define HARNESS_WAIT_S    60  /* for one event, or $HTAB_TEST_WAIT; times $HTAB_TEST_PATIENCE */
 #define HARNESS_TEST_S    300 /* for one test; the same */
 #define HARNESS_PATH      192
 #define HARNESS_PROCESSES 32
@@ -93,8 +93,14 @@ _Noreturn void harness_fail(struct harness *h, const char *file, int line, const
 struct json_object *harness_json(struct harness *h, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* A suite of one case, its functions added by the caller; the exit status of the program. */
+/* A suite of one case, to which harness_add() adds a test: all, or $HTAB_TEST alone. */
 Suite *harness_suite(const char *name, TCase **ret);
+bool harness_wants(const char *test);
+#define harness_add(tcase, test)                     \
+	do {                                         \
+		if (harness_wants(#test))            \
+			tcase_add_test(tcase, test); \
+	} while (0)
 int harness_main(Suite *s);
 
 /* --- harness_host.c --------------------------------------------------------------------------- */
@@ -113,12 +119,11 @@ struct host {
 	char name[32];
 	char dir[HARNESS_PATH], control[HARNESS_PATH], vmm[HARNESS_PATH];
 	char uri[HARNESS_PATH]; /* where it listens, "": nowhere */
-	char status[256];       /* the last STATUS= */
 	struct host_opts opts;
 	struct process *process;
 	struct qmpclient *qmp;
 	struct json_object *seen; /* list of the events that came */
-	int notify;
+	struct notify *notify;    /* what it tells its service manager */
 };
 
 /* Start a daemon and wait for READY=1. */
@@ -127,6 +132,9 @@ struct host *host_start(struct harness *h, const char *name, const struct host_o
 void host_restart(struct host *host);
 void host_kill(struct host *host);
 void host_stop(struct host *host); /* SIGTERM; waits for a good end */
+
+/* The last STATUS= of the daemon. */
+const char *host_says(struct host *host);
 
 /* Execute; args is harness_json()'s form, NULL for none. It has to succeed; the answer is the
  * caller's. */

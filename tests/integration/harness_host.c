@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,39 +14,91 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/fd.h"
 #include "tests/integration/harness_impl.h"
 
 /* --- the daemon --------------------------------------------------------------------------- */
 
-static void open_notify(struct host *host)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
+/*
+ * The service manager that the daemon knows: a thread, since a daemon waits when what it tells is
+ * not read. It ends when its socket is shut down.
+ */
+struct notify {
+	pthread_t thread;
+	int fd;
+	int ready; /* an eventfd: READY=1 came */
+	pthread_mutex_t lock;
+	char status[512]; /* under lock */
+};
 
-	snprintf(a.sun_path, sizeof(a.sun_path), "%.80s/notify", host->dir);
-	unlink(a.sun_path);
-	host->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	h_check(host->h,
-		host->notify >= 0 && bind(host->notify, (struct sockaddr *)&a, sizeof(a)) == 0,
-		"%s: %m", a.sun_path);
+static void take_line(struct notify *n, const char *line)
+{
+	uint64_t one = 1;
+
+	if (!strcmp(line, "READY=1") && write(n->ready, &one, sizeof(one)) < 0)
+		abort();
+	if (strncmp(line, "STATUS=", 7) != 0)
+		return;
+	pthread_mutex_lock(&n->lock);
+	snprintf(n->status, sizeof(n->status), "%s", line + 7);
+	pthread_mutex_unlock(&n->lock);
 }
 
-/* What the daemon told its service manager. True when it is ready. */
-static bool read_notify(struct host *host)
+static void *notify_thread(void *arg)
 {
-	char buf[1024], *line, *rest = buf;
-	ssize_t n = recv(host->notify, buf, sizeof(buf) - 1, 0);
-	bool ready = false;
+	struct notify *n = arg;
+	char buf[2048], *line, *rest;
+	ssize_t len;
 
-	if (n < 0)
-		return false;
-	buf[n] = 0;
-	while ((line = strsep(&rest, "\n"))) {
-		ready = ready || !strcmp(line, "READY=1");
-		if (!strncmp(line, "STATUS=", 7))
-			snprintf(host->status, sizeof(host->status), "%s", line + 7);
+	while ((len = recv(n->fd, buf, sizeof(buf) - 1, 0)) > 0) {
+		buf[len] = 0;
+		rest = buf;
+		while ((line = strsep(&rest, "\n")))
+			take_line(n, line);
 	}
-	return ready;
+	return NULL;
+}
+
+static void notify_start(struct host *host)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct notify *n = calloc(1, sizeof(*n));
+
+	h_check(host->h, n, "out of memory");
+	snprintf(a.sun_path, sizeof(a.sun_path), "%.80s/notify", host->dir);
+	unlink(a.sun_path);
+	pthread_mutex_init(&n->lock, NULL);
+	n->ready = eventfd(0, EFD_CLOEXEC);
+	n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	h_check(host->h,
+		n->ready >= 0 && n->fd >= 0 && bind(n->fd, (struct sockaddr *)&a, sizeof(a)) == 0,
+		"%s: %m", a.sun_path);
+	h_check(host->h, pthread_create(&n->thread, NULL, notify_thread, n) == 0, "no thread");
+	host->notify = n;
+}
+
+static void notify_stop(struct host *host)
+{
+	struct notify *n = host->notify;
+
+	if (!n)
+		return;
+	shutdown(n->fd, SHUT_RD);
+	pthread_join(n->thread, NULL);
+	close(n->fd);
+	close(n->ready);
+	pthread_mutex_destroy(&n->lock);
+	free(n);
+	host->notify = NULL;
+}
+
+const char *host_says(struct host *host)
+{
+	static char status[512];
+
+	pthread_mutex_lock(&host->notify->lock);
+	memcpy(status, host->notify->status, sizeof(status));
+	pthread_mutex_unlock(&host->notify->lock);
+	return status;
 }
 
 static void connect_qmp(struct host *host)
@@ -75,12 +129,12 @@ void host_restart(struct host *host)
 	const char *argv[32] = {"htab-migrated"}, *env[8];
 	const struct host_opts *o = &host->opts;
 	char hold[128], notify[HARNESS_PATH + 24], what[64];
-	uint64_t deadline = harness_deadline();
 	unsigned n = 1, n_env = 0;
 
 	add(argv, &n, "--control", host->control);
 	add(argv, &n, "--vmm-socket", host->vmm);
 	add(argv, &n, "--name", host->name);
+	add(argv, &n, "--verbose", NULL);
 	if (o->creds)
 		add(argv, &n, "--tls-creds", o->creds);
 	else if (!o->bare)
@@ -98,14 +152,13 @@ void host_restart(struct host *host)
 	}
 	env[n_env] = NULL;
 
-	host->notify = fd_close(host->notify);
-	open_notify(host);
+	notify_stop(host);
+	notify_start(host);
 	host->process = process_start(host->h, host->name, argv, env, false);
 	snprintf(what, sizeof(what), "READY=1 of daemon %s", host->name);
-	do {
-		if (!harness_poll(host->h, host->notify, POLLIN, host->process, deadline, what))
-			h_fail(host->h, "daemon %s ended before it was ready", host->name);
-	} while (!read_notify(host));
+	if (!harness_poll(
+		    host->h, host->notify->ready, POLLIN, host->process, harness_deadline(), what))
+		h_fail(host->h, "daemon %s ended before it was ready", host->name);
 	connect_qmp(host);
 }
 
@@ -115,7 +168,6 @@ struct host *host_start(struct harness *h, const char *name, const struct host_o
 
 	h_check(h, host && h->n_hosts < HARNESS_HOSTS, "too many daemons in one test");
 	host->h = h;
-	host->notify = -1;
 	if (opts)
 		host->opts = *opts;
 	snprintf(host->name, sizeof(host->name), "%s", name);
@@ -146,7 +198,7 @@ void host_free(struct host *host)
 {
 	qmpclient_free(host->qmp);
 	json_object_put(host->seen);
-	fd_close(host->notify);
+	notify_stop(host);
 	free(host);
 }
 
@@ -217,6 +269,14 @@ static bool matches(
 	return !strcmp(member_text(e, "event", ""), name) &&
 		(!vm || !strcmp(member_text(data, "vm", ""), vm)) &&
 		(!key || !strcmp(member_text(data, key, ""), value));
+}
+
+void host_take_events(struct host *host)
+{
+	struct json_object *e;
+
+	while (host->qmp && qmpclient_event(host->qmp, 0, &e, NULL) == 0)
+		json_object_array_add(host->seen, e);
 }
 
 /* The next event of any kind, put into seen; borrowed. */

@@ -595,19 +595,19 @@ int main(void)
 	TCase *c;
 	Suite *s = harness_suite("control", &c);
 
-	tcase_add_test(c, greeting_and_negotiation);
-	tcase_add_test(c, id_is_echoed);
-	tcase_add_test(c, stream_of_json);
-	tcase_add_test(c, lines_for_people);
-	tcase_add_test(c, malformed);
-	tcase_add_test(c, too_deep_and_too_long);
-	tcase_add_test(c, wrong_arguments);
-	tcase_add_test(c, client_that_stops_reading);
-	tcase_add_test(c, many_clients);
-	tcase_add_test(c, socket_of_a_vm);
-	tcase_add_test(c, vm_left_out);
-	tcase_add_test(c, parameters);
-	tcase_add_test(c, capabilities);
-	tcase_add_test(c, what_there_is);
+	harness_add(c, greeting_and_negotiation);
+	harness_add(c, id_is_echoed);
+	harness_add(c, stream_of_json);
+	harness_add(c, lines_for_people);
+	harness_add(c, malformed);
+	harness_add(c, too_deep_and_too_long);
+	harness_add(c, wrong_arguments);
+	harness_add(c, client_that_stops_reading);
+	harness_add(c, many_clients);
+	harness_add(c, socket_of_a_vm);
+	harness_add(c, vm_left_out);
+	harness_add(c, parameters);
+	harness_add(c, capabilities);
+	harness_add(c, what_there_is);
 	return harness_main(s);
 }

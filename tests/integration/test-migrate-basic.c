@@ -70,6 +70,8 @@ START_TEST(busy_and_verified)
 		(long long)member_int(verify, "mismatches", -1));
 	h_check(p.h, member_int(verify, "entries", 0) == 1 << (22 - 4), "%lld entries compared",
 		(long long)member_int(verify, "entries", 0));
+	h_check(p.h, member_int(member(q, "htab"), "entries", 0) > 1000, "%lld valid entries",
+		(long long)member_int(member(q, "htab"), "entries", 0));
 	json_object_put(q);
 	pair_tables_equal(&p);
 	pair_free(&p);
@@ -108,7 +110,7 @@ static void check_query(struct pair *p, struct host *host, const char *direction
 		h_check(p->h, member(member(q, "ram"), ram[i]), "no member \"%s\" in ram", ram[i]);
 	has_int(p, htab, "passes", 1);
 	has_int(p, htab, "transferred", 1000);
-	has_int(p, htab, "entries", 1000);
+	has_int(p, htab, "entries", 0); /* known when the tables are read back */
 	has_int(p, htab, "invalidated", 0);
 	has_int(p, htab, "htab-bytes", 16000);
 	has_int(p, htab, "wire-bytes", 16000);
@@ -299,18 +301,18 @@ int main(void)
 	TCase *c;
 	Suite *s = harness_suite("migrate-basic", &c);
 
-	tcase_add_test(c, plaintext);
-	tcase_add_test(c, tls);
-	tcase_add_test(c, unix_socket);
-	tcase_add_test(c, busy_and_verified);
-	tcase_add_test(c, figures);
-	tcase_add_test(c, events);
-	tcase_add_test(c, pause_before_switchover);
-	tcase_add_test(c, to_and_fro);
-	tcase_add_test(c, several_at_once);
-	tcase_add_test(c, no_convergence_cancels);
-	tcase_add_test(c, no_convergence_forces);
-	tcase_add_test(c, auto_converge);
-	tcase_add_test(c, whole_time_limited);
+	harness_add(c, plaintext);
+	harness_add(c, tls);
+	harness_add(c, unix_socket);
+	harness_add(c, busy_and_verified);
+	harness_add(c, figures);
+	harness_add(c, events);
+	harness_add(c, pause_before_switchover);
+	harness_add(c, to_and_fro);
+	harness_add(c, several_at_once);
+	harness_add(c, no_convergence_cancels);
+	harness_add(c, no_convergence_forces);
+	harness_add(c, auto_converge);
+	harness_add(c, whole_time_limited);
 	return harness_main(s);
 }

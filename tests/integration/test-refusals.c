@@ -102,7 +102,7 @@ START_TEST(no_credentials)
 	struct err err;
 
 	h_check(h, a->uri[0] == 0, "it listens at %s without credentials", a->uri);
-	h_check_text(h, a->status, "nothing-here");
+	h_check_text(h, host_says(a), "nothing-here");
 	host_refused(a, &err, "migrate", "{'uri': 'tcp:127.0.0.1:1'}");
 	h_check_text(h, err.text, "nothing-here");
 	guest_runs(g);
@@ -268,25 +268,25 @@ int main(void)
 	TCase *c;
 	Suite *s = harness_suite("refusals", &c);
 
-	tcase_add_test(c, source_of_another_ca);
-	tcase_add_test(c, destination_of_another_ca);
-	tcase_add_test(c, expired_at_destination);
-	tcase_add_test(c, expired_at_source);
-	tcase_add_test(c, wrong_host_name);
-	tcase_add_test(c, not_authorized);
-	tcase_add_test(c, authorized);
-	tcase_add_test(c, plaintext_to_tls);
-	tcase_add_test(c, tls_to_plaintext);
-	tcase_add_test(c, no_credentials);
-	tcase_add_test(c, other_order);
-	tcase_add_test(c, other_vcpus);
-	tcase_add_test(c, unknown_vm);
-	tcase_add_test(c, destination_not_waiting);
-	tcase_add_test(c, destination_runs);
-	tcase_add_test(c, source_waits_itself);
-	tcase_add_test(c, nobody_listens);
-	tcase_add_test(c, bad_uris);
-	tcase_add_test(c, two_at_once);
-	tcase_add_test(c, two_sources);
+	harness_add(c, source_of_another_ca);
+	harness_add(c, destination_of_another_ca);
+	harness_add(c, expired_at_destination);
+	harness_add(c, expired_at_source);
+	harness_add(c, wrong_host_name);
+	harness_add(c, not_authorized);
+	harness_add(c, authorized);
+	harness_add(c, plaintext_to_tls);
+	harness_add(c, tls_to_plaintext);
+	harness_add(c, no_credentials);
+	harness_add(c, other_order);
+	harness_add(c, other_vcpus);
+	harness_add(c, unknown_vm);
+	harness_add(c, destination_not_waiting);
+	harness_add(c, destination_runs);
+	harness_add(c, source_waits_itself);
+	harness_add(c, nobody_listens);
+	harness_add(c, bad_uris);
+	harness_add(c, two_at_once);
+	harness_add(c, two_sources);
 	return harness_main(s);
 }

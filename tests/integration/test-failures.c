@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What breaks on the way: a VMM or a daemon that dies, a table that refuses an entry, a state that
+ * is refused, a guest that cannot start. The guest runs on at the source, and where everybody still
+ * lives another migration works.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/integration/pair.h"
+
+START_TEST(source_vmm_dies_mid_pass)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	guest_kill(p.source);
+	host_status(p.a, PAIR_VM, "failed");
+	host_status(p.b, PAIR_VM, "failed");
+	pair_is_as_before(&p);
+	/* its successor can be moved */
+	p.source = guest_start(p.a, PAIR_VM, &(struct guest_opts){.rate = 1000});
+	pair_incoming(&p);
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_do(p.a, "x-continue", NULL);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(destination_vmm_dies_mid_pass)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	guest_kill(p.destination);
+	pair_fails(&p, "died");
+	pair_is_as_before(&p);
+	p.destination = guest_start(p.b, PAIR_VM, &(struct guest_opts){.incoming = true});
+	pair_incoming(&p);
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_do(p.a, "x-continue", NULL);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(destination_daemon_dies_mid_pass)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_kill(p.b);
+	pair_fails(&p, "");
+	pair_is_as_before(&p);
+	host_restart(p.b);
+	guest_event(p.destination, "registered");
+	p.fds_b = 1024;
+	pair_incoming(&p);
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_do(p.a, "x-continue", NULL);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(source_daemon_dies_mid_pass)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_kill(p.a);
+	host_status(p.b, PAIR_VM, "failed");
+	guest_runs(p.source);
+	p.a->opts.hold = NULL;
+	host_restart(p.a);
+	guest_event(p.source, "registered");
+	p.fds_a = 1024;
+	pair_works_still(&p);
+}
+END_TEST
+
+/* A stop of the service in the middle cancels, and the guest runs on. */
+START_TEST(source_daemon_is_stopped_mid_pass)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_stop(p.a);
+	host_status(p.b, PAIR_VM, "cancelled");
+	guest_runs(p.source);
+	p.a->opts.hold = NULL;
+	host_restart(p.a);
+	guest_event(p.source, "registered");
+	p.fds_a = 1024;
+	pair_works_still(&p);
+}
+END_TEST
+
+START_TEST(destination_daemon_is_stopped_mid_pass)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	host_stop(p.b);
+	json_object_put(host_event(p.a, "MIGRATION", PAIR_VM, "status", "cancelled"));
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* --- what the destination refuses --------------------------------------------------------- */
+
+START_TEST(table_refuses_an_entry)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.tls = true,
+		.source = {.order = 20, .rate = 1000, .fill = 0.8},
+		.destination = {.extra = {"--fail-write-at", "1000"}},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "Input/output error");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(state_is_refused)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.tls = true,
+		.source = {.rate = 1000},
+		.destination = {.extra = {"--refuse-state"}},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "state");
+	guest_event(p.source, "resumed");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* No lock for the disk at the destination: NEVER, and the source takes its guest back. */
+START_TEST(activate_fails)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.tls = true,
+		.source = {.rate = 1000},
+		.destination = {.extra = {"--fail-activate"}},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "");
+	guest_event(p.source, "resumed");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(not_a_table)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.rate = 1000, .extra = {"--bad-fd"}},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "no HPT");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(not_a_table_at_destination)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.rate = 1000},
+		.destination = {.extra = {"--bad-fd"}},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "no HPT");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(pause_never_ends)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.rate = 1000, .extra = {"--stall-pause"}},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "pause");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* --- registration ------------------------------------------------------------------------- */
+
+static struct guest *refused_guest(
+	struct host *a, const char *name, const char *uuid, const char *words)
+{
+	struct guest *g = guest_start(
+		a, name, &(struct guest_opts){.unregistered = true, .rate = 1000, .uuid = uuid});
+
+	guest_event(g, "refused");
+	h_check_text(a->h, g->text, words);
+	guest_runs(g); /* it runs all the same: it cannot be moved, that is all */
+	return g;
+}
+
+START_TEST(name_or_uuid_is_taken)
+{
+	static const char uuid[] = "01234567-89ab-cdef-0123-456789abcdef";
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct guest *first = guest_start(a, "vm1", &(struct guest_opts){.uuid = uuid});
+	struct guest *second = refused_guest(a, "vm1", NULL, "named 'vm1'");
+
+	refused_guest(a, "vm2", uuid, uuid);
+	h_check(h, host_count(a, "VM_REGISTERED") <= 1, "a refused VM was registered");
+	/* when the first one ends, its place is free */
+	guest_stop(first);
+	guest_event(second, "registered");
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(name_is_not_allowed)
+{
+	struct harness *h = harness_new();
+	const char *path = harness_path(h, "config.json");
+	FILE *f = fopen(path, "we");
+	struct host *a;
+
+	h_check(h, f, "%s: %m", path);
+	fprintf(f,
+		"{\"allow\": [{\"uid\": %u, \"vm\": \"mine-*\"}, {\"uid\": %u, \"vm\": \"*\"}],"
+		" \"downtime-limit\": 123}\n",
+		(unsigned)getuid(), (unsigned)getuid() + 1);
+	fclose(f);
+	a = host_start(h, "a", &(struct host_opts){.config = path});
+	guest_start(a, "mine-1", NULL);
+	refused_guest(a, "vm1", NULL, "'allow'");
+	harness_free(h);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *c;
+	Suite *s = harness_suite("failures", &c);
+
+	harness_add(c, source_vmm_dies_mid_pass);
+	harness_add(c, destination_vmm_dies_mid_pass);
+	harness_add(c, destination_daemon_dies_mid_pass);
+	harness_add(c, source_daemon_dies_mid_pass);
+	harness_add(c, source_daemon_is_stopped_mid_pass);
+	harness_add(c, destination_daemon_is_stopped_mid_pass);
+	harness_add(c, table_refuses_an_entry);
+	harness_add(c, state_is_refused);
+	harness_add(c, activate_fails);
+	harness_add(c, not_a_table);
+	harness_add(c, not_a_table_at_destination);
+	harness_add(c, pause_never_ends);
+	harness_add(c, name_or_uuid_is_taken);
+	harness_add(c, name_is_not_allowed);
+	return harness_main(s);
+}
