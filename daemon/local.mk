@@ -33,6 +33,7 @@ libdaemon_la_SOURCES = \
 	daemon/params.c daemon/params.h \
 	daemon/peer.c daemon/peer.h \
 	daemon/server.c daemon/server.h \
+	daemon/service.c daemon/service.h \
 	daemon/settings.c daemon/settings.h \
 	daemon/source.c daemon/source.h \
 	daemon/switchover.c \

@@ -14,9 +14,11 @@
 #include "daemon/commands.h"
 #include "daemon/dest.h"
 #include "daemon/log.h"
+#include "daemon/service.h"
 #include "daemon/source.h"
 
-#define STOP_MS 20000 /* for what is under way to be put back */
+#define STOP_MS   20000 /* for what is under way to be put back */
+#define STATUS_MS 100
 
 void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data)
 {
@@ -56,7 +58,8 @@ static const struct migration *foremost(struct server *srv, unsigned *ret_n)
 	return best;
 }
 
-void server_status(struct server *srv)
+/* The sentence of STATUS=. */
+static void describe(struct server *srv, char *buf, size_t len)
 {
 	const struct migration *m;
 	char text[ERR_TEXT_MAX * 2];
@@ -75,9 +78,34 @@ void server_status(struct server *srv)
 			srv->n_listeners ? "listening at " : "listening nowhere",
 			srv->n_listeners ? listener_uri(srv->listeners[0]) : "");
 	if (n > 1)
-		sd_notifyf(0, "STATUS=%u migrations; %s", n, text);
+		snprintf(buf, len, "%u migrations; %s", n, text);
 	else
-		sd_notifyf(0, "STATUS=%s", text);
+		snprintf(buf, len, "%s", text);
+}
+
+static void status_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct timeval later = {.tv_usec = STATUS_MS * 1000};
+	struct server *srv = arg;
+	char text[ERR_TEXT_MAX * 2 + 64] = "STATUS=";
+
+	if (srv->status_due) {
+		describe(srv, text + 7, sizeof(text) - 7);
+		srv->status_due = service_notify(text) < 0;
+		event_add(srv->status_timer, &later);
+	}
+}
+
+/* At once, but not more often than STATUS_MS; the last one is always told. */
+void server_status(struct server *srv)
+{
+	if (!srv->status_timer)
+		srv->status_timer = evtimer_new(srv->base, status_cb, srv);
+	if (!srv->status_timer)
+		return;
+	srv->status_due = !srv->stopping;
+	if (!event_pending(srv->status_timer, EV_TIMEOUT, NULL))
+		status_cb(-1, 0, srv);
 }
 
 int server_creds(
@@ -357,7 +385,8 @@ void server_stop(struct server *srv)
 	if (srv->stopping)
 		return;
 	srv->stopping = true;
-	sd_notify(0, "STOPPING=1\nSTATUS=cancelling what is under way");
+	srv->status_due = false;
+	service_notify("STOPPING=1\nSTATUS=cancelling what is under way");
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		srv->listeners[i] = listener_free(srv->listeners[i]);
 	srv->n_listeners = 0;
@@ -404,4 +433,6 @@ void server_end(struct server *srv)
 	tls_creds_unref(srv->creds);
 	if (srv->stop_timer)
 		event_free(srv->stop_timer);
+	if (srv->status_timer)
+		event_free(srv->status_timer);
 }

@@ -57,7 +57,9 @@ struct server {
 	char hold[256]; /* HTAB_MIGRATED_HOLD */
 	bool stopping;
 	struct event *stop_timer;
-	uint64_t longest_ns; /* of one turn of the loop */
+	struct event *status_timer; /* runs: STATUS= was told a moment ago */
+	bool status_due;            /* what it tells has changed since */
+	uint64_t longest_ns;        /* of one turn of the loop */
 };
 
 /* Open every socket. 0, or -errno with a sentence. srv->base and srv->config are set. */
