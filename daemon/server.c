@@ -254,6 +254,7 @@ static void vm_registered(void *arg, struct vm *vm)
 		log_warn("vm %s: %s", vm->reg.name, err.text);
 	log_info("vm %s: registered by process %d%s", vm->reg.name, (int)vm->pid,
 		vm->reg.incoming ? ", waits for a guest" : "");
+	vm_welcome(vm);
 	vm_event_uuid(srv, vm, "VM_REGISTERED");
 	take_notes(srv, vm);
 	server_status(srv);

@@ -366,9 +366,15 @@ static int check_registration(struct vm *vm, struct err *err)
 	return vm->vms->hooks->allow(vm->vms->arg, vm, err);
 }
 
-static void handle_register(struct vm *vm, const void *buf, size_t len, int fd)
+void vm_welcome(struct vm *vm)
 {
 	struct vmm_request ok = {.type = VMM_REGISTERED};
+
+	enqueue(vm, &ok, -1);
+}
+
+static void handle_register(struct vm *vm, const void *buf, size_t len, int fd)
+{
 	struct err err = {0};
 	int r;
 
@@ -392,7 +398,6 @@ static void handle_register(struct vm *vm, const void *buf, size_t len, int fd)
 	}
 	vm->deadline = event_free_null(vm->deadline);
 	vm->registered = true;
-	enqueue(vm, &ok, -1);
 	vm->vms->hooks->registered(vm->vms->arg, vm);
 }
 

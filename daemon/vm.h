@@ -53,6 +53,7 @@ struct vm {
 struct vm_hooks {
 	/* Decide whether this VM may register. 0, or -errno with the sentence for its VMM. */
 	int (*allow)(void *arg, const struct vm *vm, struct err *err);
+	/* Make ready what belongs to it, then vm_welcome() it; requests only after that. */
 	void (*registered)(void *arg, struct vm *vm);
 	/* The connection ended; dead: so did its process, for all we know. The vm goes after. */
 	void (*gone)(void *arg, struct vm *vm, bool dead);
@@ -64,6 +65,9 @@ struct vm_hooks {
 int vms_new(struct event_base *base, const char *path, const struct vm_hooks *hooks, void *arg,
 	struct vms **ret, struct err *err);
 struct vms *vms_free(struct vms *v); /* takes NULL, returns NULL */
+
+/* Tell its VMM that it is registered. */
+void vm_welcome(struct vm *vm);
 
 /* The VM with that name or UUID; text NULL: the only one. NULL and *err when there is none. */
 struct vm *vms_find(struct vms *v, const char *text, struct err *err);
