@@ -292,10 +292,24 @@ static void in_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 	peer_send(m->peer, buf, wire_pack_verified(&m->verified, buf, sizeof(buf)));
 }
 
+static void channel_lost_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+	struct err err = m->error;
+
+	dest_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &err);
+}
+
 static void in_failed(void *arg, const struct err *err)
 {
 	struct migration *m = arg;
 
+	if (m->peer && migration_is_cut(err)) {
+		/* The source hung up: its ABORT, which says why, may be on its way. */
+		m->error = *err;
+		migration_timer(m, MIGRATION_CUT_MS, channel_lost_cb);
+		return;
+	}
 	dest_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
 }
 

@@ -2,6 +2,7 @@
 #include "daemon/migration.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,11 @@ static const struct {
 	[MIG_FAILED] = {"failed", "failed", 0},
 	[MIG_CANCELLED] = {"cancelled", "cancelled", 0},
 };
+
+bool migration_is_cut(const struct err *err)
+{
+	return err->code == -ECONNRESET || err->code == -EPIPE;
+}
 
 const char *migration_step(enum mig_state state)
 {

@@ -154,3 +154,6 @@ struct json_object *migration_json(struct migration *m);
 void migration_describe(const struct migration *m, char *buf, size_t len);
 /* Any timer of this migration: after ms from now, replacing what it waited for. */
 void migration_timer(struct migration *m, int ms, event_callback_fn cb);
+/* Is this the end of a connection, and so perhaps not the cause of what happened? */
+bool migration_is_cut(const struct err *err);
+#define MIGRATION_CUT_MS 1000 /* how long the cause is waited for */

@@ -238,12 +238,27 @@ static void pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 		next_pass(m);
 }
 
+static void channel_lost_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+	struct err err = m->error;
+
+	source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &err);
+}
+
 static void out_failed(void *arg, const struct err *err)
 {
 	struct migration *m = arg;
 
-	if (migration_allowed(m->state, MIG_STOPPING) && m->state != MIG_COMMITTING)
-		source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
+	if (!migration_can_cancel(m))
+		return;
+	if (m->peer && migration_is_cut(err)) {
+		/* The destination hung up: its ABORT, which says why, may be on its way. */
+		m->error = *err;
+		migration_timer(m, MIGRATION_CUT_MS, channel_lost_cb);
+		return;
+	}
+	source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
 }
 
 static void out_stopped(void *arg)
