@@ -26,7 +26,7 @@
 #include "tools/output.h"
 #include "tools/qmpclient.h"
 
-#define HARNESS_WAIT_S    60  /* for one event, or $HTAB_TEST_WAIT; times $HTAB_TEST_PATIENCE */
+#define HARNESS_WAIT_S    90  /* for one event, or $HTAB_TEST_WAIT; times $HTAB_TEST_PATIENCE */
 #define HARNESS_TEST_S    300 /* for one test; the same */
 #define HARNESS_PATH      192
 #define HARNESS_PROCESSES 32
@@ -101,6 +101,12 @@ bool harness_wants(const char *test);
 		if (harness_wants(#test))            \
 			tcase_add_test(tcase, test); \
 	} while (0)
+/* One that waits for a time-out of a minute: with $HTAB_TEST_SLOW, or asked for by name. */
+#define harness_add_slow(tcase, test)                                                          \
+	do {                                                                                   \
+		if (harness_wants(#test) && (getenv("HTAB_TEST_SLOW") || getenv("HTAB_TEST"))) \
+			tcase_add_test(tcase, test);                                           \
+	} while (0)
 int harness_main(Suite *s);
 
 /* --- harness_host.c --------------------------------------------------------------------------- */
@@ -151,6 +157,8 @@ void host_refused(struct host *host, struct err *ret_err, const char *command, c
  * `value`. It is the caller's. Earlier ones that do not match are in host->seen and passed over. */
 struct json_object *host_event(
 	struct host *host, const char *name, const char *vm, const char *key, const char *value);
+/* Pass over the events that are there already. */
+void host_take_events(struct host *host);
 /* Wait for MIGRATION with that status. Any other final status fails. */
 void host_status(struct host *host, const char *vm, const char *status);
 /* Wait until the daemon holds (HTAB_MIGRATED_HOLD) vm's migration in that step. */
@@ -190,6 +198,7 @@ struct guest {
 	size_t len;
 	uint64_t counter; /* of the last event */
 	bool running;
+	bool started, resumed; /* it said so at some time: it ran after the pause */
 	bool eof;
 	char text[512];
 	char event[32];

@@ -81,6 +81,8 @@ static bool read_line(struct guest *g)
 	snprintf(g->text, sizeof(g->text), "%s", member_text(o, "text", ""));
 	g->counter = (uint64_t)member_int(o, "counter", 0);
 	g->running = member_bool(o, "running");
+	g->started |= !strcmp(g->event, "started");
+	g->resumed |= !strcmp(g->event, "resumed");
 	json_object_put(o);
 	used = (size_t)(end + 1 - g->buf);
 	g->len -= used;
