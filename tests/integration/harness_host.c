@@ -139,7 +139,11 @@ void host_restart(struct host *host)
 		add(argv, &n, "--tls-creds", o->creds);
 	else if (!o->bare)
 		add(argv, &n, "--plaintext", NULL);
-	add(argv, &n, "--listen", o->listen ? o->listen : "tcp:127.0.0.1:0");
+	/* anew, it listens where its peers know it */
+	add(argv, &n, "--listen",
+		host->uri[0]        ? host->uri
+			: o->listen ? o->listen
+				    : "tcp:127.0.0.1:0");
 	if (o->config)
 		add(argv, &n, "--config", o->config);
 	for (unsigned i = 0; i < 8 && o->extra[i]; i++)

@@ -21,4 +21,3 @@ struct harness {
 struct json_object *harness_json_v(struct harness *h, const char *fmt, va_list ap)
 	__attribute__((format(printf, 2, 0)));
 void host_free(struct host *host);
-void host_take_events(struct host *host); /* what is there, into seen */

@@ -11,6 +11,9 @@ libharness_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSON_CFLAGS)
 libharness_la_LIBADD = libtestca.la libctl.la libbase.la $(CHECK_LIBS) $(JSON_LIBS)
 integration_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSON_CFLAGS)
 
+INTEGRATION_TESTS += tests/integration/test-cancel
+tests_integration_test_cancel_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
+tests_integration_test_cancel_LDADD = libharness.la
 INTEGRATION_TESTS += tests/integration/test-control
 tests_integration_test_control_CFLAGS = $(integration_cflags)
 tests_integration_test_control_LDADD = libharness.la

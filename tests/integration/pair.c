@@ -61,6 +61,8 @@ void pair_incoming(struct pair *p)
 
 void pair_migrate(struct pair *p)
 {
+	host_take_events(p->a); /* those of an earlier one are not waited for */
+	host_take_events(p->b);
 	host_do(p->a, "migrate", "{'vm': '" PAIR_VM "', 'uri': '%s'}", p->b->uri);
 }
 

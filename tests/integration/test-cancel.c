@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Cancel in every state. The switch below has no default: a state that is added has to say here
+ * what a cancel does in it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/migration.h"
+#include "tests/integration/pair.h"
+
+enum outcome {
+	CANCELS,  /* the guest runs on at the source, and another migration works */
+	TOO_LATE, /* it is refused, and the hand-over completes */
+	UNDONE,   /* it is refused, and the guest comes back to the source */
+	AGAIN,    /* it is being cancelled: once more does no harm */
+	INACTIVE, /* there is nothing to cancel */
+};
+
+struct plan {
+	const char *step;
+	bool at_b; /* the state is the destination's */
+	enum outcome outcome;
+	bool verify, pre_switchover, fail_activate, die_at_run, dead_peer;
+};
+
+static struct plan plan_for(enum mig_state state)
+{
+	switch (state) {
+	case MIG_CONNECT: return (struct plan){"connect"};
+	case MIG_OPEN: return (struct plan){"open"};
+	case MIG_JOIN: return (struct plan){"join"};
+	case MIG_START: return (struct plan){"start"};
+	case MIG_ACTIVE: return (struct plan){"active"};
+	case MIG_PAUSE: return (struct plan){"pause"};
+	case MIG_PRE_SWITCHOVER: return (struct plan){"pre-switchover", .pre_switchover = true};
+	case MIG_LAST_PASS: return (struct plan){"last-pass"};
+	case MIG_VERIFY: return (struct plan){"verify", .verify = true};
+	case MIG_STATE: return (struct plan){"state"};
+	case MIG_END: return (struct plan){"end"};
+	case MIG_COMMITTING: return (struct plan){"committing", false, TOO_LATE};
+	case MIG_COMMIT: return (struct plan){"commit", false, TOO_LATE};
+	case MIG_ASKING: return (struct plan){"asking", false, TOO_LATE, .dead_peer = true};
+	case MIG_RELEASE: return (struct plan){"release", false, TOO_LATE};
+	case MIG_UNDO: return (struct plan){"undo", false, UNDONE, .fail_activate = true};
+	case MIG_STOPPING: return (struct plan){"stopping", false, AGAIN};
+
+	case MIG_IN_PREPARE: return (struct plan){"in-prepare", true};
+	case MIG_IN_JOIN: return (struct plan){"in-join", true};
+	case MIG_IN_ACTIVE: return (struct plan){"in-active", true};
+	case MIG_IN_FINISH: return (struct plan){"in-finish", true};
+	case MIG_IN_STATE: return (struct plan){"in-state", true};
+	case MIG_IN_NOTE: return (struct plan){"in-note", true};
+	case MIG_IN_READY: return (struct plan){"in-ready", true};
+	case MIG_IN_RUN: return (struct plan){"in-run", true, TOO_LATE};
+	case MIG_IN_RUNNING: return (struct plan){"in-running", true, TOO_LATE};
+	case MIG_IN_STOPPING: return (struct plan){"in-stopping", true, AGAIN};
+	case MIG_IN_LOST: return (struct plan){"in-lost", true, UNDONE, .die_at_run = true};
+
+	case MIG_COMPLETED: return (struct plan){"completed", false, INACTIVE};
+	case MIG_FAILED: return (struct plan){"failed", false, INACTIVE, .fail_activate = true};
+	case MIG_CANCELLED: return (struct plan){"cancelled", false, INACTIVE};
+	}
+	ck_abort_msg("state %d is none", state);
+}
+
+static void cancel(struct host *host)
+{
+	host_do(host, "migrate_cancel", "{'vm': '" PAIR_VM "'}");
+}
+
+static void go_on(struct host *host)
+{
+	host_do(host, "x-continue", "{'vm': '" PAIR_VM "'}");
+}
+
+static void too_late(struct host *host)
+{
+	struct err err;
+
+	host_refused(host, &err, "migrate_cancel", "{'vm': '" PAIR_VM "'}");
+	h_check(host->h, err.class == ERR_GENERIC, "its class is %s: %s", err_class_name(err.class),
+		err.text);
+}
+
+static void nothing_to_cancel(struct host *host)
+{
+	struct err err;
+
+	host_refused(host, &err, "migrate_cancel", "{'vm': '" PAIR_VM "'}");
+	h_check(host->h, err.class == ERR_DEVICE_NOT_ACTIVE || err.class == ERR_DEVICE_NOT_FOUND,
+		"its class is %s: %s", err_class_name(err.class), err.text);
+}
+
+static void cancelled(struct pair *p, const struct plan *plan, struct host *host)
+{
+	cancel(host);
+	host_status(host, PAIR_VM, "cancelled");
+	pair_is_as_before(p);
+	/* once more, to the end */
+	pair_incoming(p);
+	pair_migrate(p);
+	host_held(host, PAIR_VM, plan->step);
+	if (plan->pre_switchover)
+		host_do(host, "migrate-continue",
+			"{'vm': '" PAIR_VM "', 'state': 'pre-switchover'}");
+	else
+		go_on(host);
+	pair_completes(p);
+}
+
+/* The guest comes back: its destination could not start it, or is known not to have. */
+static void undone(struct pair *p, const struct plan *plan, struct host *host)
+{
+	too_late(host);
+	if (plan->die_at_run) {
+		struct json_object *q = host_query(p->b, PAIR_VM);
+
+		/* the destination's operator knows that the guest did not run */
+		host_do(p->b, "resolve",
+			"{'vm': '" PAIR_VM "', 'session': '%s', 'action': 'discard'}",
+			member_text(q, "session", ""));
+		json_object_put(q);
+	} else {
+		go_on(host);
+	}
+	host_status(p->a, PAIR_VM, "failed");
+	guest_event(p->source, "resumed");
+	guest_runs(p->source);
+}
+
+static void inactive(struct pair *p, enum mig_state state)
+{
+	if (state == MIG_COMPLETED) {
+		host_status(p->b, PAIR_VM, "completed");
+		nothing_to_cancel(p->b);
+		return;
+	}
+	if (state == MIG_CANCELLED)
+		cancel(p->a);
+	host_status(p->a, PAIR_VM, state == MIG_FAILED ? "failed" : "cancelled");
+	nothing_to_cancel(p->a);
+	guest_runs(p->source);
+}
+
+/* Up to the state; the host that is in it. */
+static struct host *reach(struct pair *p, const struct plan *plan, enum mig_state state)
+{
+	struct host *host = plan->at_b ? p->b : p->a;
+
+	pair_migrate(p);
+	if (state == MIG_COMPLETED)
+		return host;
+	if (plan->dead_peer) {
+		host_held(p->a, PAIR_VM, "commit");
+		host_kill(p->b); /* the lost connection ends the hold at commit */
+	}
+	if (state == MIG_STOPPING || state == MIG_CANCELLED)
+		host_held(p->a, PAIR_VM, "active");
+	if (state == MIG_IN_STOPPING)
+		host_held(p->b, PAIR_VM, "in-active");
+	if (plan->outcome == AGAIN)
+		cancel(host);
+	if (plan->die_at_run)
+		guest_ends(p->destination, 9);
+	else if (plan->outcome != INACTIVE)
+		host_held(host, PAIR_VM, plan->step);
+	return host;
+}
+
+START_TEST(in_every_state)
+{
+	enum mig_state state = (enum mig_state)_i;
+	struct plan plan = plan_for(state);
+	char hold[64];
+	struct pair_opts o = {.tls = true, .verify = plan.verify, .source = {.rate = 1000}};
+	struct pair p;
+	struct host *host;
+
+	snprintf(hold, sizeof(hold), "%s%s", plan.step,
+		state == MIG_ASKING                                       ? ",commit"
+			: state == MIG_STOPPING || state == MIG_CANCELLED ? ",active"
+			: state == MIG_IN_STOPPING                        ? ",in-active"
+									  : "");
+	if (plan.at_b)
+		o.b.hold = hold;
+	else
+		o.a.hold = hold;
+	if (plan.fail_activate)
+		o.destination.extra[0] = "--fail-activate";
+	if (plan.die_at_run) {
+		o.destination.extra[0] = "--die-at";
+		o.destination.extra[1] = "run";
+	}
+	p = pair_new(&o);
+	if (plan.pre_switchover)
+		host_capability(p.a, "pause-before-switchover", true);
+	host = reach(&p, &plan, state);
+	switch (plan.outcome) {
+	case CANCELS: cancelled(&p, &plan, host); break;
+	case TOO_LATE:
+		too_late(host);
+		if (plan.dead_peer) {
+			host_restart(p.b);
+			guest_event(p.destination, "registered");
+		}
+		go_on(host);
+		pair_completes(&p);
+		break;
+	case UNDONE: undone(&p, &plan, host); break;
+	case AGAIN:
+		cancel(host);
+		go_on(host);
+		host_status(host, PAIR_VM, "cancelled");
+		pair_is_as_before(&p);
+		break;
+	case INACTIVE: inactive(&p, state); break;
+	}
+	pair_free(&p);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *c;
+	Suite *s = harness_suite("cancel", &c);
+
+	tcase_add_loop_test(c, in_every_state, 0, MIG_STATES);
+	return harness_main(s);
+}
