@@ -12,19 +12,22 @@
 #include "proto/pack.h"
 #include "vmm/simvm.h"
 
-#define SLICE_MS     4u                    /* between two looks at what is due */
-#define BACKLOG_MS   100u                  /* what could not be done in that time is let go */
-#define TRIES_MAX    8                     /* to find something to change */
-#define GAMMA        0x9e3779b97f4a7c15ull /* splitmix64's step */
-#define RAM_BASE     (16ull << 20)
-#define RAM_MIN      (4ull << 30)
-#define RAM_SHIFT    24u
-#define PAGE_SHIFT   12u
-#define SEG_SHIFT    16u /* a 256 MiB segment's pages */
-#define VSID_BASE    0x1000ull
-#define PP_RW        2u
-#define R_WIMG_M     0x10ull
-#define PTEG_ENTRIES 8u
+#define SLICE_MS   4u                    /* between two looks at what is due */
+#define BACKLOG_MS 100u                  /* what could not be done in that time is let go */
+#define TRIES_MAX  8                     /* to find something to change */
+#define GAMMA      0x9e3779b97f4a7c15ull /* splitmix64's step */
+#define RAM_BASE   (16ull << 20)
+#define RAM_MIN    (4ull << 30)
+#define RAM_SHIFT  24u
+#define PAGE_SHIFT 12u
+#define SEG_SHIFT  16u /* a 256 MiB segment's pages */
+#define VSID_BASE  0x1000ull
+/* Linux scatters the VSIDs of 256 MiB segments in this way, and so the groups of a large table. */
+#define VSID_MULTIPLIER 12538073ull
+#define VSID_MODULUS    ((1ull << 37) - 1)
+#define PP_RW           2u
+#define R_WIMG_M        0x10ull
+#define PTEG_ENTRIES    8u
 
 uint64_t guest_state_at(uint64_t seed, uint64_t counter)
 {
@@ -56,7 +59,7 @@ void guest_sick(struct simvm_guest *g, unsigned vcpu, const char *why)
 static bool map_page(struct simvm_guest *g, uint64_t page, uint64_t extra_v)
 {
 	uint64_t groups = swhpt_entries(g->hpt) / PTEG_ENTRIES;
-	uint64_t vsid = VSID_BASE + (page >> SEG_SHIFT);
+	uint64_t vsid = (VSID_BASE + (page >> SEG_SHIFT)) * VSID_MULTIPLIER % VSID_MODULUS;
 	uint64_t index = page & ((1ull << SEG_SHIFT) - 1);
 	uint64_t vpn = vsid << SEG_SHIFT | index, hash = vsid ^ index;
 	uint64_t v = vpn >> 11 << 7 | HPTE_V_VALID | extra_v;
