@@ -1,0 +1,42 @@
+#!/bin/sh
+# On real KVM a guest that keeps changing its page table moves between two daemons and runs on.
+# hosts: one
+# needs: htab-migrated htab-kvmvm htabctl tests/mkcerts tests/powernv/migrate.sh
+# limit: 110
+# cpus: 2
+. /t/guest.sh
+. /t/migrate.sh
+
+check "certificates" mkcerts pki
+port=4661
+for d in a b; do
+	mkdir $d
+	start daemon-$d htab-migrated --control $d/control.sock --vmm-socket $d/vmm.sock \
+		--listen tcp:127.0.0.1:$port --tls-creds pki --name host$d
+	eval port_$d=$port
+	port=$((port + 1))
+done
+for d in a b; do
+	check "daemon $d is ready" see daemon-$d "ready at "
+done
+
+move() { # move N FROM TO PORT: guest N at FROM becomes guest N + 1 at TO
+	local from=guest$1 to=guest$(($1 + 1))
+	vmm "$to" "$3/vmm.sock" --incoming
+	check "$to waits" htabctl --socket "$3/control.sock" incoming vm1
+	check "verify is on" htabctl --socket "$2/control.sock" set --vm vm1 verify=true
+	check "move $1" sh -c "htabctl --socket $2/control.sock --json migrate vm1 \
+		tcp:127.0.0.1:$4 >migrate.json" || tail -n 20 daemon-a.log daemon-b.log
+	left "$from" "move $1"
+	came "$to" "$(event "$from" migrated counter)" "move $1"
+}
+
+vmm guest1 a/vmm.sock
+check "the guest counts" counts_past guest1 2000
+move 1 a b "$port_b"
+move 2 b a "$port_a"
+move 3 a b "$port_b"
+guest_ends guest4
+ends daemon-a
+ends daemon-b
+finish
