@@ -19,7 +19,7 @@ bool progress_update(struct progress *p, struct json_object *query_migrate)
 	bool news = !p->begun || strcmp(step, p->step) != 0 || pass != p->pass;
 
 	if (pass != p->pass)
-		p->before = p->transferred;
+		p->before = (uint64_t)member_int(htab, "transferred", 0);
 	p->begun = true;
 	snprintf(p->status, sizeof(p->status), "%s", status);
 	snprintf(p->step, sizeof(p->step), "%s", step);
@@ -46,15 +46,26 @@ static bool in_pass(const struct progress *p)
 	return p->pass > 0 && (!strcmp(p->step, "active") || !strcmp(p->step, "last-pass"));
 }
 
+/* What is known: at the beginning neither a rate nor a prediction is. */
 static void numbers(const struct progress *p, char buf[static NUMBERS])
 {
-	char rate[OUTPUT_TEXT], left[OUTPUT_TEXT], downtime[OUTPUT_TEXT], throttle[48] = "";
+	char q[OUTPUT_TEXT];
+	size_t n = 0;
 
+	buf[0] = 0;
+	if (p->rate > 0)
+		n += (size_t)snprintf(buf + n, NUMBERS - n, "%s/s, ", output_count(q, p->rate));
+	if (p->remaining > 0 || p->pass > 1)
+		n += (size_t)snprintf(
+			buf + n, NUMBERS - n, "%s left, ", output_count(q, p->remaining));
+	if (p->downtime > 0)
+		n += (size_t)snprintf(
+			buf + n, NUMBERS - n, "downtime about %s, ", output_time(q, p->downtime));
 	if (p->throttle > 0)
-		snprintf(throttle, sizeof(throttle), ", vCPUs slowed by %" PRIu64 " %%",
-			p->throttle);
-	snprintf(buf, NUMBERS, "%s/s, %s left, downtime about %s%s", output_count(rate, p->rate),
-		output_count(left, p->remaining), output_time(downtime, p->downtime), throttle);
+		n += (size_t)snprintf(
+			buf + n, NUMBERS - n, "vCPUs slowed by %" PRIu64 " %%, ", p->throttle);
+	if (n >= 2)
+		buf[n - 2] = 0;
 }
 
 void progress_bar(const struct progress *p, unsigned columns, char buf[static PROGRESS_LINE])
@@ -69,12 +80,12 @@ void progress_bar(const struct progress *p, unsigned columns, char buf[static PR
 		return;
 	}
 	numbers(p, end);
-	n = snprintf(NULL, 0, "pass %" PRIu64 " [] 100%% %s", p->pass, end);
+	n = snprintf(NULL, 0, "pass %" PRIu64 " []  100%%  %s", p->pass, end);
 	room = (int)columns - n;
 	if (room > BAR_MAX)
 		room = BAR_MAX;
 	if (room < BAR_MIN) {
-		snprintf(buf, columns + 1, "pass %" PRIu64 " %3u%% %s", p->pass,
+		snprintf(buf, columns + 1, "pass %" PRIu64 "  %3u%%  %s", p->pass,
 			progress_percent(p), end);
 		return;
 	}
@@ -82,7 +93,7 @@ void progress_bar(const struct progress *p, unsigned columns, char buf[static PR
 	memset(bar, '#', (size_t)full);
 	memset(bar + full, '-', (size_t)(room - full));
 	bar[room] = 0;
-	snprintf(buf, columns + 1, "pass %" PRIu64 " [%s] %3u%% %s", p->pass, bar,
+	snprintf(buf, columns + 1, "pass %" PRIu64 " [%s]  %3u%%  %s", p->pass, bar,
 		progress_percent(p), end);
 }
 
@@ -95,7 +106,10 @@ void progress_text(const struct progress *p, char buf[static PROGRESS_LINE])
 		return;
 	}
 	numbers(p, end);
-	snprintf(buf, PROGRESS_LINE, "pass %" PRIu64 "%s: %s entries sent, %s", p->pass,
-		strcmp(p->step, "last-pass") ? "" : " (the last)",
-		output_count(sent, p->transferred), end);
+	if (p->transferred > 0)
+		snprintf(buf, PROGRESS_LINE, "pass %" PRIu64 "%s: %s entries sent%s%s", p->pass,
+			strcmp(p->step, "last-pass") ? "" : ", the guest paused",
+			output_count(sent, p->transferred), *end ? ", " : "", end);
+	else
+		snprintf(buf, PROGRESS_LINE, "pass %" PRIu64 " begins: the whole table", p->pass);
 }

@@ -11,6 +11,11 @@ libharness_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSON_CFLAGS)
 libharness_la_LIBADD = libtestca.la libctl.la libbase.la $(CHECK_LIBS) $(JSON_LIBS)
 integration_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSON_CFLAGS)
 
+# of tools/, by one process
+UNIT_TESTS += tests/unit/test-ctl
+tests_unit_test_ctl_CFLAGS = $(integration_cflags)
+tests_unit_test_ctl_LDADD = libctl.la $(CHECK_LIBS) $(JSON_LIBS)
+
 INTEGRATION_TESTS += tests/integration/test-cancel
 tests_integration_test_cancel_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
 tests_integration_test_cancel_LDADD = libharness.la
@@ -27,3 +32,6 @@ INTEGRATION_TESTS += tests/integration/test-refusals
 tests_integration_test_refusals_CFLAGS = $(integration_cflags)
 tests_integration_test_refusals_LDADD = libharness.la
 endif
+
+# tests/demo.sh is what `./run demo` shows.
+EXTRA_DIST += tests/demo.sh

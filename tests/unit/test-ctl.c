@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What htabctl prints: quantities, tables, progress. */
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/output.h"
+#include "tools/progress.h"
+
+START_TEST(quantities)
+{
+	char b[OUTPUT_TEXT];
+
+	ck_assert_str_eq(output_bytes(b, 0), "0 B");
+	ck_assert_str_eq(output_bytes(b, 1023), "1023 B");
+	ck_assert_str_eq(output_bytes(b, 1024), "1.0 KiB");
+	ck_assert_str_eq(output_bytes(b, (1 << 20) - 1), "1.0 MiB");
+	ck_assert_str_eq(output_bytes(b, UINT64_C(64) << 20), "64.0 MiB");
+	ck_assert_str_eq(output_bytes(b, UINT64_MAX), "16777216.0 TiB");
+	ck_assert_str_eq(output_count(b, 999), "999");
+	ck_assert_str_eq(output_count(b, 1000), "1.0 k");
+	ck_assert_str_eq(output_count(b, 999999), "1.0 M");
+	ck_assert_str_eq(output_count(b, 7300000), "7.3 M");
+	ck_assert_str_eq(output_time(b, 0), "0 ms");
+	ck_assert_str_eq(output_time(b, 999), "999 ms");
+	ck_assert_str_eq(output_time(b, 1050), "1.0 s");
+	ck_assert_str_eq(output_time(b, 59999), "59.9 s");
+	ck_assert_str_eq(output_time(b, 200000), "3 min 20 s");
+}
+END_TEST
+
+START_TEST(aligned_table)
+{
+	static const struct table_column columns[] = {
+		{"NAME", false}, {"N", true}, {"X", false}, {0}};
+	struct table *t = table_new(columns);
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	ck_assert_ptr_nonnull(t);
+	ck_assert_ptr_nonnull(f);
+	table_cell(t, "a");
+	table_cell(t, "%d", 1234);
+	table_cell(t, "end");
+	table_cell(t, "longer");
+	table_cell(t, "%d", 5);
+	table_cell(t, "e");
+	table_print(t, f);
+	fclose(f);
+	ck_assert_str_eq(text,
+		"NAME       N  X\n"
+		"a       1234  end\n"
+		"longer     5  e\n");
+	free(text);
+	ck_assert_ptr_null(table_free(t));
+	ck_assert_ptr_null(table_free(NULL));
+}
+END_TEST
+
+static bool update(struct progress *p, const char *text)
+{
+	struct json_object *o = json_tokener_parse(text);
+	bool news;
+
+	ck_assert_ptr_nonnull(o);
+	news = progress_update(p, o);
+	json_object_put(o);
+	return news;
+}
+
+#define ANSWER(step, pass, sent, left, more)                                               \
+	"{\"status\":\"active\",\"step\":\"" step "\"," more "\"htab\":{\"passes\":" #pass \
+	",\"transferred\":" #sent ",\"remaining\":" #left ",\"rate\":1000000}}"
+
+START_TEST(progress_of_passes)
+{
+	struct progress p = {0};
+	char line[PROGRESS_LINE];
+
+	ck_assert(update(&p, "{\"status\":\"setup\",\"step\":\"connect\"}"));
+	progress_bar(&p, 80, line);
+	ck_assert_str_eq(line, "connect");
+	ck_assert(update(&p, ANSWER("active", 1, 0, 1000, )));
+	ck_assert_uint_eq(progress_percent(&p), 0);
+	ck_assert(!update(&p, ANSWER("active", 1, 250, 750, )));
+	ck_assert_uint_eq(progress_percent(&p), 25);
+	progress_bar(&p, 60, line);
+	ck_assert_uint_eq(strlen(line), 60);
+	ck_assert_ptr_nonnull(strstr(line, "pass 1 [#"));
+	ck_assert_ptr_nonnull(strstr(line, "25%  1.0 M/s, 750 left"));
+	/* a new pass counts from where the last one ended */
+	ck_assert(update(&p, ANSWER("active", 2, 1000, 100, "\"expected-downtime\":40,")));
+	ck_assert_uint_eq(progress_percent(&p), 0);
+	ck_assert(!update(&p, ANSWER("active", 2, 1050, 50, "\"cpu-throttle-percentage\":30,")));
+	ck_assert_uint_eq(progress_percent(&p), 50);
+	progress_text(&p, line);
+	ck_assert_str_eq(
+		line, "pass 2: 1.1 k entries sent, 1.0 M/s, 50 left, vCPUs slowed by 30 %");
+	ck_assert(update(&p, ANSWER("last-pass", 3, 1100, 0, )));
+	progress_text(&p, line);
+	ck_assert_ptr_nonnull(strstr(line, "the guest paused"));
+	ck_assert(update(&p, ANSWER("commit", 3, 1100, 0, )));
+	progress_text(&p, line);
+	ck_assert_str_eq(line, "commit");
+}
+END_TEST
+
+/* Whatever is said, the line fits. */
+START_TEST(progress_in_any_width)
+{
+	struct progress p = {0};
+	char line[PROGRESS_LINE];
+
+	update(&p,
+		ANSWER("active", 9223372036854775807, 9223372036854775807, 9223372036854775807,
+			"\"expected-downtime\":9223372036854775807,"
+			"\"cpu-throttle-percentage\":9223372036854775807,"));
+	for (unsigned columns = 0; columns < 1000; columns++) {
+		progress_bar(&p, columns, line);
+		ck_assert_uint_le(strlen(line), columns);
+		ck_assert_uint_lt(strlen(line), sizeof(line));
+	}
+	/* and nothing that an answer leaves out or has of another type does harm */
+	update(&p, "{}");
+	update(&p, "{\"status\":7,\"step\":[],\"htab\":3}");
+	progress_bar(&p, 80, line);
+	ck_assert_str_eq(line, "");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("ctl");
+	TCase *c = tcase_create("ctl");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_test(c, quantities);
+	tcase_add_test(c, aligned_table);
+	tcase_add_test(c, progress_of_passes);
+	tcase_add_test(c, progress_in_any_width);
+	suite_add_tcase(s, c);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
