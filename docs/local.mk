@@ -1,1 +1,3 @@
 # docs/: see HACKING.md
+
+EXTRA_DIST += docs/protocol.md docs/architecture.md

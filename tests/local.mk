@@ -102,6 +102,14 @@ endif
 
 # Nothing is lost, and never two: see the head of each.
 if HAVE_CHECK
+handover_helpers = \
+	tests/integration/handover.c tests/integration/handover.h \
+	tests/integration/relay.c tests/integration/relay.h
+INTEGRATION_TESTS += tests/integration/test-handover
+tests_integration_test_handover_SOURCES = tests/integration/test-handover.c $(handover_helpers)
+tests_integration_test_handover_CFLAGS = \
+	$(integration_cflags) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) $(SYSTEMD_CFLAGS)
+tests_integration_test_handover_LDADD = libharness.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-migrations
 tests_integration_test_migrations_CFLAGS = $(integration_cflags)
 tests_integration_test_migrations_LDADD = libharness.la
@@ -116,3 +124,94 @@ tests_powernv_hpt_diff_SOURCES = \
 	tests/powernv/hpt-diff-random.c
 tests_powernv_hpt_diff_LDADD = libpowerkvm.la libswhpt.la
 endif
+
+# The formats: every message and its limits, and the bytes that docs/protocol.md shows.
+if HAVE_CHECK
+EXTRA_DIST += $(golden_files)
+UNIT_TESTS += tests/unit/test-wire tests/unit/test-golden
+tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_wire_LDADD = libproto.la $(CHECK_LIBS)
+tests_unit_test_golden_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_golden_LDADD = libproto.la $(CHECK_LIBS)
+endif
+golden_files = \
+	tests/golden/abort.hex tests/golden/accept.hex tests/golden/ack.hex \
+	tests/golden/channel.hex tests/golden/chunk.hex tests/golden/closed.hex \
+	tests/golden/commit.hex tests/golden/end.hex tests/golden/hello.hex \
+	tests/golden/htabsock-read-answer.hex tests/golden/htabsock-read.hex \
+	tests/golden/htabsock-write-answer.hex tests/golden/htabsock-write.hex \
+	tests/golden/join.hex tests/golden/joined.hex tests/golden/lost.hex \
+	tests/golden/never.hex tests/golden/open.hex tests/golden/pass-end.hex \
+	tests/golden/ping.hex tests/golden/pong.hex tests/golden/ready.hex \
+	tests/golden/records-le.hex tests/golden/records.hex tests/golden/refuse.hex \
+	tests/golden/running.hex tests/golden/state-image.hex tests/golden/state.hex \
+	tests/golden/unknown.hex tests/golden/verified.hex tests/golden/vmm-event.hex \
+	tests/golden/vmm-get-state.hex tests/golden/vmm-lease.hex tests/golden/vmm-note.hex \
+	tests/golden/vmm-open-htab.hex tests/golden/vmm-pause.hex tests/golden/vmm-refused.hex \
+	tests/golden/vmm-register.hex tests/golden/vmm-registered.hex \
+	tests/golden/vmm-release.hex tests/golden/vmm-reply.hex tests/golden/vmm-reset-htab.hex \
+	tests/golden/vmm-resume.hex tests/golden/vmm-set-state.hex tests/golden/vmm-throttle.hex \
+	tests/golden/vmm-undo.hex tests/golden/welcome.hex
+
+# The daemon's parts that need no socket.
+if HAVE_CHECK
+daemon_test_cflags = $(libdaemon_la_CFLAGS) $(CHECK_CFLAGS)
+daemon_test_libs = libdaemon.la libflow.la libqmp.la libnet.la libbase.la libproto.la \
+	$(CHECK_LIBS) $(EVENT_LIBS) $(JSON_LIBS) $(OPENSSL_LIBS) $(SYSTEMD_LIBS)
+UNIT_TESTS += tests/unit/test-converge tests/unit/test-params tests/unit/test-migration
+tests_unit_test_converge_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_converge_LDADD = libdaemon.la $(CHECK_LIBS)
+tests_unit_test_params_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_params_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(JSON_LIBS)
+tests_unit_test_migration_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_migration_LDADD = $(daemon_test_libs)
+endif
+
+# libFuzzer (--enable-fuzzing, clang): each target compiles what it looks at, with coverage.
+# `make fuzz-smoke` runs each for FUZZ_RUNS inputs, from the golden files where they are its kind.
+FUZZ_RUNS = 200000
+if FUZZING
+FUZZ_TARGETS = tests/fuzz/fuzz-htab tests/fuzz/fuzz-wire tests/fuzz/fuzz-vmm \
+	tests/fuzz/fuzz-state tests/fuzz/fuzz-qmp
+noinst_PROGRAMS += $(FUZZ_TARGETS)
+fuzz_flags = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
+tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c
+tests_fuzz_fuzz_htab_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
+tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c proto/wire.c
+tests_fuzz_fuzz_wire_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
+tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c proto/vmm.c
+tests_fuzz_fuzz_vmm_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
+tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c proto/state.c
+tests_fuzz_fuzz_state_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
+tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp_json.c daemon/qmp_check.c common/err.c
+tests_fuzz_fuzz_qmp_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(fuzz_flags)
+tests_fuzz_fuzz_qmp_LDADD = $(JSON_LIBS)
+
+fuzz-smoke: $(FUZZ_TARGETS)
+	$(AM_V_at)for t in $(FUZZ_TARGETS); do \
+		kind=$${t##*/fuzz-}; corpus=tests/fuzz/corpus-$$kind; \
+		rm -rf $$corpus && mkdir -p $$corpus || exit 1; \
+		for f in $(srcdir)/tests/golden/*.hex; do \
+			name=$$(basename $$f .hex); \
+			case $$kind:$$name in \
+			htab:records) lead='\000' ;; \
+			vmm:vmm-*|vmm:htabsock-*|state:state-image) lead= ;; \
+			*:vmm-*|*:htabsock-*|*:state-image|*:records*) continue ;; \
+			wire:*) lead= ;; \
+			*) continue ;; \
+			esac; \
+			bytes=$$(sed 's/#.*//; s/ *\([0-9a-f][0-9a-f]\) */\\x\1/g' $$f | tr -d '\n'); \
+			env printf "$$lead$$bytes" >$$corpus/$$name || exit 1; \
+		done; \
+		echo "  FUZZ     $$t"; \
+		$(builddir)/$$t -runs=$(FUZZ_RUNS) -seed=1 -max_len=8192 -close_fd_mask=1 \
+			-artifact_prefix=tests/fuzz/ $$corpus >$$t.log 2>&1 || \
+			{ tail -n 40 $$t.log; exit 1; }; \
+	done
+else
+fuzz-smoke:
+	@echo "configure with --enable-fuzzing and CC=clang for this" >&2; exit 1
+endif
+.PHONY: fuzz-smoke
+
+EXTRA_DIST += tests/go-qmp/main.go

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The control socket's stream of JSON, fed in pieces, and what is checked before a command runs. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "daemon/qmp_impl.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static const struct qmp_command command = {
+	.name = "migrate",
+	.args = {{"uri", QMP_STRING, false}, {"n", QMP_INT, true}, {"flag", QMP_BOOL, true},
+		{"list", QMP_LIST, true}, {"object", QMP_OBJECT, true}, {"any", QMP_ANY, true}},
+};
+
+static void judge(struct json_object *value)
+{
+	struct qmp_request req;
+	struct err err = {0};
+
+	if (qmp_check_request(value, &req, &err) < 0) {
+		assert(err.code < 0 && err.text[0]);
+		return;
+	}
+	assert(req.name);
+	if (qmp_check_args(&command, req.args, &err) < 0)
+		assert(err.code < 0 && err.text[0]);
+}
+
+/* First byte: the size of the pieces. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct qmp_json j;
+	size_t piece;
+
+	if (len == 0)
+		return 0;
+	piece = *data ? *data : len;
+	data++;
+	len--;
+	if (qmp_json_init(&j) < 0)
+		abort();
+	while (len) {
+		size_t n = piece < len ? piece : len, used = 0;
+		struct json_object *value = NULL;
+		struct err err = {0};
+		int r = qmp_json_feed(&j, (const char *)data, n, &used, &value, &err);
+
+		assert(used <= n);
+		assert(r <= 1);
+		assert(r >= 0 || err.text[0]);
+		/* it goes forward, or what stays is told once only */
+		assert(used > 0 || r != 0);
+		if (r == 1) {
+			judge(value);
+			json_object_put(value);
+		}
+		if (r < 0 && used == 0)
+			used = 1;
+		data += used;
+		len -= used;
+	}
+	qmp_json_clear(&j);
+	return 0;
+}

@@ -1,0 +1,814 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The formats, pinned byte by byte: tests/golden/NAME.hex holds what a value has been packed to
+ * since version 1. Each value packs to its file and each file unpacks to its value. The same bytes
+ * are the examples of docs/protocol.md. A change here changes the protocol: it needs a new version.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/state.h"
+#include "proto/vmm.h"
+#include "proto/wire.h"
+
+#define BYTES_MAX 4096u
+#define ENTRIES   htab_entries(18)
+
+static const struct session_id session = {{0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88,
+	0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff}};
+static const struct vm_uuid uuid = {{0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0x12, 0x34,
+	0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0}};
+
+struct bytes {
+	uint8_t b[BYTES_MAX];
+	size_t len;
+};
+
+/* -- the files -- */
+
+/* A file of the source tree, whole, as a string on the heap. */
+static char *slurp(const char *name)
+{
+	const char *top = getenv("abs_top_srcdir");
+	char path[4096], *text;
+	FILE *f;
+	long size;
+
+	snprintf(path, sizeof(path), "%s/%s", top ? top : ".", name);
+	f = fopen(path, "rb");
+	ck_assert_msg(f != NULL, "%s cannot be opened", path);
+	ck_assert_int_eq(fseek(f, 0, SEEK_END), 0);
+	size = ftell(f);
+	rewind(f);
+	text = malloc((size_t)size + 1);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_uint_eq(fread(text, 1, (size_t)size, f), (size_t)size);
+	text[size] = 0;
+	fclose(f);
+	return text;
+}
+
+static char *slurp_golden(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "tests/golden/%s.hex", name);
+	return slurp(path);
+}
+
+/* Pairs of hexadecimal digits; blanks between them, comments from # to the line's end. */
+static void load(const char *name, struct bytes *ret)
+{
+	char *text = slurp_golden(name);
+
+	ret->len = 0;
+	for (const char *p = text; *p;) {
+		unsigned v;
+
+		if (*p == '#') {
+			p += strcspn(p, "\n");
+		} else if (*p == ' ' || *p == '\n') {
+			p++;
+		} else {
+			ck_assert_msg(strspn(p, "0123456789abcdef") >= 2, "%s.hex: %.9s", name, p);
+			ck_assert_int_eq(sscanf(p, "%2x", &v), 1);
+			ck_assert_uint_lt(ret->len, BYTES_MAX);
+			ret->b[ret->len++] = (uint8_t)v;
+			p += 2;
+		}
+	}
+	free(text);
+}
+
+static void same(const char *name, const void *got, size_t len, const void *want, size_t want_len)
+{
+	const uint8_t *a = got, *b = want;
+	size_t i = 0;
+
+	while (i < len && i < want_len && a[i] == b[i])
+		i++;
+	ck_assert_msg(len == want_len && i == len,
+		"%s.hex: %zu bytes of %zu packed, and byte %zu is the first that differs", name,
+		want_len, len, i);
+}
+
+/* -- the wire -- */
+
+union message {
+	struct wire_hello hello;
+	struct wire_welcome welcome;
+	struct wire_refuse refuse;
+	struct wire_open open;
+	struct wire_accept accept;
+	struct wire_ack ack;
+	struct wire_verified verified;
+	uint64_t u64;
+	struct wire_join join;
+	struct wire_pass_end pass_end;
+	struct wire_end end;
+	struct wire_session session;
+};
+
+#define SECRET                                                                                  \
+	{                                                                                       \
+		0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac,   \
+			0xad, 0xae, 0xaf, 0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8, \
+			0xb9, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf                                \
+	}
+
+#define SESSION_MESSAGE                      \
+	{                                    \
+		.session = { session, uuid } \
+	}
+
+static int pack_message(enum wire_type type, const union message *m, void *buf, size_t cap)
+{
+	switch (type) {
+	case WIRE_HELLO: return wire_pack_hello(&m->hello, buf, cap);
+	case WIRE_WELCOME: return wire_pack_welcome(&m->welcome, buf, cap);
+	case WIRE_REFUSE:
+	case WIRE_ABORT: return wire_pack_refuse(type, &m->refuse, buf, cap);
+	case WIRE_OPEN: return wire_pack_open(&m->open, buf, cap);
+	case WIRE_ACCEPT: return wire_pack_accept(&m->accept, buf, cap);
+	case WIRE_ACK: return wire_pack_ack(&m->ack, buf, cap);
+	case WIRE_VERIFIED: return wire_pack_verified(&m->verified, buf, cap);
+	case WIRE_PING:
+	case WIRE_PONG: return wire_pack_u64(type, m->u64, buf, cap);
+	case WIRE_JOIN: return wire_pack_join(&m->join, buf, cap);
+	case WIRE_JOINED: return wire_pack_empty(type, buf, cap);
+	case WIRE_PASS_END: return wire_pack_pass_end(&m->pass_end, buf, cap);
+	case WIRE_END: return wire_pack_end(&m->end, buf, cap);
+	case WIRE_READY:
+	case WIRE_COMMIT:
+	case WIRE_RUNNING:
+	case WIRE_CLOSED:
+	case WIRE_NEVER:
+	case WIRE_UNKNOWN:
+	case WIRE_LOST: return wire_pack_session(type, &m->session, buf, cap);
+	case WIRE_STATE:
+	case WIRE_CHUNK: break; /* a payload: in tests of their own */
+	}
+	return -EINVAL;
+}
+
+static int unpack_message(enum wire_type type, const void *body, size_t len, union message *ret)
+{
+	switch (type) {
+	case WIRE_HELLO: return wire_unpack_hello(body, len, &ret->hello);
+	case WIRE_WELCOME: return wire_unpack_welcome(body, len, &ret->welcome);
+	case WIRE_REFUSE:
+	case WIRE_ABORT: return wire_unpack_refuse(body, len, &ret->refuse);
+	case WIRE_OPEN: return wire_unpack_open(body, len, &ret->open);
+	case WIRE_ACCEPT: return wire_unpack_accept(body, len, &ret->accept);
+	case WIRE_ACK: return wire_unpack_ack(body, len, &ret->ack);
+	case WIRE_VERIFIED: return wire_unpack_verified(body, len, &ret->verified);
+	case WIRE_PING:
+	case WIRE_PONG: return wire_unpack_u64(body, len, &ret->u64);
+	case WIRE_JOIN: return wire_unpack_join(body, len, &ret->join);
+	case WIRE_JOINED: return len ? -EBADMSG : 0;
+	case WIRE_PASS_END: return wire_unpack_pass_end(body, len, &ret->pass_end);
+	case WIRE_END: return wire_unpack_end(body, len, &ret->end);
+	case WIRE_READY:
+	case WIRE_COMMIT:
+	case WIRE_RUNNING:
+	case WIRE_CLOSED:
+	case WIRE_NEVER:
+	case WIRE_UNKNOWN:
+	case WIRE_LOST: return wire_unpack_session(body, len, &ret->session);
+	case WIRE_STATE:
+	case WIRE_CHUNK: break;
+	}
+	return -EINVAL;
+}
+
+static struct wire_case {
+	const char *file;
+	enum wire_type type;
+	union message m;
+} wire_cases[] = {
+	{"hello", WIRE_HELLO, {.hello = {1, 1, 0, WIRE_ROLE_CONTROL, "hosta"}}},
+	{"welcome", WIRE_WELCOME, {.welcome = {1, 0, "hostb"}}},
+	{"refuse", WIRE_REFUSE, {.refuse = {WIRE_REFUSE_NO_VM, "VM vm1 is not known here"}}},
+	{"open", WIRE_OPEN,
+		{.open = {.name = "vm1",
+			 .mmu = MMU_HPT,
+			 .order = 18,
+			 .vcpus = 8,
+			 .pvr = 0x004e1202,
+			 .codec = WIRE_CODEC_NONE,
+			 .channels = 1,
+			 .flags = WIRE_OPEN_VERIFY}}},
+	{"accept", WIRE_ACCEPT, {.accept = {SECRET, 32}}},
+	{"ack", WIRE_ACK, {.ack = {0, 3}}},
+	{"verified", WIRE_VERIFIED, {.verified = {1 << 20, 0}}},
+	{"ping", WIRE_PING, {.u64 = 0x0123456789abcdef}},
+	{"pong", WIRE_PONG, {.u64 = 0x0123456789abcdef}},
+	{"abort", WIRE_ABORT, {.refuse = {WIRE_REFUSE_CANCELLED, "cancelled"}}},
+	{"join", WIRE_JOIN, {.join = {.secret = SECRET}}},
+	{"joined", WIRE_JOINED, {.u64 = 0}},
+	{"pass-end", WIRE_PASS_END, {.pass_end = {WIRE_STREAM_HTAB, 1, 2, 2}}},
+	{"end", WIRE_END,
+		{.end = {.generation = 1,
+			 .passes = 3,
+			 .pause_age = 5000000,
+			 .valid = 4,
+			 .invalid = 998 + 15383 + 1,
+			 .channels = 1}}},
+	{"ready", WIRE_READY, {.u64 = 0}},
+	{"commit", WIRE_COMMIT, {.u64 = 0}},
+	{"running", WIRE_RUNNING, {.u64 = 0}},
+	{"closed", WIRE_CLOSED, {.u64 = 0}},
+	{"never", WIRE_NEVER, {.u64 = 0}},
+	{"unknown", WIRE_UNKNOWN, {.u64 = 0}},
+	{"lost", WIRE_LOST, {.u64 = 0}},
+};
+#define WIRE_CASES ((int)(sizeof(wire_cases) / sizeof(wire_cases[0])))
+
+/* -- a small table, and the three passes that bring it over -- */
+
+static const uint64_t first_pass[][2] = {
+	{0x5011, 0x1190},
+	{0x4000000000006005, 0x2000000000000190},
+	{0x7013, 0x3194},
+};
+static const uint64_t second_pass[2] = {0x4000000000006005, 0x2000000000000110};
+
+static void add_record(struct bytes *s, enum htab_endian endian, uint32_t index,
+	const uint64_t (*hptes)[2], uint16_t n_valid, uint16_t n_invalid)
+{
+	htab_put_header(s->b + s->len, endian, index, n_valid, n_invalid);
+	s->len += HTAB_HDR_SIZE;
+	for (unsigned i = 0; i < n_valid; i++, s->len += HTAB_HPTE_SIZE) {
+		be64_put(s->b + s->len, hptes[i][0]);
+		be64_put(s->b + s->len + 8, hptes[i][1]);
+	}
+}
+
+static void records(struct bytes *s, enum htab_endian endian)
+{
+	s->len = 0;
+	add_record(s, endian, 0, first_pass, 2, 998);
+	add_record(s, endian, 1000, first_pass + 2, 1, 0);
+	add_record(s, endian, 1001, NULL, 0, 15383);
+}
+
+static void pass(struct bytes *s, unsigned nr)
+{
+	s->len = 0;
+	if (nr == 1)
+		records(s, HTAB_WIRE);
+	else if (nr == 2)
+		add_record(s, HTAB_WIRE, 1, &second_pass, 1, 0);
+	else
+		add_record(s, HTAB_WIRE, 1, NULL, 0, 1);
+}
+
+/* A CHUNK, whole. */
+static void add_chunk(struct bytes *s, unsigned nr)
+{
+	struct wire_chunk m = {WIRE_STREAM_HTAB, WIRE_CODEC_NONE, 1, nr, 0, nr};
+	struct bytes plain;
+	int len;
+
+	pass(&plain, nr);
+	m.plain = (uint32_t)plain.len;
+	len = wire_pack_chunk(&m, plain.len, s->b + s->len, BYTES_MAX - s->len);
+	ck_assert_int_eq(len, WIRE_HDR_SIZE + WIRE_CHUNK_HDR);
+	s->len += (size_t)len;
+	memcpy(s->b + s->len, plain.b, plain.len);
+	s->len += plain.len;
+}
+
+static uint64_t digest_of_passes(void)
+{
+	uint64_t digest = STREAM_DIGEST_INIT;
+	struct bytes plain;
+
+	for (unsigned nr = 1; nr <= 3; nr++) {
+		pass(&plain, nr);
+		digest = stream_digest(digest, plain.b, plain.len);
+	}
+	return digest;
+}
+
+/* -- the machine's state -- */
+
+#define REG_VRSAVE 0x10200000000000b4ull
+#define REG_FPR0   0x1030000000000020ull
+#define REG_VR0    0x1040000000000040ull
+
+static const struct image_elem {
+	enum state_kind kind;
+	uint16_t vcpu;
+	uint64_t id;
+	uint64_t v[2];
+	uint32_t size;
+	const char *says;
+} image_elems[] = {
+	{STATE_REG, 0, 3, {8}, 8, "vCPU 0 register GPR3"},
+	{STATE_REG, 0, STATE_REG_PC, {0x10000}, 8, "vCPU 0 register PC"},
+	{STATE_REG, 0, STATE_REG_MSR, {0x8000000000000001}, 8, "vCPU 0 register MSR"},
+	{STATE_SREG, 0, STATE_SREG_PVR, {0x004e1202}, 4, "vCPU 0 register PVR"},
+	{STATE_SREG, 0, STATE_SREG_SDR1, {0}, 8, "vCPU 0 register SDR1"},
+	{STATE_SREG, 0, STATE_SREG_SLB, {0x08000000, 0x400}, 16, "vCPU 0 SLB slot 0"},
+	{STATE_ONE_REG, 0, REG_VRSAVE, {0xffffffff}, 4, "vCPU 0 ONE_REG 0x10200000000000b4"},
+	{STATE_ONE_REG, 0, REG_FPR0, {0x3ff0000000000000}, 8,
+		"vCPU 0 register FPR0 (ONE_REG 0x1030000000000020)"},
+	{STATE_ONE_REG, 0, REG_VR0, {0x0001020304050607, 0x08090a0b0c0d0e0f}, 16,
+		"vCPU 0 register VR0 (ONE_REG 0x1040000000000040)"},
+	{STATE_TIME, STATE_VM, STATE_TIME_GUEST_TB, {0x1122334455667788}, 8,
+		"machine guest timebase"},
+	{STATE_TIME, STATE_VM, STATE_TIME_REAL_NS, {1700000000000000000}, 8, "machine time of day"},
+};
+#define IMAGE_ELEMS (sizeof(image_elems) / sizeof(image_elems[0]))
+
+static const uint8_t blob_value[] = {
+	0, 0, 0, 1, 0, 5, 'b', 'o', 'a', 'r', 'd', 0xde, 0xad, 0xbe, 0xef};
+
+static void image(struct bytes *s)
+{
+	struct pack k;
+
+	pack_init(&k, s->b, BYTES_MAX);
+	for (size_t i = 0; i < IMAGE_ELEMS; i++) {
+		const struct image_elem *e = &image_elems[i];
+		uint8_t value[16];
+
+		be64_put(value, e->v[0]);
+		be64_put(value + 8, e->v[1]);
+		if (e->size == 8)
+			state_put_u64(&k, e->kind, e->vcpu, e->id, e->v[0]);
+		else if (e->size == 4)
+			state_put_u32(&k, e->kind, e->vcpu, e->id, (uint32_t)e->v[0]);
+		else
+			state_put(&k, e->kind, e->vcpu, e->id, value, e->size);
+	}
+	state_put(&k, STATE_BLOB, STATE_VM, 0, blob_value, sizeof(blob_value));
+	ck_assert_int_eq(pack_end(&k), 0);
+	s->len = k.len;
+}
+
+/* What cannot be a constant. */
+static void fill_in(void)
+{
+	struct bytes s;
+
+	for (int i = 0; i < WIRE_CASES; i++) {
+		union message *m = &wire_cases[i].m;
+
+		if (wire_cases[i].type > WIRE_END) {
+			m->session = (struct wire_session){session, uuid};
+		} else if (wire_cases[i].type == WIRE_OPEN) {
+			m->open.session = session;
+			m->open.uuid = uuid;
+		} else if (wire_cases[i].type == WIRE_JOIN) {
+			m->join.session = session;
+		} else if (wire_cases[i].type == WIRE_END) {
+			image(&s);
+			m->end.session = session;
+			m->end.state_size = s.len;
+			m->end.state_digest = stream_digest(STREAM_DIGEST_INIT, s.b, s.len);
+			m->end.channel[0] = (struct wire_end_channel){3, digest_of_passes()};
+		}
+	}
+}
+
+/* -- the tests -- */
+
+START_TEST(wire_message_is_its_file)
+{
+	const struct wire_case *c = &wire_cases[_i];
+	uint8_t buf[BYTES_MAX];
+	enum wire_type type;
+	union message back;
+	struct bytes want;
+	size_t body;
+	int len;
+
+	load(c->file, &want);
+	len = pack_message(c->type, &c->m, buf, sizeof(buf));
+	ck_assert_int_ge(len, (int)WIRE_HDR_SIZE);
+	same(c->file, buf, (size_t)len, want.b, want.len);
+
+	ck_assert_int_eq(wire_unpack_header(want.b, &type, &body), 0);
+	ck_assert_int_eq(type, c->type);
+	ck_assert_uint_eq(body, want.len - WIRE_HDR_SIZE);
+	ck_assert_int_eq(unpack_message(type, want.b + WIRE_HDR_SIZE, body, &back), 0);
+	len = pack_message(type, &back, buf, sizeof(buf));
+	ck_assert_int_ge(len, (int)WIRE_HDR_SIZE);
+	same(c->file, buf, (size_t)len, want.b, want.len);
+}
+END_TEST
+
+START_TEST(every_type_of_frame_has_a_file)
+{
+	for (unsigned type = 0; type < 256; type++) {
+		bool known, have = type == WIRE_STATE || type == WIRE_CHUNK;
+
+		wire_body_max(type, &known);
+		for (int i = 0; i < WIRE_CASES; i++)
+			have |= wire_cases[i].type == type;
+		ck_assert_msg(have == known, "type %u", type);
+	}
+}
+END_TEST
+
+START_TEST(records_are_their_files)
+{
+	struct bytes got, want;
+	struct htab_count count;
+	const char *why = "";
+
+	load("records", &want);
+	records(&got, HTAB_WIRE);
+	same("records", got.b, got.len, want.b, want.len);
+	ck_assert_int_eq(htab_check(want.b, want.len, ENTRIES, HTAB_WIRE, &count, &why), 0);
+	ck_assert_uint_eq(count.records, 3);
+	ck_assert_uint_eq(count.valid, 3);
+	ck_assert_uint_eq(count.invalid, 998 + 15383);
+	ck_assert_uint_eq(count.end, ENTRIES);
+
+	/* The host's form, and from each into the other. */
+	if (BYTE_ORDER == LITTLE_ENDIAN)
+		load("records-le", &want);
+	records(&got, HTAB_HOST);
+	same("records-le", got.b, got.len, want.b, want.len);
+	ck_assert_int_eq(htab_check(want.b, want.len, ENTRIES, HTAB_HOST, &count, &why), 0);
+	htab_convert(got.b, got.len, HTAB_HOST, HTAB_WIRE);
+	load("records", &want);
+	same("records", got.b, got.len, want.b, want.len);
+	htab_convert(got.b, got.len, HTAB_WIRE, HTAB_HOST);
+	if (BYTE_ORDER == LITTLE_ENDIAN)
+		load("records-le", &want);
+	same("records-le", got.b, got.len, want.b, want.len);
+}
+END_TEST
+
+START_TEST(chunk_is_its_file)
+{
+	struct bytes got = {.len = 0}, want, plain;
+	const uint8_t *payload;
+	struct wire_chunk m;
+	enum wire_type type;
+	size_t body, len;
+
+	load("chunk", &want);
+	add_chunk(&got, 2);
+	same("chunk", got.b, got.len, want.b, want.len);
+	ck_assert_int_eq(wire_unpack_header(want.b, &type, &body), 0);
+	ck_assert_int_eq(type, WIRE_CHUNK);
+	ck_assert_int_eq(wire_unpack_chunk(want.b + WIRE_HDR_SIZE, body, &m, &payload, &len), 0);
+	ck_assert_int_eq(m.stream, WIRE_STREAM_HTAB);
+	ck_assert_int_eq(m.codec, WIRE_CODEC_NONE);
+	ck_assert_uint_eq(m.generation, 1);
+	ck_assert_uint_eq(m.pass, 2);
+	ck_assert_uint_eq(m.seq, 2);
+	pass(&plain, 2);
+	ck_assert_uint_eq(m.plain, plain.len);
+	same("chunk", payload, len, plain.b, plain.len);
+}
+END_TEST
+
+START_TEST(channel_is_its_file)
+{
+	struct wire_hello hello = {1, 1, 0, WIRE_ROLE_DATA, "hosta"};
+	struct wire_join join = {session, 0, SECRET};
+	struct bytes got = {.len = 0}, want;
+	uint64_t digest = STREAM_DIGEST_INIT, seq = 0;
+
+	load("channel", &want);
+	got.len += (size_t)wire_pack_hello(&hello, got.b, BYTES_MAX);
+	got.len += (size_t)wire_pack_join(&join, got.b + got.len, BYTES_MAX - got.len);
+	for (unsigned nr = 1; nr <= 3; nr++) {
+		struct wire_pass_end end = {WIRE_STREAM_HTAB, 1, nr, nr};
+
+		add_chunk(&got, nr);
+		got.len += (size_t)wire_pack_pass_end(&end, got.b + got.len, BYTES_MAX - got.len);
+	}
+	same("channel", got.b, got.len, want.b, want.len);
+
+	for (size_t at = 0, len; at < want.len; at += WIRE_HDR_SIZE + len) {
+		const uint8_t *body = want.b + at + WIRE_HDR_SIZE, *payload;
+		struct htab_count count;
+		struct wire_chunk m;
+		enum wire_type type;
+		const char *why;
+		size_t plain;
+
+		ck_assert_int_eq(wire_unpack_header(want.b + at, &type, &len), 0);
+		if (type != WIRE_CHUNK)
+			continue;
+		ck_assert_int_eq(wire_unpack_chunk(body, len, &m, &payload, &plain), 0);
+		ck_assert_uint_eq(m.seq, ++seq);
+		ck_assert_int_eq(htab_check(payload, plain, ENTRIES, HTAB_WIRE, &count, &why), 0);
+		digest = stream_digest(digest, payload, plain);
+	}
+	/* What END says of it. */
+	ck_assert_uint_eq(seq, 3);
+	ck_assert_uint_eq(digest, 0x9b31dfba4460e8ceull);
+}
+END_TEST
+
+START_TEST(state_image_is_its_file)
+{
+	char text[STATE_NAME_MAX];
+	struct state_elem elem;
+	struct state_blob blob;
+	struct bytes got, want;
+	struct unpack u;
+	uint64_t v;
+
+	load("state-image", &want);
+	image(&got);
+	same("state-image", got.b, got.len, want.b, want.len);
+	unpack_init(&u, want.b, want.len);
+	for (size_t i = 0; i < IMAGE_ELEMS; i++) {
+		const struct image_elem *e = &image_elems[i];
+
+		ck_assert_int_eq(state_next(&u, &elem), 1);
+		ck_assert_uint_eq(elem.kind, e->kind);
+		ck_assert_uint_eq(elem.vcpu, e->vcpu);
+		ck_assert_uint_eq(elem.id, e->id);
+		ck_assert_uint_eq(elem.size, e->size);
+		state_describe(&elem, text);
+		ck_assert_str_eq(text, e->says);
+		if (e->size == 16) {
+			ck_assert_uint_eq(be64_get(elem.value), e->v[0]);
+			ck_assert_uint_eq(be64_get(elem.value + 8), e->v[1]);
+		} else {
+			ck_assert_int_eq(state_value(&elem, &v), 0);
+			ck_assert_uint_eq(v, e->v[0]);
+		}
+	}
+	ck_assert_int_eq(state_next(&u, &elem), 1);
+	ck_assert_int_eq(state_blob(&elem, &blob), 0);
+	ck_assert_str_eq(blob.name, "board");
+	ck_assert_uint_eq(blob.version, 1);
+	ck_assert_uint_eq(blob.size, 4);
+	ck_assert_uint_eq(be32_get(blob.data), 0xdeadbeef);
+	ck_assert_int_eq(state_next(&u, &elem), 0);
+}
+END_TEST
+
+START_TEST(state_frame_is_its_file)
+{
+	size_t first_two = 2 * (STATE_HDR_SIZE + 8), body;
+	struct bytes got, want;
+	uint8_t hdr[WIRE_HDR_SIZE];
+	enum wire_type type;
+
+	load("state", &want);
+	image(&got);
+	wire_pack_header(hdr, WIRE_STATE, first_two);
+	same("state", want.b, WIRE_HDR_SIZE, hdr, sizeof(hdr));
+	same("state", want.b + WIRE_HDR_SIZE, want.len - WIRE_HDR_SIZE, got.b, first_two);
+	ck_assert_int_eq(wire_unpack_header(want.b, &type, &body), 0);
+	ck_assert_int_eq(type, WIRE_STATE);
+	ck_assert_uint_eq(body, first_two);
+}
+END_TEST
+
+/* -- the VMM socket -- */
+
+static const struct request_case {
+	const char *file;
+	struct vmm_request m;
+} request_cases[] = {
+	{"vmm-registered", {.type = VMM_REGISTERED}},
+	{"vmm-refused", {.type = VMM_REFUSED, .text = "name is taken"}},
+	{"vmm-lease", {.type = VMM_LEASE}},
+	{"vmm-open-htab", {.type = VMM_OPEN_HTAB, .serial = 1, .flags = HTAB_FD_WRITE}},
+	{"vmm-pause", {.type = VMM_PAUSE, .serial = 2}},
+	{"vmm-resume", {.type = VMM_RESUME, .serial = 3}},
+	{"vmm-get-state", {.type = VMM_GET_STATE, .serial = 4}},
+	{"vmm-set-state", {.type = VMM_SET_STATE, .serial = 5}},
+	{"vmm-reset-htab", {.type = VMM_RESET_HTAB, .serial = 6}},
+	{"vmm-throttle", {.type = VMM_THROTTLE, .serial = 7, .percent = 20}},
+	{"vmm-note", {.type = VMM_NOTE, .serial = 8, .note = NOTE_COMMITTING}},
+	{"vmm-undo", {.type = VMM_UNDO, .serial = 9}},
+	{"vmm-release", {.type = VMM_RELEASE, .serial = 10}},
+};
+#define REQUEST_CASES ((int)(sizeof(request_cases) / sizeof(request_cases[0])))
+
+static uint16_t put_cookie(uint8_t cookie[static VMM_COOKIE_MAX])
+{
+	struct pack k;
+
+	pack_init(&k, cookie, VMM_COOKIE_MAX);
+	pack_u16(&k, 1);
+	pack_bytes(&k, uuid.b, sizeof(uuid.b));
+	pack_str(&k, "tcp:hostb:4660");
+	pack_str(&k, "CN=hostb");
+	pack_str(&k, "");
+	pack_str(&k, "");
+	return (uint16_t)k.len;
+}
+
+START_TEST(vmm_request_is_its_file)
+{
+	struct vmm_request m = request_cases[_i].m, back;
+	const char *file = request_cases[_i].file;
+	static uint8_t buf[VMM_PACKET_MAX];
+	struct bytes want;
+	int len;
+
+	if (m.type != VMM_REGISTERED && m.type != VMM_REFUSED && m.type != VMM_OPEN_HTAB &&
+		m.type != VMM_THROTTLE)
+		m.session = session;
+	if (m.type == VMM_NOTE)
+		m.cookie_len = put_cookie(m.cookie);
+	load(file, &want);
+	len = vmm_pack_request(&m, buf);
+	ck_assert_int_gt(len, 0);
+	same(file, buf, (size_t)len, want.b, want.len);
+	ck_assert_int_eq(vmm_unpack_request(want.b, want.len, &back), 0);
+	len = vmm_pack_request(&back, buf);
+	ck_assert_int_gt(len, 0);
+	same(file, buf, (size_t)len, want.b, want.len);
+}
+END_TEST
+
+START_TEST(vmm_registration_is_its_file)
+{
+	static struct vmm_register m, back;
+	static uint8_t buf[VMM_PACKET_MAX];
+	struct bytes want;
+	int len;
+
+	m = (struct vmm_register){
+		.version = VMM_VERSION,
+		.name = "vm1",
+		.uuid = uuid,
+		.mmu = MMU_HPT,
+		.order = 18,
+		.vcpus = 8,
+		.pvr = 0x004e1202,
+		.running = true,
+		.n_notes = 1,
+		.notes = {{.session = session,
+			.note = NOTE_DEAD,
+			.cookie_len = 8,
+			.cookie = {'C', 'N', '=', 'h', 'o', 's', 't', 'a'}}},
+	};
+	load("vmm-register", &want);
+	len = vmm_pack_register(&m, buf);
+	ck_assert_int_gt(len, 0);
+	same("vmm-register", buf, (size_t)len, want.b, want.len);
+	ck_assert_int_eq(vmm_unpack_register(want.b, want.len, &back), 0);
+	len = vmm_pack_register(&back, buf);
+	same("vmm-register", buf, (size_t)len, want.b, want.len);
+}
+END_TEST
+
+START_TEST(vmm_event_and_reply_are_their_files)
+{
+	struct vmm_event event = {VMM_EVENT_RESUMED, session, "lease over"};
+	struct vmm_reply reply = {-ECANCELED, NOTE_DEAD, "session is dead"};
+	static uint8_t buf[VMM_PACKET_MAX];
+	struct bytes want;
+	uint32_t serial;
+	uint16_t type;
+	int len;
+
+	load("vmm-event", &want);
+	len = vmm_pack_event(&event, buf);
+	same("vmm-event", buf, (size_t)len, want.b, want.len);
+	memset(&event, 0, sizeof(event));
+	ck_assert_int_eq(vmm_unpack_event(want.b, want.len, &event), 0);
+	len = vmm_pack_event(&event, buf);
+	same("vmm-event", buf, (size_t)len, want.b, want.len);
+
+	load("vmm-reply", &want);
+	len = vmm_pack_reply(7, &reply, buf);
+	same("vmm-reply", buf, (size_t)len, want.b, want.len);
+	memset(&reply, 0, sizeof(reply));
+	ck_assert_int_eq(vmm_unpack_header(want.b, want.len, &type, &serial), 0);
+	ck_assert_uint_eq(type, VMM_REPLY);
+	ck_assert_int_eq(vmm_unpack_reply(want.b, want.len, &reply), 0);
+	len = vmm_pack_reply(serial, &reply, buf);
+	same("vmm-reply", buf, (size_t)len, want.b, want.len);
+}
+END_TEST
+
+START_TEST(htabsock_packets_are_their_files)
+{
+	struct bytes want, got;
+	enum htabsock_op op;
+	uint32_t count;
+	int32_t result;
+
+	load("htabsock-read", &want);
+	htabsock_pack_request(got.b, HTABSOCK_READ, 4096);
+	same("htabsock-read", got.b, HTABSOCK_REQ_SIZE, want.b, want.len);
+	ck_assert_int_eq(htabsock_unpack_request(want.b, want.len, &op, &count), 0);
+	ck_assert_int_eq(op, HTABSOCK_READ);
+	ck_assert_uint_eq(count, 4096);
+
+	load("htabsock-read-answer", &want);
+	htabsock_pack_answer(got.b, 24);
+	got.len = HTABSOCK_ANS_SIZE;
+	add_record(&got, HTAB_WIRE, 1000, first_pass + 2, 1, 0);
+	same("htabsock-read-answer", got.b, got.len, want.b, want.len);
+	ck_assert_int_eq(htabsock_unpack_answer(want.b, want.len, HTABSOCK_READ, 4096, &result), 0);
+	ck_assert_int_eq(result, 24);
+
+	load("htabsock-write", &want);
+	htabsock_pack_request(got.b, HTABSOCK_WRITE, 24);
+	got.len = HTABSOCK_REQ_SIZE;
+	add_record(&got, HTAB_WIRE, 1000, first_pass + 2, 1, 0);
+	same("htabsock-write", got.b, got.len, want.b, want.len);
+	ck_assert_int_eq(htabsock_unpack_request(want.b, want.len, &op, &count), 0);
+	ck_assert_int_eq(op, HTABSOCK_WRITE);
+	ck_assert_uint_eq(count, 24);
+
+	load("htabsock-write-answer", &want);
+	htabsock_pack_answer(got.b, -22);
+	same("htabsock-write-answer", got.b, HTABSOCK_ANS_SIZE, want.b, want.len);
+	ck_assert_int_eq(htabsock_unpack_answer(want.b, want.len, HTABSOCK_WRITE, 24, &result), 0);
+	ck_assert_int_eq(result, -22);
+}
+END_TEST
+
+/* -- the document -- */
+
+START_TEST(digest_gives_the_documents_vectors)
+{
+	static const struct {
+		unsigned len; /* bytes 0, 1, 2, ... */
+		uint64_t digest;
+		const char *text;
+	} vectors[] = {
+		{0, 0xcbf29ce484222325ull, "`cbf29ce484222325`"},
+		{8, 0xf33fac19540f57f3ull, "`f33fac19540f57f3`"},
+		{12, 0x95edf429a3f19736ull, "`95edf429a3f19736`"},
+		{16, 0xbac193ad009816c1ull, "`bac193ad009816c1`"},
+	};
+	char *doc = slurp("docs/protocol.md");
+	uint8_t buf[16];
+
+	for (unsigned i = 0; i < sizeof(buf); i++)
+		buf[i] = (uint8_t)i;
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		ck_assert_uint_eq(
+			stream_digest(STREAM_DIGEST_INIT, buf, vectors[i].len), vectors[i].digest);
+		ck_assert_msg(strstr(doc, vectors[i].text) != NULL, "%s", vectors[i].text);
+	}
+	free(doc);
+}
+END_TEST
+
+START_TEST(every_file_is_an_example_of_the_document)
+{
+	static const char *const others[] = {"records", "records-le", "chunk", "channel",
+		"state-image", "state", "vmm-register", "vmm-event", "vmm-reply", "htabsock-read",
+		"htabsock-read-answer", "htabsock-write", "htabsock-write-answer"};
+	const char *names[WIRE_CASES + REQUEST_CASES + sizeof(others) / sizeof(others[0])];
+	char *doc = slurp("docs/protocol.md");
+	size_t n = 0;
+
+	for (int i = 0; i < WIRE_CASES; i++)
+		names[n++] = wire_cases[i].file;
+	for (int i = 0; i < REQUEST_CASES; i++)
+		names[n++] = request_cases[i].file;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		names[n++] = others[i];
+	for (size_t i = 0; i < n; i++) {
+		char *text = slurp_golden(names[i]);
+
+		ck_assert_msg(
+			strstr(doc, text) != NULL, "%s.hex is not in docs/protocol.md", names[i]);
+		free(text);
+	}
+	free(doc);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("golden");
+	TCase *t = tcase_create("golden");
+	SRunner *r;
+	int failed;
+
+	suite_add_tcase(s, t);
+	tcase_add_checked_fixture(t, fill_in, NULL);
+	tcase_add_loop_test(t, wire_message_is_its_file, 0, WIRE_CASES);
+	tcase_add_test(t, every_type_of_frame_has_a_file);
+	tcase_add_test(t, records_are_their_files);
+	tcase_add_test(t, chunk_is_its_file);
+	tcase_add_test(t, channel_is_its_file);
+	tcase_add_test(t, state_image_is_its_file);
+	tcase_add_test(t, state_frame_is_its_file);
+	tcase_add_loop_test(t, vmm_request_is_its_file, 0, REQUEST_CASES);
+	tcase_add_test(t, vmm_registration_is_its_file);
+	tcase_add_test(t, vmm_event_and_reply_are_their_files);
+	tcase_add_test(t, htabsock_packets_are_their_files);
+	tcase_add_test(t, digest_gives_the_documents_vectors);
+	tcase_add_test(t, every_file_is_an_example_of_the_document);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
