@@ -62,6 +62,8 @@ void handover_finish(struct migration *m)
 {
 	if (m->out || m->waits || m->state != MIG_RELEASE || !m->released)
 		return;
+	if (m->dial || (m->peer && m->asked)) /* CLOSED follows an answer, on its connection */
+		return;
 	if (m->peer) {
 		peer_send_session(m->peer, WIRE_CLOSED, &m->session, &m->uuid);
 		peer_finish(m->peer);
@@ -189,6 +191,7 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 
 	if (wire_unpack_session(body, len, &s) < 0 || !session_eq(&s.session, &m->session))
 		return -EBADMSG;
+	m->asked = false;
 	if (type == WIRE_RUNNING) {
 		if (m->state == MIG_RELEASE)
 			handover_finish(m);
@@ -275,6 +278,7 @@ static void asking_dialled(void *arg, struct stream *stream, const struct err *e
 		no_answer(m, &e);
 		return;
 	}
+	m->asked = true;
 	peer_send_hello(m->peer, WIRE_ROLE_QUESTION, m->srv->config.name);
 	peer_keepalive(m->peer);
 }

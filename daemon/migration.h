@@ -109,6 +109,7 @@ struct migration {
 	unsigned throttle;
 	unsigned redials;
 	bool released; /* the VMM let its guest go: CLOSED may be said */
+	bool asked;    /* peer was asked what became of the session, and has not answered */
 	int state_fd;  /* memfd with the machine state, -1 */
 	uint64_t state_size, state_done, state_digest;
 	struct wire_end end;
