@@ -12,6 +12,7 @@
 
 #include "common/fd.h"
 #include "vmm/hptfile.h"
+#include "vmm/libvmm.h"
 #include "vmm/vmmcommon.h"
 
 #define EXIT_DIED 9 /* --die-at */
@@ -243,6 +244,8 @@ static int connect_daemon(struct simvm *m)
 		return fail(&e);
 	}
 	m->guest.vmm = m->h;
+	if (m->o.lease_ms)
+		htabvmm_test_lease(m->h, m->o.lease_ms);
 	return 0;
 }
 

@@ -51,6 +51,7 @@ struct simvm_opts {
 	bool fail_write;
 	uint64_t fail_write_at;
 	enum simvm_step die_at;
+	uint64_t lease_ms; /* 0: the library's */
 };
 
 /* 0; 1 when all is said (--help); -EINVAL after a sentence on stderr. */

@@ -27,6 +27,7 @@ enum option_number {
 	OPT_STALL_PAUSE,
 	OPT_DIE_AT,
 	OPT_BAD_FD,
+	OPT_LEASE_MS,
 };
 
 static const struct option options[] = {
@@ -47,6 +48,7 @@ static const struct option options[] = {
 	{"stall-pause", no_argument, NULL, OPT_STALL_PAUSE},
 	{"die-at", required_argument, NULL, OPT_DIE_AT},
 	{"bad-fd", no_argument, NULL, OPT_BAD_FD},
+	{"lease-ms", required_argument, NULL, OPT_LEASE_MS},
 	{NULL, 0, NULL, 0},
 };
 
@@ -78,6 +80,7 @@ static const char usage[] =
 	"  --refuse-state        the guest's state is refused\n"
 	"  --stall-pause         a pause never ends\n"
 	"  --bad-fd              hand over a regular file in place of a kernel's htab fd\n"
+	"  --lease-ms MS         a paused guest runs on when its daemon was silent for so long\n"
 	"  --die-at STEP         end at once, status 9, at loading, ready, pause, state,\n"
 	"                        committing or run\n";
 
@@ -149,6 +152,7 @@ static int parse_one(int c, const char *arg, struct simvm_opts *o)
 	case OPT_STALL_PAUSE: o->stall_pause = true; break;
 	case OPT_DIE_AT: r = parse_step(arg, &o->die_at); break;
 	case OPT_BAD_FD: o->bad_fd = true; break;
+	case OPT_LEASE_MS: r = parse_number("lease-ms", arg, 1, 3600000, &o->lease_ms); break;
 	default:
 		r = -EINVAL; /* getopt has said why */
 		break;
