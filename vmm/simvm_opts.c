@@ -152,7 +152,7 @@ static int parse_one(int c, const char *arg, struct simvm_opts *o)
 	case OPT_STALL_PAUSE: o->stall_pause = true; break;
 	case OPT_DIE_AT: r = parse_step(arg, &o->die_at); break;
 	case OPT_BAD_FD: o->bad_fd = true; break;
-	case OPT_LEASE_MS: r = parse_number("lease-ms", arg, 1, 3600000, &o->lease_ms); break;
+	case OPT_LEASE_MS: r = vmm_parse_number("lease-ms", arg, 1, 3600000, &o->lease_ms); break;
 	default:
 		r = -EINVAL; /* getopt has said why */
 		break;
