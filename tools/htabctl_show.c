@@ -75,11 +75,12 @@ static void show_htab(struct json_object *htab)
 	if (!htab)
 		return;
 	output_pair(stdout, "passes", "%" PRId64, member_int(htab, "passes", 0));
-	output_pair(stdout, "entries sent", "%" PRId64 " (and %" PRId64 " invalidated)",
+	output_pair(stdout, "entries sent", "%" PRId64 ", of them %" PRId64 " now invalid",
 		member_int(htab, "transferred", 0), member_int(htab, "invalidated", 0));
 	if (member_int(htab, "remaining", 0) > 0)
 		output_pair(stdout, "remaining", "%" PRId64, member_int(htab, "remaining", 0));
-	output_pair(stdout, "valid entries", "%" PRId64, member_int(htab, "entries", 0));
+	if (member_int(htab, "entries", 0) > 0)
+		output_pair(stdout, "valid entries", "%" PRId64, member_int(htab, "entries", 0));
 	output_pair(stdout, "bytes", "%s of records in %s on the wire",
 		output_bytes(a, (uint64_t)member_int(htab, "htab-bytes", 0)),
 		output_bytes(b, (uint64_t)member_int(htab, "wire-bytes", 0)));
