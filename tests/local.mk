@@ -113,6 +113,10 @@ tests_integration_test_handover_LDADD = libharness.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-migrations
 tests_integration_test_migrations_CFLAGS = $(integration_cflags)
 tests_integration_test_migrations_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-restart
+tests_integration_test_restart_SOURCES = tests/integration/test-restart.c $(handover_helpers)
+tests_integration_test_restart_CFLAGS = $(integration_cflags)
+tests_integration_test_restart_LDADD = libharness.la
 endif
 
 # The software HPT against the kernel's; for tests/powernv/hpt-diff.test.sh.
@@ -165,6 +169,14 @@ tests_unit_test_params_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_params_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(JSON_LIBS)
 tests_unit_test_migration_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_migration_LDADD = $(daemon_test_libs)
+# Connections to other daemons and to VMMs.
+UNIT_TESTS += tests/unit/test-peer tests/unit/test-vm
+tests_unit_test_peer_SOURCES = tests/unit/test-peer.c $(net_test_harness)
+tests_unit_test_peer_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_peer_LDADD = $(daemon_test_libs) libtestca.la
+tests_unit_test_vm_SOURCES = tests/unit/test-vm.c $(net_test_harness)
+tests_unit_test_vm_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_vm_LDADD = $(daemon_test_libs) libtestca.la
 endif
 
 # libFuzzer (--enable-fuzzing, clang): each target compiles what it looks at, with coverage.
