@@ -10,12 +10,14 @@ static uint64_t max64(uint64_t a, uint64_t b)
 
 static uint64_t scaled(uint64_t v, uint64_t mul, uint64_t div)
 {
-	return (uint64_t)((unsigned __int128)v * mul / max64(div, 1));
+	unsigned __int128 r = (unsigned __int128)v * mul / max64(div, 1);
+
+	return r > UINT64_MAX ? UINT64_MAX : (uint64_t)r;
 }
 
 void converge(const struct converge_in *in, struct converge_out *ret)
 {
-	uint64_t rate = scaled(in->entries, NS_PER_SEC, in->pass_ns);
+	uint64_t send, rate = scaled(in->entries, NS_PER_SEC, in->pass_ns);
 
 	ret->best_rate = max64(in->best_rate, rate);
 	ret->best_scan_ns = in->best_scan_ns;
@@ -27,6 +29,7 @@ void converge(const struct converge_in *in, struct converge_out *ret)
 		ret->best_scan_ns = in->scan_ns;
 	/* These entries changed while the pass before ran; as many a second changed during this one. */
 	ret->remaining = scaled(in->entries, in->pass_ns, in->prev_pass_ns);
-	ret->downtime = ret->best_scan_ns + 2 * in->rtt_ns +
-		scaled(ret->remaining, NS_PER_SEC, ret->best_rate);
+	send = scaled(ret->remaining, NS_PER_SEC, ret->best_rate);
+	if (__builtin_add_overflow(ret->best_scan_ns + 2 * in->rtt_ns, send, &ret->downtime))
+		ret->downtime = UINT64_MAX;
 }

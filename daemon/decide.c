@@ -175,7 +175,11 @@ void decide_commit(struct migration *m)
 	case MIG_IN_RUNNING:
 	case MIG_COMPLETED: say(m, WIRE_RUNNING); return;
 	case MIG_FAILED:
-	case MIG_CANCELLED: say_and_close(m, m->never ? WIRE_NEVER : WIRE_UNKNOWN); return;
+	case MIG_CANCELLED:
+		if (!m->never && m->vm)
+			kill_copy(m); /* its answer did not come; the next question gets NEVER */
+		say_and_close(m, m->never ? WIRE_NEVER : WIRE_UNKNOWN);
+		return;
 	case MIG_IN_LOST: say_and_close(m, WIRE_LOST); return;
 	case MIG_IN_PREPARE:
 	case MIG_IN_JOIN:
@@ -257,9 +261,8 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
 						      : MIG_FAILED;
 	struct migration *m;
 
-	/* The one that matters most is the VM's; finished ones are only remembered for an answer. */
 	if (vm->migration && !migration_is_final(vm->migration))
-		return;
+		return; /* a VM holds one session that is not over */
 	m = migration_new(srv, vm, first);
 	if (!m)
 		return;

@@ -21,6 +21,7 @@
 #define COOKIE_VERSION 1
 #define CLOSED_TRIES   5
 #define UNDO_AGAIN_MS  2000
+#define BACK_MS        10000 /* in which a VMM that lives registers again */
 
 static void redial_cb(evutil_socket_t fd, short what, void *arg);
 
@@ -234,10 +235,24 @@ static void no_answer(struct migration *m, const struct err *err)
 static int asking_frame(
 	void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
 {
+	struct wire_refuse refuse;
+	struct err err;
 	struct migration *m = arg;
 
 	switch ((unsigned)type) {
-	case WIRE_WELCOME: peer_send_session(p, WIRE_COMMIT, &m->session, &m->uuid); return 0;
+	case WIRE_WELCOME:
+		if (peer_welcome(body, len) < 0)
+			return -EBADMSG;
+		peer_send_session(p, WIRE_COMMIT, &m->session, &m->uuid);
+		return 0;
+	case WIRE_REFUSE:
+		if (wire_unpack_refuse(body, len, &refuse) < 0)
+			return -EBADMSG;
+		err_set(&err, -EREMOTEIO, "the destination refused to answer: %s", refuse.text);
+		m->peer = NULL;
+		peer_finish(p);
+		no_answer(m, &err);
+		return 0;
 	case WIRE_RUNNING:
 	case WIRE_NEVER:
 	case WIRE_UNKNOWN:
@@ -364,6 +379,16 @@ void handover_commit(struct migration *m)
 	migration_enter(m, MIG_COMMIT, commit_go);
 }
 
+static void not_back_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_RELEASE && !m->vm) {
+		m->released = true;
+		handover_finish(m);
+	}
+}
+
 void source_vm_gone(struct migration *m, bool dead)
 {
 	bool whole = dead && !m->resumed;
@@ -389,14 +414,39 @@ void source_vm_gone(struct migration *m, bool dead)
 	else if (m->state == MIG_UNDO && dead)
 		migration_set(m, MIG_FAILED);
 	else if (m->state == MIG_RELEASE) {
-		m->released = dead;
-		handover_finish(m);
+		if (dead) {
+			m->released = true;
+			handover_finish(m);
+		} else if (!m->released) { /* a VMM that has let go does not come back */
+			migration_timer(m, BACK_MS, not_back_cb);
+		}
 	}
 	/* COMMIT, ASKING: go on asking; the VMM comes back with its note, or it is dead */
 }
 
+/*
+ * Its VMM is back without the note. It did what it was asked last, or it is another process: the
+ * one that had the guest is dead.
+ */
+void source_vm_back(struct migration *m)
+{
+	m->vm_dead = true;
+	if (m->state == MIG_UNDO) {
+		migration_set(m, MIG_FAILED);
+	} else if (m->state == MIG_RELEASE) {
+		m->released = true;
+		handover_finish(m);
+	}
+}
+
 void source_attach(struct migration *m, struct vm *vm)
 {
+	if (m->state == MIG_COMPLETED) { /* RELEASE did not reach it */
+		struct vmm_request req = {.type = VMM_RELEASE, .session = m->session};
+
+		vm_ask(vm, &req, -1, VMM_TIMEOUT_MS, NULL, NULL);
+		return;
+	}
 	m->vm = vm;
 	vm->migration = m;
 	if (m->held)

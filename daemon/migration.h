@@ -108,6 +108,7 @@ struct migration {
 	bool unresolved;
 	unsigned throttle;
 	unsigned redials;
+	bool welcomed; /* the connection being made has its WELCOME */
 	bool released; /* the VMM let its guest go: CLOSED may be said */
 	bool asked;    /* peer was asked what became of the session, and has not answered */
 	int state_fd;  /* memfd with the machine state, -1 */

@@ -356,6 +356,16 @@ void peer_send_hello(struct peer *p, enum wire_role role, const char *name)
 	peer_send(p, buf, wire_pack_hello(&m, buf, sizeof(buf)));
 }
 
+int peer_welcome(const uint8_t *body, size_t len)
+{
+	struct wire_welcome m;
+
+	if (wire_unpack_welcome(body, len, &m) < 0 || m.version < WIRE_VERSION_MIN ||
+		m.version > WIRE_VERSION_MAX || (m.features & ~WIRE_FEATURES))
+		return -EBADMSG;
+	return 0;
+}
+
 void peer_send_refuse(struct peer *p, enum wire_type type, enum wire_refusal code, const char *text)
 {
 	struct wire_refuse m = {.code = code};

@@ -42,6 +42,8 @@ void peer_send(struct peer *p, const void *frame, int len);
 void peer_send_session(struct peer *p, enum wire_type type, const struct session_id *session,
 	const struct vm_uuid *uuid);
 void peer_send_hello(struct peer *p, enum wire_role role, const char *name);
+/* The server's WELCOME: 0, or -EBADMSG when it is none, or chose what was not offered. */
+int peer_welcome(const uint8_t *body, size_t len);
 /* REFUSE or ABORT with a sentence. */
 void peer_send_refuse(
 	struct peer *p, enum wire_type type, enum wire_refusal code, const char *text);

@@ -221,25 +221,42 @@ static void vm_event_uuid(struct server *srv, struct vm *vm, const char *name)
 	server_event(srv, vm->reg.name, name, o);
 }
 
-/* What the VMM still knows of earlier sessions is taken up where it was left. */
+static void take_note(struct server *srv, struct vm *vm, const struct vmm_note *note)
+{
+	struct migration *m = server_find_session(srv, &note->session);
+
+	if (note->note == NOTE_COMMITTING) {
+		if (!m || m->state == MIG_FAILED || m->state == MIG_CANCELLED)
+			source_adopt(srv, vm, note);
+		else if (!m->incoming && m->state != MIG_STOPPING)
+			source_attach(m, vm);
+		/* STOPPING: adopted when that is over, by server_migration_ended() */
+	} else if (m) {
+		dest_attach(m, vm, note->note);
+	} else {
+		dest_adopt(srv, vm, note);
+	}
+}
+
+/*
+ * What the VMM still knows of earlier sessions is taken up where it was left: what is over first,
+ * so that what is not becomes the VM's migration.
+ */
 static void take_notes(struct server *srv, struct vm *vm)
 {
-	for (uint32_t i = vm->reg.n_notes; i-- > 0;) {
-		struct vmm_note *note = &vm->reg.notes[i];
-		struct migration *m = server_find_session(srv, &note->session);
+	struct migration *m;
 
-		if (note->note == NOTE_COMMITTING) {
-			if (m && !migration_is_final(m))
-				source_attach(m, vm);
-			else
-				source_adopt(srv, vm, note);
-		} else if (note->note != NOTE_LOADING && note->note != NOTE_NONE) {
-			if (m)
-				dest_attach(m, vm, note->note);
-			else
-				dest_adopt(srv, vm, note);
+	for (int over = 1; over >= 0; over--)
+		for (uint32_t i = 0; i < vm->reg.n_notes; i++) {
+			struct vmm_note note = vm->reg.notes[i];
+
+			if (note.note != NOTE_LOADING && (note.note == NOTE_DEAD) == over)
+				take_note(srv, vm, &note);
 		}
-	}
+	TAILQ_FOREACH (m, &srv->migrations, link)
+		if (!m->incoming && !m->vm && !migration_is_final(m) &&
+			uuid_eq(&m->uuid, &vm->reg.uuid) && !vm_note(vm, &m->session))
+			source_vm_back(m);
 }
 
 static void vm_registered(void *arg, struct vm *vm)
@@ -372,8 +389,31 @@ static bool all_quiet(struct server *srv)
 	return true;
 }
 
+/* A VMM noted COMMITTING while its migration was being given up: somebody has to ask. */
+static void adopt_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *srv = arg;
+
+	for (struct vm *vm = vms_first(srv->vms); vm; vm = vms_next(vm)) {
+		bool busy = vm->migration && !migration_is_final(vm->migration);
+
+		for (uint32_t i = 0; !busy && i < vm->reg.n_notes; i++) {
+			struct vmm_note note = vm->reg.notes[i];
+
+			if (note.note == NOTE_COMMITTING) {
+				take_note(srv, vm, &note);
+				break;
+			}
+		}
+	}
+}
+
 void server_migration_ended(struct server *srv)
 {
+	struct timeval now = {0};
+
+	if (!srv->stopping)
+		event_base_once(srv->base, -1, EV_TIMEOUT, adopt_cb, srv, &now);
 	if (srv->stopping && all_quiet(srv))
 		stop_now(srv);
 }

@@ -391,20 +391,20 @@ static int joining_frame(
 	void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
 {
 	struct migration *m = arg;
-	struct wire_welcome welcome;
 	struct wire_join join = {.session = m->session};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
 	if (type == WIRE_REFUSE)
 		return refused(m, body, len);
 	if (type == WIRE_WELCOME) {
-		if (wire_unpack_welcome(body, len, &welcome) < 0)
+		if (peer_welcome(body, len) < 0 || m->welcomed)
 			return -EBADMSG;
+		m->welcomed = true;
 		memcpy(join.secret, m->secret, sizeof(join.secret));
 		peer_send(p, buf, wire_pack_join(&join, buf, sizeof(buf)));
 		return 0;
 	}
-	if (type != WIRE_JOINED || len != 0 || m->state != MIG_JOIN)
+	if (type != WIRE_JOINED || len != 0 || m->state != MIG_JOIN || !m->welcomed)
 		return -EBADMSG;
 	migration_enter(m, MIG_START, start_go);
 	return 0;
@@ -471,19 +471,18 @@ static void send_open(struct migration *m)
 
 static int open_frame(struct migration *m, enum wire_type type, const uint8_t *body, size_t len)
 {
-	struct wire_welcome welcome;
 	struct wire_accept accept;
 
 	if (type == WIRE_WELCOME) {
-		if (wire_unpack_welcome(body, len, &welcome) < 0 ||
-			welcome.version < WIRE_VERSION_MIN || welcome.version > WIRE_VERSION_MAX ||
-			(welcome.features & ~WIRE_FEATURES))
+		if (peer_welcome(body, len) < 0 || m->welcomed)
 			return -EBADMSG;
+		m->welcomed = true;
 		send_open(m);
 		return 0;
 	}
-	if (type != WIRE_ACCEPT || wire_unpack_accept(body, len, &accept) < 0)
+	if (type != WIRE_ACCEPT || !m->welcomed || wire_unpack_accept(body, len, &accept) < 0)
 		return -EBADMSG;
+	m->welcomed = false; /* the data channel is next */
 	memcpy(m->secret, accept.secret, sizeof(m->secret));
 	m->ring = accept.ring;
 	migration_enter(m, MIG_JOIN, join_go);

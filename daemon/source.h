@@ -18,6 +18,8 @@ int source_resolve(struct migration *m, bool run, struct err *err);
 void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note);
 /* Its VMM, which was away, is back with the note of this session. */
 void source_attach(struct migration *m, struct vm *vm);
+/* Its VMM, or another one of its UUID, is there without the note. */
+void source_vm_back(struct migration *m);
 /* Its VMM went away; dead: for good. */
 void source_vm_gone(struct migration *m, bool dead);
 /* The VMM says that the guest of this session runs again. */

@@ -143,11 +143,9 @@ static bool process_dead(const struct vm *vm)
 	return vm->pidfd >= 0 && poll(&p, 1, 0) == 1;
 }
 
-/* The end of a connection whose process is known to be dead, or not known to be. */
-static void gone(struct vm *vm)
+/* The end of a VM; dead: its process ended before we closed our side of the connection. */
+static void gone(struct vm *vm, bool dead)
 {
-	bool dead = process_dead(vm);
-
 	if (vm->registered) {
 		vm->vms->hooks->gone(vm->vms->arg, vm, dead);
 		vm->registered = false;
@@ -157,12 +155,14 @@ static void gone(struct vm *vm)
 
 static void death_cb(evutil_socket_t fd, short what, void *arg)
 {
-	gone(arg);
+	gone(arg, process_dead(arg));
 }
 
 /*
- * Every queued packet was handled. A process that is being killed closes its fds a moment before
- * its pidfd tells, and that difference decides who may run: wait for it, for a bounded time.
+ * The VMM ended the connection and every queued packet was handled. A process that is being killed
+ * closes its fds a moment before its pidfd tells, and that difference decides who may run: wait
+ * for it, for a bounded time. Our end stays open meanwhile, since a VMM that lives takes its closing
+ * as leave to resume a paused guest; one that dies before that never did.
  */
 static void end_of_connection(struct vm *vm)
 {
@@ -171,15 +171,14 @@ static void end_of_connection(struct vm *vm)
 	vm->readable = event_free_null(vm->readable);
 	vm->writable = event_free_null(vm->writable);
 	vm->deadline = event_free_null(vm->deadline);
-	vm->fd = fd_close(vm->fd);
 	if (!vm->registered || process_dead(vm)) {
-		gone(vm);
+		gone(vm, process_dead(vm));
 		return;
 	}
 	vm->closing = true;
 	vm->deadline = event_new(vm->vms->base, vm->pidfd, EV_READ, death_cb, vm);
 	if (!vm->deadline || event_add(vm->deadline, &tv) < 0)
-		gone(vm);
+		gone(vm, false);
 }
 
 static void send_queued(struct vm *vm)
@@ -350,7 +349,9 @@ static int check_registration(struct vm *vm, struct err *err)
 			vm->reg.name, (int)vm->pid);
 	while ((other = find_duplicate(vm))) {
 		if (other->closing && (other->pid == vm->pid || process_dead(other))) {
-			gone(other); /* the same VMM comes back, or its successor does */
+			gone(other,
+				process_dead(
+					other)); /* the same VMM comes back, or its successor does */
 			continue;
 		}
 		if (!strcmp(other->reg.name, vm->reg.name))
@@ -466,7 +467,10 @@ static void readable_cb(evutil_socket_t sock, short what, void *arg)
 	if (n > 0)
 		log_warn("vm %s (pid %d): sent what is no message of the VMM socket; disconnected",
 			vm->registered ? vm->reg.name : "?", (int)vm->pid);
-	end_of_connection(vm);
+	if (n == 0)
+		end_of_connection(vm);
+	else /* its guest may run from here on, and nothing it says of that would be heard */
+		gone(vm, false);
 }
 
 static void register_timeout_cb(evutil_socket_t fd, short what, void *arg)
@@ -559,7 +563,7 @@ struct vms *vms_free(struct vms *v)
 	if (!v)
 		return NULL;
 	while ((vm = TAILQ_FIRST(&v->list)))
-		gone(vm);
+		gone(vm, false);
 	event_free_null(v->readable);
 	fd_close(v->fd);
 	unlink(v->path);

@@ -90,7 +90,7 @@ say "   Every pass sends what changed during the one before; the guest runs on m
 say "   end it is paused, the rest is sent, and (for this demo) both tables are read back and"
 say "   compared before the guest starts on hostb."
 say ""
-ctl hosta set --vm vm1 verify=true >/dev/null
+ctl hosta set --vm vm1 verify=true auto-converge=true >/dev/null
 status=0
 if [ -n "$json" ]; then
 	ctl hosta --json migrate vm1 "$uri" >&2 || status=$?

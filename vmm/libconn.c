@@ -82,15 +82,21 @@ void conn_start(struct htabvmm *h)
 		return;
 	}
 	h->sock = sock;
+	h->broken = false;
 	h->ended = false;
 	h->registered = false;
 	send_register(h);
 }
 
+/*
+ * Nothing more is said on this connection. What the daemon still says is heard, until it closes its
+ * end: only then may a paused guest run on without RESUMED being queued.
+ */
 void conn_break(struct htabvmm *h)
 {
 	if (h->sock >= 0)
-		shutdown(h->sock, SHUT_RDWR);
+		shutdown(h->sock, SHUT_WR);
+	h->broken = true;
 }
 
 void conn_close(struct htabvmm *h)
@@ -119,6 +125,8 @@ int conn_resumed(struct htabvmm *h, const struct session *s, const char *text)
 
 	if (h->sock < 0)
 		return 0;
+	if (h->broken)
+		return -EAGAIN;
 	snprintf(m.text, sizeof(m.text), "%s", text);
 	len = vmm_pack_event(&m, h->packet);
 	return fd_send_packet(h->sock, h->packet, (size_t)len, -1) == -EAGAIN ? -EAGAIN : 0;

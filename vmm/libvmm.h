@@ -65,6 +65,7 @@ struct htabvmm {
 	/* the daemon */
 	int epfd, sock, timer, wake;
 	bool registered;            /* told so on this connection */
+	bool broken;                /* we say nothing more on this connection */
 	bool ended;                 /* nothing more comes from this connection */
 	uint64_t retry_at, backoff; /* ns of clock_ns(); when sock is -1 */
 	uint64_t lease_at;          /* when the lease is over; 0: none runs */

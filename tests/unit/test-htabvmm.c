@@ -1199,6 +1199,9 @@ START_TEST(test_malformed_packets)
 	else
 		ck_assert_int_eq(fd_send_packet(d, huge, sizeof(huge), -1), 0);
 	dispatch();
+	ck_assert_str_eq(vm.events, ""); /* it says no more, and waits for the daemon's end */
+	d = fd_close(d);
+	dispatch();
 	ck_assert_str_eq(vm.events, "disconnected");
 	stop();
 }
@@ -1207,8 +1210,8 @@ END_TEST
 START_TEST(test_daemon_that_does_not_read)
 {
 	bring_to(SESSION_PAUSED, false);
-	/* Answers pile up until one cannot be queued: the connection ends, and the pause. */
-	for (uint32_t i = 1; vm.h->sock >= 0; i++) {
+	/* Answers pile up until one cannot be queued, and so RESUMED could not be either. */
+	for (uint32_t i = 1; !vm.h->broken; i++) {
 		struct vmm_request m = {.type = VMM_THROTTLE, .serial = i};
 		uint8_t buf[VMM_PACKET_MAX];
 		int len = vmm_pack_request(&m, buf);
@@ -1218,6 +1221,10 @@ START_TEST(test_daemon_that_does_not_read)
 			break;
 		dispatch();
 	}
+	dispatch();
+	ck_assert_int_eq(state_of(S), SESSION_PAUSED);
+	ck_assert(!htabvmm_may_run(vm.h));
+	d = fd_close(d);
 	dispatch();
 	ck_assert_int_eq(state_of(S), SESSION_RESUMED);
 	ck_assert(htabvmm_may_run(vm.h));

@@ -110,8 +110,8 @@ static uint64_t successors(enum mig_state state)
 	case MIG_STATE: return TO(END) | TO(STOPPING);
 	case MIG_END: return TO(COMMITTING) | TO(COMMIT) | TO(STOPPING);
 	case MIG_COMMITTING: return TO(COMMIT) | TO(STOPPING);
-	case MIG_COMMIT: return TO(ASKING) | TO(RELEASE) | TO(UNDO) | TO(COMPLETED) | TO(FAILED);
-	case MIG_ASKING: return TO(RELEASE) | TO(UNDO) | TO(COMPLETED) | TO(FAILED);
+	case MIG_COMMIT: return TO(ASKING) | TO(RELEASE) | TO(UNDO) | TO(FAILED);
+	case MIG_ASKING: return TO(RELEASE) | TO(UNDO) | TO(FAILED);
 	case MIG_RELEASE: return TO(COMPLETED);
 	case MIG_UNDO: return TO(FAILED);
 	case MIG_STOPPING: return TO(FAILED) | TO(CANCELLED);
@@ -122,8 +122,8 @@ static uint64_t successors(enum mig_state state)
 	case MIG_IN_STATE: return TO(IN_NOTE) | TO(IN_STOPPING);
 	case MIG_IN_NOTE: return TO(IN_READY) | TO(IN_STOPPING);
 	case MIG_IN_READY: return TO(IN_RUN) | TO(IN_STOPPING);
-	case MIG_IN_RUN: return TO(IN_RUNNING) | TO(IN_STOPPING) | TO(IN_LOST) | TO(FAILED);
-	case MIG_IN_RUNNING: return TO(COMPLETED) | TO(IN_LOST);
+	case MIG_IN_RUN: return TO(IN_RUNNING) | TO(IN_LOST) | TO(FAILED);
+	case MIG_IN_RUNNING: return TO(COMPLETED);
 	case MIG_IN_STOPPING: return TO(FAILED) | TO(CANCELLED);
 	case MIG_IN_LOST: return TO(FAILED) | TO(COMPLETED);
 	case MIG_COMPLETED:
