@@ -1,9 +1,9 @@
 # Shared by the scenarios that migrate htab-kvmvm (sh, sourced as /t/migrate.sh after guest.sh).
 # shellcheck shell=dash
 
-# see NAME REGEX [COUNT]: until NAME.log has COUNT such lines; prints the last of them. As await, but
-# no signal of a child that ends can come between: the fifo is opened without waiting for its other
-# end, and the child is waited for.
+# see NAME REGEX [COUNT]: until NAME.log has COUNT such lines; prints the last of them. As await,
+# but no signal of a child that ends can come between: the fifo is opened without waiting for the
+# other end, and the child is waited for.
 see() {
 	local rc=0 tail
 	rm -f "$1.see"
@@ -63,7 +63,7 @@ left() { # left NAME WHAT: after `htabctl --json migrate`, which printed migrate
 		"downtime $(field migrate.json downtime) ms, total $(field migrate.json total-time) ms"
 }
 
-came() { # came NAME COUNTER WHAT: at the destination; COUNTER is what the source's VMM had at its end
+came() { # came NAME COUNTER WHAT: at the destination; COUNTER is what the source's VMM ended with
 	check "$3: it starts" see "$1" '"event":"started"'
 	check "$3: the counter arrives as it was ($2)" test "$(event "$1" ready counter)" = "$2"
 	check "$3: the guest counts on" counts_past "$1" $(($2 + 2000))

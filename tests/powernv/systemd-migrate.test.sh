@@ -49,7 +49,8 @@ check "verify is on" htabctl set --vm vm1 verify=true
 check "the guest counts" counts_past guest1 1000
 start qmp sh -c "(echo '{\"execute\":\"qmp_capabilities\"}'; echo '$line'; exec tail -f /dev/null) |
 	socat - UNIX-CONNECT:$run/control.sock"
-check "one line of JSON migrates" see qmp '"status": *"completed"' || journalctl -u htab-migrated -o cat -q | tail -n 30
+check "one line of JSON migrates" see qmp '"status": *"completed"' ||
+	journalctl -u htab-migrated -o cat -q | tail -n 30
 htabctl --json qmp query-migrate '{"vm":"vm1"}' >migrate.json
 left guest1 "by the service"
 came guest2 "$(event guest1 migrated counter)" "by the service"
