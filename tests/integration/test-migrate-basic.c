@@ -205,7 +205,7 @@ START_TEST(several_at_once)
 	struct harness *h = harness_new();
 	struct host *a = host_start(h, "a", NULL), *b = host_start(h, "b", NULL);
 	struct guest *source[4], *destination[4];
-	char vm[4][8];
+	char vm[4][16];
 
 	for (int i = 0; i < 4; i++) {
 		snprintf(vm[i], sizeof(vm[i]), "vm%d", i);
