@@ -2,11 +2,13 @@
 
 # Test programs are listed by kind, wherever they are described:
 #	UNIT_TESTS += tests/unit/test-NAME		one process, no sockets but pairs (Check)
+#	UNIT_SCRIPTS += tests/unit/NAME.test		the same as a shell script
 #	INTEGRATION_TESTS += tests/integration/test-NAME	starts our programs, talks over sockets
-# `make check` runs both kinds, `make check-unit` and `make check-integration` one of them.
+# `make check` runs all kinds, `make check-unit` and `make check-integration` one of them.
 UNIT_TESTS =
+UNIT_SCRIPTS =
 INTEGRATION_TESTS =
-TESTS += $(UNIT_TESTS) $(INTEGRATION_TESTS)
+TESTS += $(UNIT_TESTS) $(UNIT_SCRIPTS) $(INTEGRATION_TESTS)
 check_PROGRAMS += $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 # What a test finds in its environment.
@@ -15,7 +17,7 @@ AM_TESTS_ENVIRONMENT = \
 	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir;
 
 check-unit:
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(UNIT_TESTS)'
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(UNIT_TESTS) $(UNIT_SCRIPTS)'
 
 check-integration:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(INTEGRATION_TESTS)'
@@ -23,6 +25,10 @@ check-integration:
 .PHONY: check-unit check-integration
 
 EXTRA_DIST += .ci/run tests/suites tests/powernv tests/model
+
+# What the documents say of options, commands, parameters and functions.
+UNIT_SCRIPTS += tests/unit/manual.test
+EXTRA_DIST += $(UNIT_SCRIPTS)
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-swhpt
