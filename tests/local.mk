@@ -2,13 +2,13 @@
 
 # Test programs are listed by kind, wherever they are described:
 #	UNIT_TESTS += tests/unit/test-NAME		one process, no sockets but pairs (Check)
-#	UNIT_SCRIPTS += tests/unit/NAME.test		the same as a shell script
+#	UNIT_SHELL += tests/unit/NAME.test		the same as a shell script
 #	INTEGRATION_TESTS += tests/integration/test-NAME	starts our programs, talks over sockets
 # `make check` runs all kinds, `make check-unit` and `make check-integration` one of them.
 UNIT_TESTS =
-UNIT_SCRIPTS =
+UNIT_SHELL =
 INTEGRATION_TESTS =
-TESTS += $(UNIT_TESTS) $(UNIT_SCRIPTS) $(INTEGRATION_TESTS)
+TESTS += $(UNIT_TESTS) $(UNIT_SHELL) $(INTEGRATION_TESTS)
 check_PROGRAMS += $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
 # What a test finds in its environment.
@@ -17,7 +17,7 @@ AM_TESTS_ENVIRONMENT = \
 	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir;
 
 check-unit:
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(UNIT_TESTS) $(UNIT_SCRIPTS)'
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(UNIT_TESTS) $(UNIT_SHELL)'
 
 check-integration:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(INTEGRATION_TESTS)'
@@ -27,8 +27,8 @@ check-integration:
 EXTRA_DIST += .ci/run tests/suites tests/powernv tests/model
 
 # What the documents say of options, commands, parameters and functions.
-UNIT_SCRIPTS += tests/unit/manual.test
-EXTRA_DIST += $(UNIT_SCRIPTS)
+UNIT_SHELL += tests/unit/manual.test
+EXTRA_DIST += $(UNIT_SHELL)
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-swhpt
@@ -119,6 +119,10 @@ tests_integration_test_handover_LDADD = libharness.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-migrations
 tests_integration_test_migrations_CFLAGS = $(integration_cflags)
 tests_integration_test_migrations_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-restart
+tests_integration_test_restart_SOURCES = tests/integration/test-restart.c $(handover_helpers)
+tests_integration_test_restart_CFLAGS = $(integration_cflags)
+tests_integration_test_restart_LDADD = libharness.la
 endif
 
 # The software HPT against the kernel's; for tests/powernv/hpt-diff.test.sh.
