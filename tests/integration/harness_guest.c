@@ -13,6 +13,9 @@
 
 static void start(struct guest *g, const char *name, const char *socket, const struct guest_opts *o)
 {
+	/* one that dies on purpose does not join its threads */
+	static const char *const dies[] = {"TSAN_OPTIONS=report_thread_leaks=0", NULL};
+	const char *const *env = NULL;
 	char order[16], vcpus[16], fill[32], rate[32];
 	const char *argv[40] = {"htab-simvm", "--socket", socket, "--name", name, "--order", order,
 		"--vcpus", vcpus, "--fill", fill};
@@ -40,10 +43,13 @@ static void start(struct guest *g, const char *name, const char *socket, const s
 		argv[n++] = "--dump";
 		argv[n++] = g->dump;
 	}
-	for (unsigned i = 0; i < 8 && o->extra[i]; i++)
+	for (unsigned i = 0; i < 8 && o->extra[i]; i++) {
 		argv[n++] = o->extra[i];
+		if (!strcmp(o->extra[i], "--die-at"))
+			env = dies;
+	}
 	argv[n] = NULL;
-	g->process = process_start(g->h, g->name, argv, NULL, true);
+	g->process = process_start(g->h, g->name, argv, env, true);
 }
 
 struct guest *guest_start(struct host *host, const char *name, const struct guest_opts *opts)

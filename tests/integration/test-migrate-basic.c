@@ -61,6 +61,8 @@ START_TEST(busy_and_verified)
 	});
 	struct json_object *q, *verify;
 
+	/* a slow machine may not keep up with it: then it is forced */
+	host_do(p.a, "migrate-set-parameters", "{'on-timeout': 'force', 'max-passes': 5}");
 	pair_migrate(&p);
 	pair_completes(&p);
 	q = host_query(p.a, PAIR_VM);
