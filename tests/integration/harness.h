@@ -126,6 +126,7 @@ struct host {
 	char dir[HARNESS_PATH], control[HARNESS_PATH], vmm[HARNESS_PATH];
 	char uri[HARNESS_PATH]; /* where it listens, "": nowhere */
 	struct host_opts opts;
+	char creds[HARNESS_PATH]; /* opts.creds */
 	struct process *process;
 	struct qmpclient *qmp;
 	struct json_object *seen; /* list of the events that came */
@@ -136,6 +137,8 @@ struct host {
 struct host *host_start(struct harness *h, const char *name, const struct host_opts *opts);
 /* The same daemon anew in the same directory, after host_kill() or host_stop(). */
 void host_restart(struct host *host);
+/* Other credentials for the next start. */
+void host_creds(struct host *host, const char *creds);
 void host_kill(struct host *host);
 void host_stop(struct host *host); /* SIGTERM; waits for a good end */
 

@@ -166,6 +166,12 @@ void host_restart(struct host *host)
 	connect_qmp(host);
 }
 
+void host_creds(struct host *host, const char *creds)
+{
+	snprintf(host->creds, sizeof(host->creds), "%s", creds);
+	host->opts.creds = host->creds;
+}
+
 struct host *host_start(struct harness *h, const char *name, const struct host_opts *opts)
 {
 	struct host *host = calloc(1, sizeof(*host));
@@ -174,6 +180,8 @@ struct host *host_start(struct harness *h, const char *name, const struct host_o
 	host->h = h;
 	if (opts)
 		host->opts = *opts;
+	if (opts && opts->creds)
+		host_creds(host, opts->creds);
 	snprintf(host->name, sizeof(host->name), "%s", name);
 	snprintf(host->dir, sizeof(host->dir), "%s", harness_path(h, "%s", name));
 	snprintf(host->control, sizeof(host->control), "%s", harness_path(h, "%s/c.sock", name));
