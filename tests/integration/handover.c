@@ -2,10 +2,16 @@
 #include "tests/integration/handover.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/clock.h"
+
+#define TOGETHER_MAX 16
 
 const char *victim_name(enum victim v)
 {
@@ -15,6 +21,7 @@ const char *victim_name(enum victim v)
 	case DESTINATION_DAEMON: return "destination daemon";
 	case DESTINATION_VMM: return "destination VMM";
 	case CONNECTION: return "connection";
+	case BOTH_DAEMONS: return "both daemons";
 	case VICTIMS: break;
 	}
 	return "?";
@@ -98,13 +105,26 @@ static void kill_vmm(struct host *host, struct guest *g)
 	json_object_put(host_event(host, "VM_GONE", STAGE_VM, NULL, NULL));
 }
 
-static void kill_daemon(struct host *host, struct guest *g)
+static void begin_anew(struct host *host, struct guest *g)
 {
-	host_kill(host);
 	host->opts.hold = NULL;
 	host_restart(host);
 	if (!process_ended(g->process))
 		guest_event(g, "registered");
+}
+
+static void kill_daemon(struct host *host, struct guest *g)
+{
+	host_kill(host);
+	begin_anew(host, g);
+}
+
+static void kill_both(struct stage *s)
+{
+	host_kill(s->a);
+	host_kill(s->b);
+	begin_anew(s->b, s->destination);
+	begin_anew(s->a, s->source);
 }
 
 void stage_strike(struct stage *s, enum victim victim)
@@ -115,6 +135,7 @@ void stage_strike(struct stage *s, enum victim victim)
 	case DESTINATION_DAEMON: kill_daemon(s->b, s->destination); return;
 	case DESTINATION_VMM: kill_vmm(s->b, s->destination); return;
 	case CONNECTION: relay_cut(s->relay); return;
+	case BOTH_DAEMONS: kill_both(s); return;
 	case VICTIMS: break;
 	}
 	h_fail(s->h, "no such victim");
@@ -238,4 +259,46 @@ void stage_ends(struct stage *s, enum outcome outcome)
 	case NOWHERE: runs_nowhere(s); return;
 	case UNRESOLVED: is_unresolved(s); return;
 	}
+}
+
+/* --- several at once ---------------------------------------------------------------------- */
+
+static pid_t begin(void (*one)(unsigned i), unsigned i)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	ck_assert_msg(pid >= 0, "fork: %m");
+	if (pid > 0)
+		return pid;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	one(i);
+	fflush(stdout);
+	_exit(0);
+}
+
+void stage_together(
+	unsigned n, void (*one)(unsigned i), void (*name)(unsigned i, char *buf, size_t len))
+{
+	pid_t pid[TOGETHER_MAX];
+	char failed[1024] = "";
+
+	ck_assert(n <= TOGETHER_MAX);
+	fflush(stdout);
+	for (unsigned i = 0; i < n; i++)
+		pid[i] = begin(one, i);
+	for (unsigned i = 0; i < n; i++) {
+		size_t len = strlen(failed);
+		char what[128];
+		int status;
+
+		ck_assert_msg(waitpid(pid[i], &status, 0) == pid[i], "waitpid: %m");
+		if (status == 0)
+			continue;
+		name(i, what, sizeof(what));
+		snprintf(failed + len, sizeof(failed) - len, "%s%s", len ? "; " : "", what);
+	}
+	if (failed[0])
+		printf("--- failed: %s\n", failed);
+	ck_assert_msg(!failed[0], "failed: %s", failed);
 }

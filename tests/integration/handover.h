@@ -32,6 +32,7 @@ enum victim {
 	DESTINATION_DAEMON,
 	DESTINATION_VMM,
 	CONNECTION,
+	BOTH_DAEMONS,
 	VICTIMS,
 };
 
@@ -57,6 +58,13 @@ void stage_ends(struct stage *s, enum outcome outcome);
 void stage_resolve(struct stage *s, struct host *host, const char *action);
 /* Wait until the migration of that host is over, one way or another. */
 void stage_over(struct host *host);
+
+/*
+ * Most of such a test is waiting: one(0) to one(n - 1), each with a harness of its own, in processes
+ * under way at once. Fails with the names of those that failed.
+ */
+void stage_together(
+	unsigned n, void (*one)(unsigned i), void (*name)(unsigned i, char *buf, size_t len));
 
 const char *victim_name(enum victim v);
 const char *outcome_name(enum outcome o);
