@@ -119,6 +119,10 @@ tests_integration_test_handover_LDADD = libharness.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-migrations
 tests_integration_test_migrations_CFLAGS = $(integration_cflags)
 tests_integration_test_migrations_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-restart
+tests_integration_test_restart_SOURCES = tests/integration/test-restart.c $(handover_helpers)
+tests_integration_test_restart_CFLAGS = $(integration_cflags)
+tests_integration_test_restart_LDADD = libharness.la
 endif
 
 # The software HPT against the kernel's; for tests/powernv/hpt-diff.test.sh.
