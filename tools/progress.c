@@ -10,6 +10,30 @@
 #define BAR_MIN 8
 #define NUMBERS 160
 
+/* A new pass: where it starts, and how many entries it will bring. The first brings every slot. */
+static void begin_pass(struct progress *p, struct json_object *htab, uint64_t pass)
+{
+	int64_t order = member_int(htab, "order", 0);
+
+	p->pass = pass;
+	p->before = (uint64_t)member_int(htab, "transferred", 0);
+	p->expected = (uint64_t)member_int(htab, "remaining", 0);
+	if (pass == 1 && p->expected == 0 && order > 4 && order < 64)
+		p->expected = UINT64_C(1) << (order - 4);
+	if (pass == 1)
+		p->before = 0;
+}
+
+/* The daemon may count down, or tell what it predicted for the pass as long as that lasts. */
+static uint64_t remaining(const struct progress *p, uint64_t told)
+{
+	uint64_t done = p->transferred - p->before;
+
+	if (told > 0 && told < p->expected)
+		return told;
+	return done < p->expected ? p->expected - done : 0;
+}
+
 bool progress_update(struct progress *p, struct json_object *query_migrate)
 {
 	struct json_object *htab = member(query_migrate, "htab");
@@ -19,13 +43,12 @@ bool progress_update(struct progress *p, struct json_object *query_migrate)
 	bool news = !p->begun || strcmp(step, p->step) != 0 || pass != p->pass;
 
 	if (pass != p->pass)
-		p->before = (uint64_t)member_int(htab, "transferred", 0);
+		begin_pass(p, htab, pass);
 	p->begun = true;
 	snprintf(p->status, sizeof(p->status), "%s", status);
 	snprintf(p->step, sizeof(p->step), "%s", step);
-	p->pass = pass;
 	p->transferred = (uint64_t)member_int(htab, "transferred", 0);
-	p->remaining = (uint64_t)member_int(htab, "remaining", 0);
+	p->remaining = remaining(p, (uint64_t)member_int(htab, "remaining", 0));
 	p->rate = (uint64_t)member_int(htab, "rate", 0);
 	p->downtime = (uint64_t)member_int(query_migrate, "expected-downtime", 0);
 	p->throttle = (uint64_t)member_int(query_migrate, "cpu-throttle-percentage", 0);

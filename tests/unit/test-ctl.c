@@ -108,6 +108,26 @@ START_TEST(progress_of_passes)
 }
 END_TEST
 
+/* A daemon that tells what it predicted, and for the first pass nothing. */
+START_TEST(progress_of_predictions)
+{
+	static const char first[] = "{\"status\":\"active\",\"step\":\"active\",\"htab\":"
+				    "{\"passes\":1,\"order\":18,\"transferred\":4096}}";
+	struct progress p = {0};
+
+	update(&p, first);
+	ck_assert_uint_eq(progress_percent(&p), 25);
+	ck_assert_uint_eq(p.remaining, 12288);
+	update(&p, ANSWER("active", 2, 16384, 1000, ));
+	ck_assert_uint_eq(p.remaining, 1000);
+	update(&p, ANSWER("active", 2, 17134, 1000, ));
+	ck_assert_uint_eq(progress_percent(&p), 75);
+	ck_assert_uint_eq(p.remaining, 250);
+	update(&p, ANSWER("active", 2, 18384, 1000, ));
+	ck_assert_uint_eq(progress_percent(&p), 100);
+}
+END_TEST
+
 /* Whatever is said, the line fits. */
 START_TEST(progress_in_any_width)
 {
@@ -141,6 +161,7 @@ int main(void)
 	tcase_add_test(c, quantities);
 	tcase_add_test(c, aligned_table);
 	tcase_add_test(c, progress_of_passes);
+	tcase_add_test(c, progress_of_predictions);
 	tcase_add_test(c, progress_in_any_width);
 	suite_add_tcase(s, c);
 	srunner_run_all(r, CK_NORMAL);
