@@ -290,6 +290,18 @@ static int change_capabilities(struct params *p, struct json_object *args, struc
 static void set_capabilities(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
+	const char *name = text_arg(args, "vm") ? text_arg(args, "vm") : vm;
+	struct server *srv = opaque;
+	struct migration *m;
+	struct err err;
+
+	TAILQ_FOREACH (m, &srv->migrations, link) {
+		if (m->incoming || migration_is_final(m) || (name && strcmp(name, m->vm_name)))
+			continue;
+		err_set(&err, -EBUSY, "There's a migration process in progress: VM %s", m->vm_name);
+		qmp_fail(call, &err);
+		return;
+	}
 	change_params(opaque, call, vm, args, change_capabilities);
 }
 

@@ -156,31 +156,31 @@ void decide_disconnected(struct migration *m)
 	/* IN_RUN, IN_RUNNING, IN_LOST: the source asks again */
 }
 
-void decide_commit(struct migration *m)
+int decide_commit(struct migration *m)
 {
 	switch (m->state) {
 	case MIG_IN_READY:
 		if (m->held) /* READY was not said yet */
-			break;
+			return -EBADMSG;
 		if (m->timer)
 			event_del(m->timer);
 		migration_enter(m, MIG_IN_RUN, run_go);
-		return;
+		return 0;
 	case MIG_IN_RUN:
 		if (m->vm && m->error.code && !m->held) {
 			m->error.code = 0;
 			run_go(m);
 		}
-		return; /* the VMM's answer will be said */
+		return 0; /* the VMM's answer will be said */
 	case MIG_IN_RUNNING:
-	case MIG_COMPLETED: say(m, WIRE_RUNNING); return;
+	case MIG_COMPLETED: say(m, WIRE_RUNNING); return 0;
 	case MIG_FAILED:
 	case MIG_CANCELLED:
 		if (!m->never && m->vm)
 			kill_copy(m); /* its answer did not come; the next question gets NEVER */
 		say_and_close(m, m->never ? WIRE_NEVER : WIRE_UNKNOWN);
-		return;
-	case MIG_IN_LOST: say_and_close(m, WIRE_LOST); return;
+		return 0;
+	case MIG_IN_LOST: say_and_close(m, WIRE_LOST); return 0;
 	case MIG_IN_PREPARE:
 	case MIG_IN_JOIN:
 	case MIG_IN_ACTIVE:
@@ -206,7 +206,7 @@ void decide_commit(struct migration *m)
 	case MIG_UNDO:
 	case MIG_STOPPING: break;
 	}
-	say_and_close(m, WIRE_UNKNOWN);
+	return -EBADMSG; /* before READY there is nothing to commit */
 }
 
 /* -- questions -- */
@@ -330,6 +330,9 @@ int dest_resolve(struct migration *m, bool run, struct err *err)
 	if (m->state == MIG_IN_READY && run) {
 		if (!m->vm)
 			return err_set(err, -ENODEV, "the VMM of %s is not here now", m->vm_name);
+		if (m->peer)
+			return err_set(err, -EBUSY,
+				"the source of VM %s is connected and decides itself", m->vm_name);
 		if (m->timer)
 			event_del(m->timer);
 		migration_enter(m, MIG_IN_RUN, run_go);

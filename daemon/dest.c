@@ -244,9 +244,8 @@ static int dest_frame(
 		if (wire_unpack_session(body, len, &s) < 0 || !session_eq(&s.session, &m->session))
 			return -EBADMSG;
 		if (type == WIRE_COMMIT)
-			decide_commit(m);
-		else
-			decide_closed(m);
+			return decide_commit(m);
+		decide_closed(m);
 		return 0;
 	default: return -EBADMSG;
 	}
@@ -259,6 +258,8 @@ static void dest_closed(void *arg, struct peer *p, const struct err *err)
 	m->peer = peer_free(p);
 	if (m->state >= MIG_IN_READY)
 		decide_disconnected(m);
+	else if (m->state >= MIG_IN_FINISH)
+		return; /* everything is here, perhaps the last whole copy: on to READY */
 	else
 		dest_failf(m, err->code, "%s", err->text);
 }
@@ -297,6 +298,8 @@ static void channel_lost_cb(evutil_socket_t fd, short what, void *arg)
 	struct migration *m = arg;
 	struct err err = m->error;
 
+	if (!migration_can_cancel(m))
+		return;
 	dest_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &err);
 }
 
@@ -307,7 +310,7 @@ static void in_failed(void *arg, const struct err *err)
 	if (m->peer && migration_is_cut(err)) {
 		/* The source hung up: its ABORT, which says why, may be on its way. */
 		m->error = *err;
-		migration_timer(m, MIGRATION_CUT_MS, channel_lost_cb);
+		migration_limit(m, MIGRATION_CUT_MS, channel_lost_cb);
 		return;
 	}
 	dest_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
@@ -579,7 +582,7 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 		return refusal(err, code, WIRE_REFUSE_DENIED,
 			"this host's certificate is not among those that may send this VM (tls-authz)");
 	}
-	if (srv->n_migrations >= HISTORY_MAX || srv->stopping) {
+	if (server_full(srv) || srv->stopping) {
 		*code = WIRE_REFUSE_BUSY;
 		return err_set(err, -EBUSY, "this daemon takes no more migrations now");
 	}

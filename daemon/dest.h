@@ -31,7 +31,7 @@ void dest_ask(
 	struct migration *m, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb);
 /* The VMM noted READY. */
 void decide_ready(struct migration *m);
-void decide_commit(struct migration *m);
+int decide_commit(struct migration *m); /* 0, or -EBADMSG: out of order */
 void decide_closed(struct migration *m);
 /* The connection of a session that is READY or further ended. */
 void decide_disconnected(struct migration *m);

@@ -126,7 +126,7 @@ static void undo_again_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 
-	if (m->vm && m->state == MIG_UNDO)
+	if (m->vm && m->state == MIG_UNDO && !m->vm_waits)
 		undo_go(m);
 }
 
@@ -181,10 +181,28 @@ static void undo(struct migration *m, const char *why)
 	err_set(&m->error, -EREMOTEIO, "%s; the VMM here is dead: the guest of %s is lost", why,
 		m->vm_name);
 	source_stop_flow(m);
+	if (m->peer)
+		peer_finish(m->peer);
+	m->peer = NULL;
 	migration_set(m, MIG_FAILED);
 }
 
 /* -- asking -- */
+
+/* An operator's word here is not what the destination says: a person has to look. */
+static void contradiction(struct migration *m, enum wire_type answer)
+{
+	struct json_object *o = json_object_new_object();
+	char text[33];
+
+	session_text(&m->session, text);
+	log_err("vm %s: was resolved as running at %s, which says %s about session %s: it may run nowhere",
+		m->vm_name, m->uri_text, wire_type_name(answer), text);
+	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
+	json_object_object_add(o, "session", json_object_new_string(text));
+	json_object_object_add(o, "desc", json_object_new_string(wire_type_name(answer)));
+	server_event(m->srv, m->vm_name, "MIGRATION_CONTRADICTION", o);
+}
 
 int handover_answer(struct migration *m, enum wire_type type, const uint8_t *body, size_t len)
 {
@@ -204,6 +222,8 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 		undo(m, "the destination says that this guest never runs there");
 		return 0;
 	}
+	if (m->state == MIG_RELEASE && type != WIRE_UNKNOWN)
+		contradiction(m, type);
 	if (m->state == MIG_RELEASE) { /* forgotten there: it was told before */
 		m->redials = CLOSED_TRIES;
 		m->peer = peer_free(m->peer);
@@ -303,7 +323,8 @@ static void redial_cb(evutil_socket_t fd, short what, void *arg)
 	struct migration *m = arg;
 	struct err err = {0};
 
-	if (!m->creds && server_creds(m->srv, &m->params, &m->creds, &err) < 0)
+	m->creds = tls_creds_unref(m->creds); /* they may have been renewed */
+	if (server_creds(m->srv, &m->params, &m->creds, &err) < 0)
 		no_answer(m, &err);
 	else if (dial_start(m->srv->base, &m->uri, m->creds,
 			 m->params.tls_hostname[0] ? m->params.tls_hostname : NULL, REDIAL_MAX_MS,
@@ -368,6 +389,10 @@ void handover_closed(struct migration *m, const struct err *err)
 static void commit_go(struct migration *m)
 {
 	source_stop_flow(m); /* READY says that everything has arrived */
+	if (m->timer)
+		event_del(m->timer);
+	if (m->limit)
+		event_del(m->limit);
 	if (m->peer)
 		peer_send_session(m->peer, WIRE_COMMIT, &m->session, &m->uuid);
 	else
@@ -457,14 +482,22 @@ void source_attach(struct migration *m, struct vm *vm)
 	} else if (m->state == MIG_RELEASE) {
 		release_go(m);
 	} else if (m->state == MIG_UNDO) {
+		if (m->timer)
+			event_del(m->timer);
 		undo_go(m);
 	}
 }
 
 void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
 {
-	struct migration *m = migration_new(srv, vm, MIG_ASKING);
+	struct migration *m;
 	struct err err;
+
+	if (vm->migration && !migration_is_final(vm->migration)) {
+		log_warn("vm %s: its VMM holds more than one COMMITTING note", vm->reg.name);
+		return;
+	}
+	m = migration_new(srv, vm, MIG_ASKING);
 
 	if (!m)
 		return;

@@ -87,6 +87,8 @@ bool migration_can_cancel(const struct migration *m)
 {
 	if (m->state == MIG_COMMITTING) /* the note is asked for: its answer decides */
 		return false;
+	if (m->state == MIG_END && m->vm_dead) /* the only whole guest is over there */
+		return false;
 	return migration_allowed(m->state, m->incoming ? MIG_IN_STOPPING : MIG_STOPPING) &&
 		m->state != MIG_IN_RUN;
 }
@@ -97,7 +99,7 @@ static void tell(struct migration *m)
 
 	json_object_object_add(o, "status", json_object_new_string(m->status));
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
-	if (m->state == MIG_FAILED)
+	if ((m->state == MIG_FAILED || m->state == MIG_CANCELLED) && m->error.code)
 		json_object_object_add(o, "error-desc", json_object_new_string(m->error.text));
 	server_event(m->srv, m->vm_name, "MIGRATION", o);
 }
@@ -107,6 +109,8 @@ static void ended(struct migration *m)
 	char text[ERR_TEXT_MAX * 2];
 
 	m->t_final = clock_ns();
+	if (m->state == MIG_COMPLETED) /* what delayed it is over */
+		m->error = (struct err){0};
 	if (m->timer)
 		event_del(m->timer);
 	if (m->limit)
@@ -117,7 +121,6 @@ static void ended(struct migration *m)
 	m->creds = tls_creds_unref(m->creds);
 	migration_describe(m, text, sizeof(text));
 	log_msg(m->state == MIG_FAILED ? SD_WARNING : SD_NOTICE, "%s", text);
-	server_migration_ended(m->srv);
 }
 
 void migration_set(struct migration *m, enum mig_state state)
@@ -136,7 +139,7 @@ void migration_set(struct migration *m, enum mig_state state)
 	}
 	if (states[state].next == 0)
 		ended(m);
-	server_status(m->srv);
+	server_moved(m->srv, m);
 }
 
 static bool is_held(const struct migration *m)
@@ -178,15 +181,25 @@ void migration_enter(struct migration *m, enum mig_state state, void (*go)(struc
 	act(m, go);
 }
 
-void migration_timer(struct migration *m, int ms, event_callback_fn cb)
+static void set_timer(struct migration *m, struct event **e, int64_t ms, event_callback_fn cb)
 {
 	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
-	if (m->timer)
-		event_free(m->timer);
-	m->timer = evtimer_new(m->srv->base, cb, m);
-	if (!m->timer || event_add(m->timer, &tv) < 0)
+	if (*e)
+		event_free(*e);
+	*e = evtimer_new(m->srv->base, cb, m);
+	if (!*e || event_add(*e, &tv) < 0)
 		abort();
+}
+
+void migration_timer(struct migration *m, int64_t ms, event_callback_fn cb)
+{
+	set_timer(m, &m->timer, ms, cb);
+}
+
+void migration_limit(struct migration *m, int64_t ms, event_callback_fn cb)
+{
+	set_timer(m, &m->limit, ms, cb);
 }
 
 /* The oldest that ended and that nobody needs go; the rest is remembered, for an answer. */
@@ -212,6 +225,7 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 		return NULL;
 	if (old) {
 		assert(migration_is_final(old));
+		vm_forget_asker(vm, old);
 		old->vm = NULL;
 	}
 	m->srv = srv;
@@ -279,6 +293,19 @@ static struct json_object *ram_json(void)
 	return o;
 }
 
+/* What the pass under way, or the next one, still has to send, as far as is known. */
+static uint64_t remaining(const struct migration *m)
+{
+	const struct outflow_stats *s = &m->out_stats;
+	uint64_t sent = s->pass_valid + s->pass_invalid;
+
+	if (m->incoming || migration_is_final(m))
+		return 0;
+	if (m->pass <= 1)
+		return htab_entries(m->order) - (m->pass ? s->last_end : 0);
+	return m->remaining > sent ? m->remaining - sent : 0;
+}
+
 static struct json_object *htab_json(struct migration *m)
 {
 	struct json_object *o = json_object_new_object();
@@ -294,7 +321,7 @@ static struct json_object *htab_json(struct migration *m)
 	wire = m->incoming ? m->in_stats.wire : m->out_stats.wire;
 	add_int(o, "passes", m->incoming ? m->in_stats.pass : m->pass);
 	add_int(o, "transferred", valid + invalid);
-	add_int(o, "remaining", m->remaining);
+	add_int(o, "remaining", remaining(m));
 	add_int(o, "entries", m->valid_end);
 	add_int(o, "invalidated", invalid);
 	add_int(o, "rate", m->rate);

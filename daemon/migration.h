@@ -95,7 +95,7 @@ struct migration {
 	bool out_stopping;
 	struct inflow *in;
 	struct event *timer; /* lease, time-outs, redials: what the state says */
-	struct event *limit; /* of the whole migration: parameter timeout */
+	struct event *limit; /* how long the state may last; while passes run, parameter timeout */
 	uint8_t secret[WIRE_SECRET_SIZE];
 	uint32_t ring;
 
@@ -109,6 +109,9 @@ struct migration {
 	unsigned throttle;
 	unsigned redials;
 	bool welcomed; /* the connection being made has its WELCOME */
+	bool verify, verify_sent;
+	uint8_t cookie[VMM_COOKIE_MAX];
+	uint16_t cookie_len;
 	bool released; /* the VMM let its guest go: CLOSED may be said */
 	bool asked;    /* peer was asked what became of the session, and has not answered */
 	int state_fd;  /* memfd with the machine state, -1 */
@@ -154,8 +157,9 @@ const char *migration_step(enum mig_state state);
 struct json_object *migration_json(struct migration *m);
 /* A sentence for STATUS= and the journal. */
 void migration_describe(const struct migration *m, char *buf, size_t len);
-/* Any timer of this migration: after ms from now, replacing what it waited for. */
-void migration_timer(struct migration *m, int ms, event_callback_fn cb);
+/* Timers: after ms from now, replacing what each waited for. */
+void migration_timer(struct migration *m, int64_t ms, event_callback_fn cb);
+void migration_limit(struct migration *m, int64_t ms, event_callback_fn cb);
 /* Is this the end of a connection, and so perhaps not the cause of what happened? */
 bool migration_is_cut(const struct err *err);
 #define MIGRATION_CUT_MS 1000 /* how long the cause is waited for */

@@ -316,9 +316,15 @@ void peer_send(struct peer *p, const void *frame, int len)
 		"peer %s <- %s %zu", stream_address(p->stream), wire_type_name(be16_get(h + 4)), n);
 	if (p->overflow)
 		return;
+	if (p->out_done > 0 && p->out_len + n > p->out_cap) {
+		memmove(p->out, p->out + p->out_done, p->out_len - p->out_done);
+		p->out_len -= p->out_done;
+		p->out_done = 0;
+	}
 	if (p->out_len + n > p->out_cap) {
-		size_t cap = p->out_len + n > PEER_QUEUE_MAX ? 0 : (p->out_len + n) * 2;
-		uint8_t *out = cap ? realloc(p->out, cap) : NULL;
+		size_t want = p->out_len + n,
+		       cap = want > PEER_QUEUE_MAX / 2 ? PEER_QUEUE_MAX : want * 2;
+		uint8_t *out = want <= PEER_QUEUE_MAX ? realloc(p->out, cap) : NULL;
 
 		if (!out) {
 			p->overflow = true;

@@ -81,6 +81,9 @@ static void describe(struct server *srv, char *buf, size_t len)
 		snprintf(buf, len, "%u migrations; %s", n, text);
 	else
 		snprintf(buf, len, "%s", text);
+	for (; *buf; buf++) /* a line of its own would be another assignment */
+		if ((unsigned char)*buf < ' ')
+			*buf = ' ';
 }
 
 static void status_cb(evutil_socket_t fd, short what, void *arg)
@@ -225,12 +228,19 @@ static void take_note(struct server *srv, struct vm *vm, const struct vmm_note *
 {
 	struct migration *m = server_find_session(srv, &note->session);
 
+	if (m &&
+		(!uuid_eq(&m->uuid, &vm->reg.uuid) || (m->vm && m->vm != vm) ||
+			m->incoming == (note->note == NOTE_COMMITTING))) {
+		log_warn("vm %s: its VMM holds a note of a session that is another VM's",
+			vm->reg.name);
+		return;
+	}
 	if (note->note == NOTE_COMMITTING) {
 		if (!m || m->state == MIG_FAILED || m->state == MIG_CANCELLED)
 			source_adopt(srv, vm, note);
 		else if (!m->incoming && m->state != MIG_STOPPING)
 			source_attach(m, vm);
-		/* STOPPING: adopted when that is over, by server_migration_ended() */
+		/* STOPPING: adopted when that is over, by server_moved() */
 	} else if (m) {
 		dest_attach(m, vm, note->note);
 	} else {
@@ -283,7 +293,7 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 	struct migration *m;
 
 	log_info("vm %s: its VMM (process %d) %s", vm->reg.name, (int)vm->pid,
-		dead ? "died" : "disconnected");
+		dead ? "ended" : "disconnected");
 	TAILQ_FOREACH (m, &srv->migrations, link) {
 		if (m->vm != vm)
 			continue;
@@ -310,7 +320,7 @@ static void vm_event(void *arg, struct vm *vm, const struct vmm_event *event)
 		vm->reg.running = true;
 		vm->stopped_by_guest = false;
 		m = server_find_session(srv, &event->session);
-		if (m && !m->incoming && !migration_is_final(m))
+		if (m && m->vm == vm && !m->incoming && !migration_is_final(m))
 			source_vm_resumed(m);
 		return;
 	case VMM_EVENT_STOPPED:
@@ -408,14 +418,25 @@ static void adopt_cb(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-void server_migration_ended(struct server *srv)
+void server_moved(struct server *srv, const struct migration *m)
 {
 	struct timeval now = {0};
 
-	if (!srv->stopping)
-		event_base_once(srv->base, -1, EV_TIMEOUT, adopt_cb, srv, &now);
 	if (srv->stopping && all_quiet(srv))
 		stop_now(srv);
+	else if (!srv->stopping && migration_is_final(m))
+		event_base_once(srv->base, -1, EV_TIMEOUT, adopt_cb, srv, &now);
+	server_status(srv);
+}
+
+bool server_full(struct server *srv)
+{
+	struct migration *m;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (m, &srv->migrations, link)
+		n += !migration_is_final(m);
+	return n >= MIGRATIONS_MAX || srv->n_migrations >= HISTORY_MAX;
 }
 
 void server_stop(struct server *srv)

@@ -33,6 +33,7 @@ struct config {
 	char file[256], control[256], vmm_socket[256], tls_dir[256], name[WIRE_NAME_MAX];
 	char listen[LISTEN_MAX][URI_MAX];
 	unsigned n_listen;
+	bool listen_given; /* in the configuration file */
 	bool plaintext, verbose;
 	struct allow_rule allow[ALLOW_MAX];
 	unsigned n_allow;
@@ -74,8 +75,10 @@ void server_end(struct server *srv);
 void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data);
 /* Something changed that STATUS= tells. */
 void server_status(struct server *srv);
-/* A migration became final: the last ones of a stopping daemon end it. */
-void server_migration_ended(struct server *srv);
+/* A migration's state changed: a stopping daemon ends with the last one that it waits for. */
+void server_moved(struct server *srv, const struct migration *m);
+/* Are as many migrations under way, or remembered, as may be? */
+bool server_full(struct server *srv);
 /* The credentials for a connection with these parameters. 0 and *ret (a reference, NULL in
  * plaintext), or -errno with a sentence. */
 int server_creds(

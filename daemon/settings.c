@@ -54,6 +54,7 @@ static int allow_rule(struct config *c, struct json_object *o, struct err *err)
 	if (!json_object_is_type(o, json_type_object) || json_object_object_length(o) != 2 ||
 		!json_object_object_get_ex(o, "uid", &uid) ||
 		!json_object_is_type(uid, json_type_int) || json_object_get_int64(uid) < 0 ||
+		json_object_get_int64(uid) >= UINT32_MAX ||
 		!json_object_object_get_ex(o, "vm", &vm) ||
 		!json_object_is_type(vm, json_type_string))
 		return err_set(err, -EINVAL,
@@ -68,6 +69,8 @@ static int allow_rule(struct config *c, struct json_object *o, struct err *err)
 static int file_list(struct config *c, const char *name, struct json_object *v, struct err *err)
 {
 	int r = 0;
+
+	c->listen_given |= !strcmp(name, "listen"); /* an empty list: nowhere */
 
 	if (!json_object_is_type(v, json_type_array))
 		return err_set(err, -EINVAL, "'%s' expects a list", name);
@@ -237,7 +240,7 @@ int settings_parse(int argc, char **argv, struct config *ret, struct err *err)
 		if (r)
 			return r;
 	}
-	if (c->n_listen == 0)
+	if (c->n_listen == 0 && !c->listen_given)
 		return add_listen(c, "tcp::" DIAL_PORT, err);
 	return 0;
 }

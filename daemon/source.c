@@ -243,6 +243,8 @@ static void channel_lost_cb(evutil_socket_t fd, short what, void *arg)
 	struct migration *m = arg;
 	struct err err = m->error;
 
+	if (!migration_can_cancel(m))
+		return;
 	source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &err);
 }
 
@@ -255,7 +257,7 @@ static void out_failed(void *arg, const struct err *err)
 	if (m->peer && migration_is_cut(err)) {
 		/* The destination hung up: its ABORT, which says why, may be on its way. */
 		m->error = *err;
-		migration_timer(m, MIGRATION_CUT_MS, channel_lost_cb);
+		migration_limit(m, MIGRATION_CUT_MS, channel_lost_cb);
 		return;
 	}
 	source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
@@ -345,13 +347,8 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 		source_failf(m, err.code, "%s", err.text);
 		return;
 	}
-	if (m->params.timeout) {
-		struct timeval tv = {.tv_sec = m->params.timeout};
-
-		m->limit = evtimer_new(m->srv->base, limit_cb, m);
-		if (m->limit)
-			event_add(m->limit, &tv);
-	}
+	if (m->params.timeout)
+		migration_limit(m, m->params.timeout * 1000, limit_cb);
 	migration_enter(m, MIG_ACTIVE, active_go);
 }
 
@@ -428,6 +425,12 @@ static void data_dialled(void *arg, struct stream *stream, const struct err *err
 		source_failf(m, err->code, "%s", err->text);
 		return;
 	}
+	if (strcmp(stream_peer(stream), m->peer_name)) {
+		source_failf(m, -EPERM, "%s is '%s' on one connection and '%s' on the other",
+			m->uri_text, m->peer_name, stream_peer(stream));
+		stream_free(stream);
+		return;
+	}
 	if (peer_new(m->srv->base, stream, &joining_ops, m, &m->joining) < 0) {
 		source_failf(m, -ENOMEM, "out of memory");
 		return;
@@ -461,7 +464,7 @@ static void send_open(struct migration *m)
 		.pvr = m->vm->reg.pvr,
 		.codec = WIRE_CODEC_NONE,
 		.channels = 1,
-		.flags = m->params.verify ? WIRE_OPEN_VERIFY : 0,
+		.flags = m->verify ? WIRE_OPEN_VERIFY : 0,
 	};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
@@ -512,7 +515,12 @@ static void control_closed(void *arg, struct peer *p, const struct err *err)
 	struct migration *m = arg;
 
 	m->peer = peer_free(p);
-	if (migration_can_cancel(m) && !(m->state == MIG_END && m->vm_dead))
+	if (m->state == MIG_OPEN && !m->welcomed && m->srv->config.plaintext)
+		source_failf(m, err->code,
+			"%s before it said a word: does it expect TLS, while this daemon was started "
+			"with --plaintext?",
+			err->text);
+	else if (migration_can_cancel(m))
 		source_failf(m, err->code, "%s", err->text);
 	else
 		handover_closed(m, err);
@@ -584,10 +592,10 @@ static int check_start(struct server *srv, struct vm *vm, struct err *err)
 				"VM %s has just arrived and its source has not closed that migration yet: "
 				"try again, or use 'resolve' when the source is known to be dead",
 				vm->reg.name);
-	if (srv->n_migrations >= HISTORY_MAX || srv->stopping)
+	if (server_full(srv) || srv->stopping)
 		return err_set(err, -EBUSY,
 			srv->stopping ? "the daemon is stopping"
-				      : "too many migrations are remembered");
+				      : "too many migrations are under way");
 	return 0;
 }
 
@@ -601,6 +609,8 @@ int source_start(struct server *srv, struct vm *vm, const char *uri, struct err 
 	r = check_start(srv, vm, err);
 	if (r == 0)
 		r = uri_parse(uri, &u, err);
+	if (r == 0 && u.kind == URI_TCP && (!u.host[0] || !strcmp(u.port, "0")))
+		r = err_set(err, -EINVAL, "'%s' names no host and port to migrate to", uri);
 	if (r == 0 && u.kind != URI_TCP && u.kind != URI_UNIX)
 		r = err_set(err, -ENOTSUP,
 			"'%s' is no address that a VM can be migrated to: use "
@@ -617,6 +627,7 @@ int source_start(struct server *srv, struct vm *vm, const char *uri, struct err 
 	}
 	m->creds = creds;
 	m->uri = u;
+	m->verify = m->params.verify;
 	snprintf(m->uri_text, sizeof(m->uri_text), "%s", uri);
 	if (getrandom(m->session.b, sizeof(m->session.b), 0) != sizeof(m->session.b)) {
 		migration_free(m);

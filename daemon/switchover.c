@@ -17,18 +17,32 @@
 
 #define LEASE_RENEW_MS 2000
 #define NOTE_MS        86400000     /* `inactivate` takes what it takes: its answer decides */
+#define ANSWER_MS      120000       /* for READY and VERIFIED, once all has been sent */
 #define STATE_QUEUE    (256u << 10) /* bytes of state waiting in the peer */
 
 /* -- END, READY, the note -- */
+
+/* A destination that only answers PING must not keep the guest paused. */
+static void answer_limit_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_END && m->vm_dead)
+		handover_commit(m);
+	else if (migration_can_cancel(m))
+		source_failf(m, -ETIMEDOUT, "%s did not answer for %d s (%s)", m->uri_text,
+			ANSWER_MS / 1000, migration_step(m->state));
+}
 
 static void noted_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
 	fd_close(fd);
-	if (reply->error) {
-		source_failf(m, reply->error, "the VMM of %s did not let its guest go: %s",
-			m->vm_name, reply->text);
+	if (reply->error || reply->value != NOTE_COMMITTING || m->resumed) {
+		source_failf(m, reply->error ? reply->error : -ECANCELED,
+			"the VMM of %s did not let its guest go: %s", m->vm_name,
+			m->resumed ? "the guest runs again" : reply->text);
 		return;
 	}
 	vm_set_note(m->vm, &m->session, NOTE_COMMITTING);
@@ -41,7 +55,8 @@ static void committing_go(struct migration *m)
 
 	event_del(m->timer);
 	req.session = m->session;
-	req.cookie_len = (uint16_t)handover_cookie(m, req.cookie);
+	req.cookie_len = m->cookie_len;
+	memcpy(req.cookie, m->cookie, m->cookie_len);
 	vm_ask(m->vm, &req, -1, NOTE_MS, noted_cb, m);
 }
 
@@ -60,6 +75,7 @@ static void send_end(struct migration *m)
 	m->end.state_size = m->state_size;
 	m->end.state_digest = m->state_digest;
 	peer_send(m->peer, buf, wire_pack_end(&m->end, buf, sizeof(buf)));
+	migration_limit(m, ANSWER_MS, answer_limit_cb);
 }
 
 /* -- machine state -- */
@@ -138,6 +154,7 @@ static void verify_htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 	if (source_open_htab(m, fd, reply, &io) < 0)
 		return;
 	outflow_set_htab(m->out, io);
+	m->verify_sent = true;
 	outflow_pass(m->out, WIRE_STREAM_VERIFY, m->pass + 1);
 }
 
@@ -152,6 +169,8 @@ static void verify_go(struct migration *m)
 static void verified(struct migration *m)
 {
 	m->verify_ns = clock_ns() - m->t_verify;
+	if (m->limit)
+		event_del(m->limit);
 	outflow_get_stats(m->out, &m->out_stats);
 	m->valid_end = m->out_stats.pass_valid;
 	if (m->verified.mismatches) {
@@ -167,12 +186,12 @@ static void verified(struct migration *m)
 void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t pass)
 {
 	if (m->state == MIG_LAST_PASS && stream == WIRE_STREAM_HTAB) {
-		if (m->params.verify)
+		if (m->verify)
 			migration_enter(m, MIG_VERIFY, verify_go);
 		else
 			migration_enter(m, MIG_STATE, state_go);
-	}
-	/* the VERIFY pass ends with the destination's VERIFIED */
+	} else if (m->state == MIG_VERIFY) /* it ends with the destination's VERIFIED */
+		migration_limit(m, ANSWER_MS, answer_limit_cb);
 }
 
 static void last_pass_go(struct migration *m)
@@ -231,17 +250,18 @@ static void pause_go(struct migration *m)
 
 void switchover_begin(struct migration *m)
 {
-	uint8_t cookie[VMM_COOKIE_MAX];
+	int len = handover_cookie(m, m->cookie);
 
 	if (m->limit)
 		event_del(m->limit);
-	if (handover_cookie(m, cookie) < 0) {
+	if (len < 0) {
 		source_failf(m, -EMSGSIZE,
 			"the URI, the destination's name and the TLS parameters together are longer "
 			"than a VMM remembers (%u bytes): shorten them",
 			VMM_COOKIE_MAX);
 		return;
 	}
+	m->cookie_len = (uint16_t)len;
 	migration_enter(m, MIG_PAUSE, pause_go);
 }
 
@@ -264,6 +284,8 @@ static int ready(struct migration *m, const uint8_t *body, size_t len)
 	if (m->state != MIG_END || wire_unpack_session(body, len, &s) < 0 ||
 		!session_eq(&s.session, &m->session))
 		return -EBADMSG;
+	if (m->limit)
+		event_del(m->limit);
 	if (!m->vm) /* it died with a guest that never ran again: the whole one is over there */
 		handover_commit(m);
 	else
@@ -275,7 +297,8 @@ int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *bo
 {
 	switch ((unsigned)type) {
 	case WIRE_VERIFIED:
-		if (m->state != MIG_VERIFY || wire_unpack_verified(body, len, &m->verified) < 0)
+		if (m->state != MIG_VERIFY || !m->verify_sent ||
+			wire_unpack_verified(body, len, &m->verified) < 0)
 			return -EBADMSG;
 		m->have_verified = true;
 		verified(m);

@@ -9,16 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/unixsock.h"
 #include "daemon/log.h"
 
 #define REGISTER_TIMEOUT_S 10
-#define DEATH_TIMEOUT_S    1
+#define DEATH_TIMEOUT_S    5
 #define OUT_MAX            64 /* packets waiting for a VMM that does not read */
 
 struct vm_request {
@@ -40,9 +39,8 @@ struct vm_packet {
 
 struct vms {
 	struct event_base *base;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	int fd;
-	struct event *readable;
+	struct unixsock sock;
+	struct event *readable, *again;
 	const struct vm_hooks *hooks;
 	void *arg;
 	unsigned n;
@@ -261,7 +259,7 @@ void vm_ask(
 	r->timer = evtimer_new(vm->vms->base, timeout_cb, r);
 	TAILQ_INSERT_TAIL(&vm->requests, r, link);
 	e = enqueue(vm, req, fd);
-	if (e < 0) /* tell it from the loop */
+	if (e < 0 && !vm->closing) /* tell it from the loop; else its end will be told */
 		tv = (struct timeval){0};
 	log_debug("vm %s <- %s serial %u%s", vm->reg.name, vmm_type_name(req->type), req->serial,
 		e < 0 ? " (not sent)" : "");
@@ -482,9 +480,16 @@ static void register_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	end_of_connection(vm);
 }
 
+static void accept_again_cb(evutil_socket_t sock, short what, void *arg)
+{
+	struct vms *v = arg;
+
+	event_add(v->readable, NULL);
+}
+
 static void accept_cb(evutil_socket_t sock, short what, void *arg)
 {
-	struct timeval tv = {.tv_sec = REGISTER_TIMEOUT_S};
+	struct timeval tv = {.tv_sec = REGISTER_TIMEOUT_S}, later = {.tv_sec = 1};
 	struct vms *v = arg;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -492,8 +497,13 @@ static void accept_cb(evutil_socket_t sock, short what, void *arg)
 	int fd;
 
 	fd = accept4(sock, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE) { /* not at once: it would spin */
+			event_del(v->readable);
+			event_add(v->again, &later);
+		}
 		return;
+	}
 	if (v->n >= VM_CONNECTIONS_MAX ||
 		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
 		!(vm = calloc(1, sizeof(*vm)))) {
@@ -521,36 +531,23 @@ static void accept_cb(evutil_socket_t sock, short what, void *arg)
 int vms_new(struct event_base *base, const char *path, const struct vm_hooks *hooks, void *arg,
 	struct vms **ret, struct err *err)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	struct vms *v;
+	struct vms *v = calloc(1, sizeof(*v));
+	int r;
 
-	if (strlen(path) >= sizeof(a.sun_path))
-		return err_set(err, -ENAMETOOLONG,
-			"the path of the VMM socket is longer than %zu bytes:"
-			" %s",
-			sizeof(a.sun_path) - 1, path);
-	strcpy(a.sun_path, path);
-	v = calloc(1, sizeof(*v));
 	if (!v)
 		return err_set(err, -ENOMEM, "out of memory");
 	v->base = base;
 	v->hooks = hooks;
 	v->arg = arg;
 	TAILQ_INIT(&v->list);
-	strcpy(v->path, path);
-	v->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	unlink(path);
-	if (v->fd < 0 || bind(v->fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
-		chmod(path, 0660) < 0 || listen(v->fd, 64) < 0) {
-		int e = -errno;
-
-		err_set(err, e, "cannot listen for VMMs at %s: %s", path, strerror(-e));
-		fd_close(v->fd);
+	r = unixsock_listen(&v->sock, path, SOCK_SEQPACKET, 0660, err);
+	if (r < 0) {
 		free(v);
-		return e;
+		return r;
 	}
-	v->readable = event_new(base, v->fd, EV_READ | EV_PERSIST, accept_cb, v);
-	if (!v->readable || event_add(v->readable, NULL) < 0)
+	v->readable = event_new(base, v->sock.fd, EV_READ | EV_PERSIST, accept_cb, v);
+	v->again = evtimer_new(base, accept_again_cb, v);
+	if (!v->readable || !v->again || event_add(v->readable, NULL) < 0)
 		abort();
 	*ret = v;
 	return 0;
@@ -565,8 +562,8 @@ struct vms *vms_free(struct vms *v)
 	while ((vm = TAILQ_FIRST(&v->list)))
 		gone(vm, false);
 	event_free_null(v->readable);
-	fd_close(v->fd);
-	unlink(v->path);
+	event_free_null(v->again);
+	unixsock_close(&v->sock);
 	free(v);
 	return NULL;
 }

@@ -26,9 +26,9 @@ void server_status(struct server *srv)
 {
 }
 
-void server_migration_ended(struct server *srv)
+void server_moved(struct server *srv, const struct migration *m)
 {
-	ended++;
+	ended += migration_is_final(m);
 }
 
 enum side {
