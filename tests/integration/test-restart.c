@@ -92,6 +92,36 @@ START_TEST(lease_is_over_and_vmm_dies)
 }
 END_TEST
 
+/* After the note there is no lease. A second guest, paused later, tells when it would be over. */
+START_TEST(note_ends_the_lease)
+{
+	struct stage s = held_at_a(&(struct stage_opts){
+		.hold_a = "commit",
+		.source = {"--lease-ms", LEASE_MS},
+	});
+	struct guest *later = guest_start(
+		s.a, "vm2", &(struct guest_opts){.rate = 1000, .extra = {"--lease-ms", LEASE_MS}});
+
+	guest_start(s.b, "vm2", &(struct guest_opts){.incoming = true});
+	host_do(s.b, "migrate-incoming", "{'vm': 'vm2'}");
+	host_do(s.a, "migrate-set-capabilities",
+		"{'vm': 'vm2', 'capabilities': "
+		"[{'capability': 'pause-before-switchover', 'state': true}]}");
+	host_do(s.a, "migrate", "{'vm': 'vm2', 'uri': '%s'}", s.uri);
+	host_status(s.a, "vm2", "pre-switchover");
+	process_signal(s.a->process, SIGSTOP);
+	guest_event(later, "resumed");
+	guest_stands(s.source);
+	h_check(s.h, !s.source->resumed, "the guest runs though its VMM noted that it leaves");
+	process_signal(s.a->process, SIGCONT);
+	host_status(s.a, "vm2", "failed");
+	stage_go_on(&s);
+	stage_ends(&s, AT_DESTINATION);
+	guest_runs(later);
+	stage_free(&s);
+}
+END_TEST
+
 /* --- later daemons ------------------------------------------------------------------------ */
 
 static const enum victim restarted[] = {SOURCE_DAEMON, DESTINATION_DAEMON, BOTH_DAEMONS};
@@ -342,6 +372,21 @@ END_TEST
 
 /* --- a network that swallows -------------------------------------------------------------- */
 
+static void wait_asking(struct stage *s)
+{
+	uint64_t deadline = harness_deadline();
+	bool asking = false;
+
+	while (!asking) {
+		struct json_object *q = host_query(s->a, STAGE_VM);
+
+		asking = !strcmp(member_text(q, "step", ""), "asking");
+		h_check(s->h, clock_ns() < deadline, "the source waits for ever at step '%s'",
+			member_text(q, "step", ""));
+		json_object_put(q);
+	}
+}
+
 /* COMMIT is lost and no connection breaks: silence ends it, after 30 s. */
 START_TEST(commit_is_swallowed)
 {
@@ -349,7 +394,7 @@ START_TEST(commit_is_swallowed)
 
 	relay_swallow(s.relay, true);
 	stage_go_on(&s);
-	json_object_put(host_event(s.a, "MIGRATION_UNRESOLVED", STAGE_VM, NULL, NULL));
+	wait_asking(&s);
 	guest_stands(s.source);
 	guest_stands(s.destination);
 	relay_cut(s.relay);
@@ -366,6 +411,7 @@ int main(void)
 
 	harness_add(c, lease_is_over);
 	harness_add(c, lease_is_over_and_vmm_dies);
+	harness_add(c, note_ends_the_lease);
 	if (harness_wants("tls"))
 		tcase_add_loop_test(c, tls, 0, 3);
 	if (harness_wants("again"))
