@@ -116,7 +116,10 @@ static int incoming_start(struct listener *l, int fd, const char *address, struc
 	return 0;
 }
 
-/* No descriptors or memory: the connection stays in the backlog, and trying at once again would spin. */
+/*
+ * No descriptors or memory: the connection stays in the backlog, and trying at once again would
+ * spin.
+ */
 static void pause_accept(struct listener *l, int e)
 {
 	struct timeval tv = {PAUSE_S, 0};
@@ -229,7 +232,9 @@ static int listen_at(struct listener *l, const struct addrinfo *a)
 	return r;
 }
 
-/* Every address, all with one port. A family that this host lacks is no error while one is there. */
+/*
+ * Every address, all with one port. A family that this host lacks is no error while one is there.
+ */
 static int listen_all(struct listener *l, struct addrinfo *addresses, bool any_port)
 {
 	int r, lacking = -EADDRNOTAVAIL;

@@ -30,8 +30,8 @@ int stream_new(int fd, const char *address, struct stream **ret);
 /* Make it TLS before anything is read or written. hostname NULL: only the chain is checked. */
 int stream_start_tls(struct stream *s, struct tls_creds *creds, bool server, const char *hostname,
 	struct err *err);
-/* 0 when it is complete (at once on a plain stream), -EAGAIN with stream_want(), or a negative errno
- * and stream_error(). */
+/* 0 when it is complete (at once on a plain stream), -EAGAIN with stream_want(), or a negative
+ * errno and stream_error(). */
 int stream_handshake(struct stream *s);
 
 /* -- handshake.c */
@@ -52,8 +52,8 @@ struct handshake *handshake_cancel(struct handshake *h);
 typedef void resolve_cb(void *arg, struct addrinfo *addresses, const struct err *err);
 
 /*
- * getaddrinfo() in a thread of its own, which outlives a cancel but touches nothing of the caller's.
- * The callback comes once, never before this returns.
+ * getaddrinfo() in a thread of its own, which outlives a cancel but touches nothing of the
+ * caller's. The callback comes once, never before this returns.
  */
 struct resolve;
 int resolve_start(struct event_base *base, const char *host, const char *port, resolve_cb *cb,

@@ -358,8 +358,8 @@ ssize_t tls_read(struct tls *t, void *buf, size_t len)
 }
 
 /*
- * The peer does not take our bytes any more. In TLS 1.3 a server refuses a client's certificate when
- * that client believes itself connected: the alert that says so waits to be read.
+ * The peer does not take our bytes any more. In TLS 1.3 a server refuses a client's certificate
+ * when that client believes itself connected: the alert that says so waits to be read.
  */
 static void find_alert(struct tls *t)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * TLS 1.3 under struct stream; everything that knows OpenSSL is in tls*.c. A struct tls is used by one
- * thread at a time, its stream's owner. It never raises SIGPIPE.
+ * TLS 1.3 under struct stream; everything that knows OpenSSL is in tls*.c. A struct tls is used by
+ * one thread at a time, its stream's owner. It never raises SIGPIPE.
  */
 #include <openssl/ssl.h>
 #include <openssl/x509.h>

@@ -69,8 +69,8 @@ int unixsock_listen(
 	u.fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (u.fd < 0)
 		return err_set(err, -errno, "cannot make a socket: %s", strerror(errno));
-	/* bind() takes the file's mode from the socket's and the umask can only take away from it, so
-	 * the file is never open to more people than mode says. */
+	/* bind() takes the file's mode from the socket's and the umask can only take away from it,
+	 * so the file is never open to more people than mode says. */
 	if (fchmod(u.fd, mode) < 0 || bind(u.fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		r = err_set(err, -errno, "cannot listen at %s: %s", u.path, strerror(errno));
 		close(u.fd);

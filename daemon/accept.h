@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * Connections that arrived: HELLO and WELCOME, then to whom the first message says. Loop thread only.
+ * Connections that arrived: HELLO and WELCOME, then to whom the first message says. Loop thread
+ * only.
  */
 #include "daemon/server.h"
 

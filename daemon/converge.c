@@ -27,7 +27,10 @@ void converge(const struct converge_in *in, struct converge_out *ret)
 		return;
 	if (!ret->best_scan_ns || in->scan_ns < ret->best_scan_ns)
 		ret->best_scan_ns = in->scan_ns;
-	/* These entries changed while the pass before ran; as many a second changed during this one. */
+	/*
+	 * These entries changed while the pass before ran; as many a second changed during this
+	 * one.
+	 */
 	ret->remaining = scaled(in->entries, in->pass_ns, in->prev_pass_ns);
 	send = scaled(ret->remaining, NS_PER_SEC, ret->best_rate);
 	if (__builtin_add_overflow(ret->best_scan_ns + 2 * in->rtt_ns, send, &ret->downtime))

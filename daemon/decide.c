@@ -4,8 +4,8 @@
  * are answered (docs/architecture.md, "Never two, never none").
  *
  * NEVER is said when the VMM noted DEAD, or when its process is known to have ended and no daemon
- * can have asked it to run: a VMM that registered with READY was not asked before, one that registered
- * with RUN was.
+ * can have asked it to run: a VMM that registered with READY was not asked before, one that
+ * registered with RUN was.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -322,7 +322,10 @@ void dest_vm_gone(struct migration *m, bool dead)
 		dest_failf(m, -ECONNRESET,
 			dead ? "the VMM of %s died" : "the VMM of %s disconnected", m->vm_name);
 	}
-	/* IN_READY, IN_RUN and only disconnected: it comes back with its note. IN_RUNNING: it ran. */
+	/*
+	 * IN_READY, IN_RUN and only disconnected: it comes back with its note. IN_RUNNING: it
+	 * ran.
+	 */
 }
 
 int dest_resolve(struct migration *m, bool run, struct err *err)

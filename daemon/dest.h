@@ -8,9 +8,14 @@
 
 /* OPEN arrived on a control connection: p becomes the migration's, or it is refused and closed. */
 void dest_open(struct server *srv, struct peer *p, const struct wire_open *open);
-/* JOIN arrived on a data connection: its stream becomes the inflow's, or p is refused and closed. */
+/*
+ * JOIN arrived on a data connection: its stream becomes the inflow's, or p is refused and closed.
+ */
 void dest_join(struct server *srv, struct peer *p, const struct wire_join *join);
-/* COMMIT arrived on a question connection: p becomes the migration's, or it is answered and closed. */
+/*
+ * COMMIT arrived on a question connection: p becomes the migration's, or it is answered and
+ * closed.
+ */
 void dest_question(struct server *srv, struct peer *p, const struct wire_session *s);
 int dest_cancel(struct migration *m, struct err *err);
 /* The operator's word: run: the guest runs (or did run) here; else: it never does. */

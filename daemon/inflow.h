@@ -28,7 +28,10 @@ struct inflow_stats {
 struct inflow_ops {
 	/* Every chunk up to seq is written: to be acknowledged. Coalesced. */
 	void (*written)(void *arg, uint32_t channel, uint64_t seq);
-	/* A pass's PASS_END was reached on every channel and all before it is written or compared. */
+	/*
+	 * A pass's PASS_END was reached on every channel and all before it is written or
+	 * compared.
+	 */
 	void (*pass_done)(void *arg, enum wire_stream stream, uint32_t pass);
 	/*
 	 * Something broke; comes at most once; nothing comes after it but finished or stopped. The

@@ -39,7 +39,10 @@ void log_msg(const char *prefix, const char *fmt, ...)
 		if ((unsigned char)line[i] < ' ')
 			line[i] = ' ';
 	line[n++] = '\n';
-	/* One write, so that lines of several threads do not mix; nobody is left to tell of a failure. */
+	/*
+	 * One write, so that lines of several threads do not mix; nobody is left to tell of a
+	 * failure.
+	 */
 	if (write(STDERR_FILENO, line, n) < 0)
 		return;
 }

@@ -15,7 +15,9 @@
 #include "daemon/server.h"
 #include "daemon/settings.h"
 
-/* One daemon per runtime directory: two would fight over the VMs. The lock ends with the process. */
+/*
+ * One daemon per runtime directory: two would fight over the VMs. The lock ends with the process.
+ */
 static int lock_directory(const char *control, struct err *err)
 {
 	const char *slash = strrchr(control, '/');

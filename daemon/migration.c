@@ -16,9 +16,9 @@
 #define TO(s) (1ull << (s))
 
 /*
- * Every state: its name (`step`), QEMU's word for it (NULL: the word stays), and the states that may
- * follow. What comes after COMMITTING never leads back to STOPPING: from there on only an answer
- * about the session ends it.
+ * Every state: its name (`step`), QEMU's word for it (NULL: the word stays), and the states that
+ * may follow. What comes after COMMITTING never leads back to STOPPING: from there on only an
+ * answer about the session ends it.
  */
 static const struct {
 	const char *step, *status;

@@ -18,8 +18,8 @@ struct peer;
 
 struct peer_ops {
 	/*
-	 * A frame; body is valid during the call. 0, or -errno: the connection is then closed after a
-	 * REFUSE that says so, and closed() comes. The callee may free the peer and return 0.
+	 * A frame; body is valid during the call. 0, or -errno: the connection is then closed after
+	 * a REFUSE that says so, and closed() comes. The callee may free the peer and return 0.
 	 */
 	int (*frame)(
 		void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len);

@@ -33,8 +33,9 @@ struct qmp_arg {
 #define QMP_ARGS_MAX 24
 
 /*
- * A command. args are checked before run(): unknown names, missing ones and wrong types are refused.
- * run() answers call exactly once, then or later. vm is the socket's VM, or NULL on the shared one.
+ * A command. args are checked before run(): unknown names, missing ones and wrong types are
+ * refused. run() answers call exactly once, then or later. vm is the socket's VM, or NULL on the
+ * shared one.
  */
 struct qmp_command {
 	const char *name;

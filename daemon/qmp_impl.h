@@ -51,8 +51,8 @@ void qmp_json_clear(struct qmp_json *j);
 /* Between two objects? */
 bool qmp_json_idle(const struct qmp_json *j);
 /*
- * Take bytes, until a value is complete or malformed: *ret_used of them. 1 and *ret_value (which may
- * be NULL, JSON's null), 0 when more bytes are needed, or a negative errno and err for what the
+ * Take bytes, until a value is complete or malformed: *ret_used of them. 1 and *ret_value (which
+ * may be NULL, JSON's null), 0 when more bytes are needed, or a negative errno and err for what the
  * client is told.
  */
 int qmp_json_feed(struct qmp_json *j, const char *buf, size_t len, size_t *ret_used,

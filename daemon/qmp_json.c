@@ -73,8 +73,8 @@ int qmp_json_init(struct qmp_json *j)
 
 	if (!tok)
 		return -ENOMEM;
-	/* Strict about each value; what follows it is the next one. Its check of UTF-8 fails where a
-	 * read ends within a character. */
+	/* Strict about each value; what follows it is the next one. Its check of UTF-8 fails where
+	 * a read ends within a character. */
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	*j = (struct qmp_json){.tok = tok};
 	return 0;

@@ -6,5 +6,8 @@
  * only.
  */
 
-/* One message in sd_notify()'s form. 0, also when there is no manager; -EAGAIN: its queue is full. */
+/*
+ * One message in sd_notify()'s form. 0, also when there is no manager; -EAGAIN: its queue is
+ * full.
+ */
 int service_notify(const char *text);

@@ -159,8 +159,8 @@ static void death_cb(evutil_socket_t fd, short what, void *arg)
 /*
  * The VMM ended the connection and every queued packet was handled. A process that is being killed
  * closes its fds a moment before its pidfd tells, and that difference decides who may run: wait
- * for it, for a bounded time. Our end stays open meanwhile, since a VMM that lives takes its closing
- * as leave to resume a paused guest; one that dies before that never did.
+ * for it, for a bounded time. Our end stays open meanwhile, since a VMM that lives takes its
+ * closing as leave to resume a paused guest; one that dies before that never did.
  */
 static void end_of_connection(struct vm *vm)
 {
@@ -347,9 +347,8 @@ static int check_registration(struct vm *vm, struct err *err)
 			vm->reg.name, (int)vm->pid);
 	while ((other = find_duplicate(vm))) {
 		if (other->closing && (other->pid == vm->pid || process_dead(other))) {
-			gone(other,
-				process_dead(
-					other)); /* the same VMM comes back, or its successor does */
+			/* the same VMM comes back, or its successor does */
+			gone(other, process_dead(other));
 			continue;
 		}
 		if (!strcmp(other->reg.name, vm->reg.name))

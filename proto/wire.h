@@ -3,8 +3,8 @@
 /*
  * The wire between two daemons: frames and messages. docs/protocol.md is normative; this is its C.
  *
- * A frame is u32 body length, u16 type, u16 flags (0; anything else is refused), body. Everything is
- * big-endian. A connection carries one role, stated by the first frame, HELLO:
+ * A frame is u32 body length, u16 type, u16 flags (0; anything else is refused), body. Everything
+ * is big-endian. A connection carries one role, stated by the first frame, HELLO:
  *
  *	control   one per session, both ways, on the event loop: OPEN, ACK, STATE, the hand-over
  *	data      channels of a session, source to destination: JOIN, CHUNK, PASS_END
@@ -139,8 +139,7 @@ struct wire_open {
 
 struct wire_accept {
 	uint8_t secret[WIRE_SECRET_SIZE]; /* binds data channels to the session */
-	uint32_t
-		ring; /* chunks that the source may have in flight on a channel, 1 to WIRE_RING_MAX */
+	uint32_t ring;                    /* chunks in flight on a channel, 1 to WIRE_RING_MAX */
 };
 
 struct wire_join {

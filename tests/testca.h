@@ -19,8 +19,8 @@ struct testca_options {
 };
 
 /*
- * Write ca-cert.pem, ca-key.pem, server-cert.pem, server-key.pem, client-cert.pem and client-key.pem
- * into dir, which is made if need be. Without any alternative name there are DNS:localhost,
- * IP:127.0.0.1 and IP:::1. 0 or a negative errno; bad names are -EINVAL.
+ * Write ca-cert.pem, ca-key.pem, server-cert.pem, server-key.pem, client-cert.pem and
+ * client-key.pem into dir, which is made if need be. Without any alternative name there are
+ * DNS:localhost, IP:127.0.0.1 and IP:::1. 0 or a negative errno; bad names are -EINVAL.
  */
 int testca_write(const char *dir, const struct testca_options *options);

@@ -127,7 +127,10 @@ static int add(struct settings *s, char *pair)
 	*text++ = 0;
 	if (is_capability(s, pair))
 		return add_capability(s, pair, text);
-	/* what the daemon does not know, and what is no number, it refuses by a sentence of its own */
+	/*
+	 * what the daemon does not know, and what is no number, it refuses by a sentence of its
+	 * own
+	 */
 	now = member(s->parameters, pair);
 	if (json_object_is_type(now, json_type_int) && parse_int(text, &v) == 0)
 		value = json_object_new_int64(v);

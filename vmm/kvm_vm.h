@@ -59,8 +59,8 @@ enum kvm_vcpu_next {
 };
 
 /*
- * Called on the vCPU's thread for every exit to user space, and with run NULL when KVM_RUN failed and
- * the vCPU has ended. It must not pause the VM.
+ * Called on the vCPU's thread for every exit to user space, and with run NULL when KVM_RUN failed
+ * and the vCPU has ended. It must not pause the VM.
  */
 typedef enum kvm_vcpu_next kvm_vcpu_exit_fn(struct kvm_vcpu *vcpu, struct kvm_run *run, void *arg);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * htab-kvmvm's guest: runs in real mode at address 0, on each vCPU in a stripe of the hashed page
- * table that is its own. It counts, in memory and in registers of every kind; picks a slot at random;
- * compares the slot with what its shadow says; then inserts, removes or changes an entry. Now and
- * then it reads and writes through a mapping of its own, which moves from page to page. No
+ * table that is its own. It counts, in memory and in registers of every kind; picks a slot at
+ * random; compares the slot with what its shadow says; then inserts, removes or changes an entry.
+ * Now and then it reads and writes through a mapping of its own, which moves from page to page. No
  * interrupt is expected. At the start r31 is the vCPU's block and everything else 0.
  *
  *	r14 counter	r16 slot	r17 its shadow	r18 this step's random number

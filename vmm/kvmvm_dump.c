@@ -25,7 +25,10 @@ static void put_record(uint8_t *flat, const struct htab_rec *rec)
 	}
 }
 
-/* One read()'s worth. 1 when the table's end is reached, 0 when there is more, or a negative errno. */
+/*
+ * One read()'s worth. 1 when the table's end is reached, 0 when there is more, or a negative
+ * errno.
+ */
 static int read_some(int fd, uint8_t *buf, uint8_t *flat, uint64_t entries)
 {
 	ssize_t n = read(fd, buf, READ_SIZE);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* Inside swhpt*.c only: the table's layout, entry locks, and the operations that the parts share. */
+/*
+ * Inside swhpt*.c only: the table's layout, entry locks, and the operations that the parts share.
+ */
 #include <assert.h>
 #include <pthread.h>
 #include <sched.h>

@@ -60,8 +60,8 @@ void stage_resolve(struct stage *s, struct host *host, const char *action);
 void stage_over(struct host *host);
 
 /*
- * Most of such a test is waiting: one(0) to one(n - 1), each with a harness of its own, in processes
- * under way at once. Fails with the names of those that failed.
+ * Most of such a test is waiting: one(0) to one(n - 1), each with a harness of its own, in
+ * processes under way at once. Fails with the names of those that failed.
  */
 void stage_together(
 	unsigned n, void (*one)(unsigned i), void (*name)(unsigned i, char *buf, size_t len));

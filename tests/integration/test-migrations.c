@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Nothing is lost: simulated guests with random tables, loads and parameters are migrated, and the
- * table at the destination is the source's at the pause, entry for entry; those that cannot converge
- * end as their policy says.
+ * table at the destination is the source's at the pause, entry for entry; those that cannot
+ * converge end as their policy says.
  *
  * HTAB_MIGRATIONS: how many, of orders 18 to 26; without it a handful of small ones.
  * HTAB_SEED: everything that is random follows from it and a migration's number.

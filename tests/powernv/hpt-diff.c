@@ -4,7 +4,8 @@
  * one process; every result, errno and byte is compared. Runs on real KVM (a POWER host).
  *
  * usage: hpt-diff [--seed N] [--ops N]
- * Exit status: 0 no difference, 1 a difference (operation, seed and history are printed), 77 no KVM.
+ * Exit status: 0 no difference, 1 a difference (operation, seed and history are printed), 77 no
+ * KVM.
  *
  * Hypercalls are made by a real guest (hpt-diff-guest.S), in batches; the software table makes each
  * while the batch is put together, so that loads and stores of the guest can be aimed at entries
@@ -330,7 +331,9 @@ static bool find_touched(uint64_t n, bool store, uint64_t *ret_index)
 	return found == 1;
 }
 
-/* A load or store of the guest's, or the entry for a later one. False when there is none to make. */
+/*
+ * A load or store of the guest's, or the entry for a later one. False when there is none to make.
+ */
 static bool random_touch(uint64_t *op)
 {
 	uint64_t n = below(TOUCH_PAGES), index;

@@ -157,7 +157,10 @@ START_TEST(kernel_refusal_names_the_entry)
 		"the destination's KVM refused HPTE index "
 		"6001 (v=0x0000000001771001 r=0x0000000000000190): "));
 	ck_assert_ptr_nonnull(strstr(htabio_error(io), refusals[_i].why));
-	/* what was taken is not written again: up to the record, that one, its first entry, the bad one */
+	/*
+	 * what was taken is not written again: up to the record, that one, its first entry, the
+	 * bad one
+	 */
 	ck_assert_uint_le(m.writes, 1501 + 4);
 	htabio_free(io);
 }

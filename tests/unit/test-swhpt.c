@@ -337,7 +337,10 @@ START_TEST(fact_16_bad_writes)
 	ck_assert_int_eq(swhpt_write(w, buf, 40), -EINVAL);
 	hcall(H_READ, 0, 1, 0, 0, ret);
 	ck_assert_uint_eq(ret[0], V(1));
-	/* Not to be inserted: a guest page of 16 MiB on host pages of 64 KiB. The old entry is gone. */
+	/*
+	 * Not to be inserted: a guest page of 16 MiB on host pages of 64 KiB. The old entry is
+	 * gone.
+	 */
 	record(buf, 1, 1, 0, V(1) | HPTE_V_LARGE, MEMORY | 0x10);
 	ck_assert_int_eq(swhpt_write(w, buf, 24), -EIO);
 	hcall(H_READ, 0, 1, 0, 0, ret);
