@@ -153,14 +153,15 @@ END_TEST
 /* What was given up stands in nobody's way. */
 START_TEST(again)
 {
-	struct stage s = held_at_b("in-note");
+	struct stage s = held_at_a(&(struct stage_opts){.hold_a = "last-pass"});
 
 	stage_strike(&s, restarted[_i]);
+	stage_go_on(&s);
 	stage_ends(&s, AT_SOURCE);
 	stage_over(s.b);
 	stage_migrate(&s);
-	if (s.b->opts.hold) { /* it is the same daemon, and holds again */
-		host_held(s.b, STAGE_VM, "in-note");
+	if (s.a->opts.hold) { /* it is the same daemon, and holds again */
+		host_held(s.a, STAGE_VM, s.a->opts.hold);
 		stage_go_on(&s);
 	}
 	s.source->resumed = false; /* that was before */
