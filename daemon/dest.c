@@ -258,8 +258,6 @@ static void dest_closed(void *arg, struct peer *p, const struct err *err)
 	m->peer = peer_free(p);
 	if (m->state >= MIG_IN_READY)
 		decide_disconnected(m);
-	else if (m->state >= MIG_IN_FINISH)
-		return; /* everything is here, perhaps the last whole copy: on to READY */
 	else
 		dest_failf(m, err->code, "%s", err->text);
 }
