@@ -277,7 +277,7 @@ static void vm_registered(void *arg, struct vm *vm)
 
 	vm->params = srv->config.params;
 	snprintf(path, sizeof(path), "%s/%s.qmp", srv->vm_dir, vm->reg.name);
-	if (qmp_listen(srv->qmp, path, 0660, vm->reg.name, &vm->sock, &err) < 0)
+	if (qmp_listen(srv->qmp, path, 0600, vm->reg.name, &vm->sock, &err) < 0)
 		log_warn("vm %s: %s", vm->reg.name, err.text);
 	log_info("vm %s: registered by process %d%s", vm->reg.name, (int)vm->pid,
 		vm->reg.incoming ? ", waits for a guest" : "");
@@ -361,7 +361,7 @@ int server_start(struct server *srv, struct err *err)
 	r = qmp_new(srv->base, commands, srv, &srv->qmp);
 	if (r < 0)
 		return err_set(err, r, "out of memory");
-	r = qmp_listen(srv->qmp, srv->config.control, 0660, NULL, &srv->control, err);
+	r = qmp_listen(srv->qmp, srv->config.control, 0600, NULL, &srv->control, err);
 	if (r == 0)
 		r = vms_new(srv->base, srv->config.vmm_socket, &hooks, srv, &srv->vms, err);
 	if (r < 0)
