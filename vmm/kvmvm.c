@@ -31,6 +31,12 @@ static void print_event(struct kvmvm *m, const char *event, const char *text)
 	vmm_print_event(event, text, &f);
 }
 
+static int fail(const struct err *e)
+{
+	fprintf(stderr, "%s: %s\n", vmm_program, e->text);
+	return e->code;
+}
+
 /* -- libhtabvmm's callbacks ------------------------------------------------------------------- */
 
 static int do_pause(void *opaque)
@@ -59,10 +65,13 @@ static int do_save(void *opaque, struct htabvmm_state *state)
 static int do_load(void *opaque, const char *name, uint32_t version, const void *data, size_t size)
 {
 	struct kvmvm *m = opaque;
+	struct err e;
 
 	if (strcmp(name, KVMVM_BLOB_NAME) != 0)
 		return -ENOTSUP;
-	return kvmvm_memory_load(m->guest.memory, m->guest.size, version, data, size);
+	if (kvmvm_memory_load(m->guest.memory, m->guest.size, version, data, size, &e) < 0)
+		return fail(&e);
+	return 0;
 }
 
 static void do_event(void *opaque, enum htabvmm_event event, const char *text)
@@ -83,12 +92,6 @@ static const struct htabvmm_ops ops = {
 };
 
 /* -- the process ------------------------------------------------------------------------------ */
-
-static int fail(const struct err *e)
-{
-	fprintf(stderr, "%s: %s\n", vmm_program, e->text);
-	return e->code;
-}
 
 static int connect_daemon(struct kvmvm *m)
 {

@@ -31,6 +31,7 @@ struct kvmvm_opts {
 	const char *socket, *name, *dump;
 	struct vm_uuid uuid;
 	bool incoming;
+	bool large_entry; /* for tests */
 	unsigned order, vcpus;
 	size_t memory; /* bytes */
 };
@@ -70,9 +71,12 @@ void kvmvm_guest_why(struct kvmvm_guest *g, char why[static 256]);
 #define KVMVM_BLOB_PAGE    4096u
 
 int kvmvm_memory_save(const void *memory, size_t size, struct htabvmm_state *state);
-/* Takes all of a blob, or nothing of one that is malformed (-EBADMSG) or of another size (-EINVAL). */
-int kvmvm_memory_load(
-	void *memory, size_t size, uint32_t version, const void *data, size_t data_size);
+/*
+ * Takes all of a blob, or nothing of one that is malformed (-EBADMSG) or of another size
+ * (-EINVAL).
+ */
+int kvmvm_memory_load(void *memory, size_t size, uint32_t version, const void *data,
+	size_t data_size, struct err *e);
 
 /* -- its table -- */
 

@@ -18,6 +18,9 @@
 #define TOUCH_VSID   0x1000100ull /* no entry of the stripes has it: theirs have 22 bits */
 #define TOUCH_IN     6u           /* which of a PTEG's slots; KVM's own entries are in the last */
 #define LARGE_PAGE   65536
+#define LARGE_ENTRY  (0x80u * PTEG_ENTRIES + TOUCH_IN) /* --large-entry's index */
+#define LARGE_AT     (16ull << 20)
+#define R_RW         0x192ull /* referenced, changed, memory coherence, read and write */
 
 #define MSR_SF       (1ull << 63)
 #define MSR_VEC      (1ull << 25)
@@ -202,6 +205,22 @@ static int fill_memory(struct kvmvm_guest *g, const struct vm_uuid *uuid)
 	return r;
 }
 
+static int add_large_entry(struct kvmvm_guest *g)
+{
+	uint8_t rec[HTAB_HDR_SIZE + HTAB_HPTE_SIZE];
+	int fd = kvm_vm_open_htab(g->vm, HTAB_FD_WRITE, 0), r = 0;
+
+	if (fd < 0)
+		return fd;
+	htab_put_header(rec, HTAB_HOST, LARGE_ENTRY, 1, 0);
+	be64_put(rec + HTAB_HDR_SIZE, 2 * TOUCH_VSID << 12 | HPTE_V_LARGE | HPTE_V_VALID);
+	be64_put(rec + HTAB_HDR_SIZE + 8, LARGE_AT | R_RW);
+	if (write(fd, rec, sizeof(rec)) < 0)
+		r = -errno;
+	fd_close(fd);
+	return r;
+}
+
 int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct err *e)
 {
 	const struct kvm_vm_config config = {.order = o->order, .memory = o->memory};
@@ -230,6 +249,10 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 	if (r == 0 && !o->incoming) {
 		step = "the guest's registers";
 		r = fill_memory(g, &o->uuid);
+	}
+	if (r == 0 && !o->incoming && o->large_entry) {
+		step = "an entry for a page of 16 MiB";
+		r = add_large_entry(g);
 	}
 	for (unsigned i = 0; i < g->vcpus && r == 0; i++) {
 		step = "the vCPUs' threads";

@@ -53,43 +53,51 @@ int kvmvm_memory_save(const void *memory, size_t size, struct htabvmm_state *sta
 }
 
 /* Every entry inside the memory, in ascending order, none missing and none too many. */
-static int check(const void *data, size_t data_size, size_t size, uint32_t *ret_pages)
+static int check(
+	const void *data, size_t data_size, size_t size, uint32_t *ret_pages, struct err *e)
 {
+	static const char malformed[] = "the guest's memory came in a malformed blob";
 	struct unpack u;
-	uint64_t next = 0;
-	uint32_t pages;
+	uint64_t next = 0, theirs;
+	uint32_t pages, page;
 
 	unpack_init(&u, data, data_size);
-	if (unpack_u32(&u) != KVMVM_BLOB_PAGE)
-		return -EBADMSG;
-	if (unpack_u64(&u) != size)
-		return -EINVAL;
+	page = unpack_u32(&u);
+	theirs = unpack_u64(&u);
 	pages = unpack_u32(&u);
-	if (u.bad || pages > size / KVMVM_BLOB_PAGE || u.left != (size_t)pages * ENTRY_SIZE)
-		return -EBADMSG;
+	if (u.bad || page != KVMVM_BLOB_PAGE)
+		return err_set(e, -EBADMSG, "%s", malformed);
+	if (theirs != size)
+		return err_set(e, -EINVAL,
+			"the guest has %llu MiB of memory and this VM %zu: start it with --memory %llu",
+			(unsigned long long)theirs >> 20, size >> 20,
+			(unsigned long long)theirs >> 20);
+	if (pages > size / KVMVM_BLOB_PAGE || u.left != (size_t)pages * ENTRY_SIZE)
+		return err_set(e, -EBADMSG, "%s", malformed);
 	for (uint32_t i = 0; i < pages; i++) {
 		uint32_t number = unpack_u32(&u);
 
 		if (number < next || number >= size / KVMVM_BLOB_PAGE)
-			return -EBADMSG;
+			return err_set(e, -EBADMSG, "%s", malformed);
 		next = (uint64_t)number + 1;
 		unpack_bytes(&u, KVMVM_BLOB_PAGE);
 	}
 	*ret_pages = pages;
-	return unpack_end(&u);
+	return 0;
 }
 
-int kvmvm_memory_load(
-	void *memory, size_t size, uint32_t version, const void *data, size_t data_size)
+int kvmvm_memory_load(void *memory, size_t size, uint32_t version, const void *data,
+	size_t data_size, struct err *e)
 {
 	uint8_t *m = memory;
 	struct unpack u;
-	uint32_t pages;
+	uint32_t pages = 0;
 	int r;
 
 	if (version != KVMVM_BLOB_VERSION)
-		return -ENOTSUP;
-	r = check(data, data_size, size, &pages);
+		return err_set(e, -ENOTSUP, "the guest's memory came in version %u, known is %u",
+			version, KVMVM_BLOB_VERSION);
+	r = check(data, data_size, size, &pages, e);
 	if (r < 0)
 		return r;
 	/* Pages that are not in the blob are zero; they need no host memory. */

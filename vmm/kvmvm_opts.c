@@ -19,6 +19,7 @@ enum option_number {
 	OPT_MEMORY,
 	OPT_DUMP,
 	OPT_HELP,
+	OPT_LARGE_ENTRY,
 };
 
 static const struct option options[] = {
@@ -31,6 +32,7 @@ static const struct option options[] = {
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"dump", required_argument, NULL, OPT_DUMP},
 	{"help", no_argument, NULL, OPT_HELP},
+	{"large-entry", no_argument, NULL, OPT_LARGE_ENTRY},
 	{NULL, 0, NULL, 0},
 };
 
@@ -51,7 +53,11 @@ static const char usage[] =
 	"\n"
 	"Events are JSON objects on stdout, one a line; SIGUSR1 asks for one. Exit status: 0 after\n"
 	"SIGTERM or when the guest moved away, 1 for an error, 3 when the guest's check of itself\n"
-	"failed.\n";
+	"failed.\n"
+	"\n"
+	"For tests:\n"
+	"  --large-entry    begin with an entry for a page of 16 MiB at address 16 MiB: a KVM whose\n"
+	"                   memory slot is no multiple of that refuses it with EIO\n";
 
 static int parse_one(int c, const char *arg, struct kvmvm_opts *o)
 {
@@ -76,6 +82,7 @@ static int parse_one(int c, const char *arg, struct kvmvm_opts *o)
 		o->memory = (size_t)v << 20;
 		break;
 	case OPT_DUMP: o->dump = arg; break;
+	case OPT_LARGE_ENTRY: o->large_entry = true; break;
 	default:
 		r = -EINVAL; /* getopt has said why */
 		break;

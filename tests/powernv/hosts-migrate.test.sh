@@ -26,7 +26,8 @@ wait_for_guest() { # wait_for_guest NAME: which comes from the peer
 }
 
 leave() { # leave NAME WHAT: for the peer
-	check "verify is on" htabctl --socket control.sock set --vm vm1 verify=true
+	check "verify is on" htabctl --socket control.sock set --vm vm1 verify=true \
+		downtime-limit=3000
 	check "$2" sh -c "htabctl --socket control.sock --json migrate vm1 tcp:$PEER:4660 \
 		>migrate.json" || tail -n 20 daemon.log
 	left "$1" "$2"

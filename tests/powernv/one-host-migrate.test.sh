@@ -24,7 +24,8 @@ move() { # move N FROM TO PORT: guest N at FROM becomes guest N + 1 at TO
 	local from=guest$1 to=guest$(($1 + 1))
 	vmm "$to" "$3/vmm.sock" --incoming
 	check "$to waits" htabctl --socket "$3/control.sock" incoming vm1
-	check "verify is on" htabctl --socket "$2/control.sock" set --vm vm1 verify=true
+	check "verify is on" htabctl --socket "$2/control.sock" set --vm vm1 verify=true \
+		downtime-limit=3000
 	check "move $1" sh -c "htabctl --socket $2/control.sock --json migrate vm1 \
 		tcp:127.0.0.1:$4 >migrate.json" || tail -n 20 daemon-a.log daemon-b.log
 	left "$from" "move $1"
@@ -37,6 +38,20 @@ move 1 a b "$port_b"
 move 2 b a "$port_a"
 move 3 a b "$port_b"
 guest_ends guest4
+
+# KVM at the destination refuses an entry: the guest's page of 16 MiB does not fit its memory slot.
+vmm guest5 a/vmm.sock --memory 32 --large-entry
+vmm guest6 b/vmm.sock --memory 24 --incoming
+check "guest6 waits" htabctl --socket b/control.sock incoming vm1
+htabctl --socket a/control.sock migrate vm1 "tcp:127.0.0.1:$port_b" >refused.log 2>&1
+rc=$?
+cat refused.log
+check "a refused entry fails the migration" test $rc = 1
+check "it is named, and why" grep 'Input/output error' refused.log
+check "guest6 never runs" see guest6 '"event":"dead"'
+check "guest5 runs on" counts_past guest5 $(($(counter guest5) + 1000))
+guest_ends guest5
+ends guest6
 ends daemon-a
 ends daemon-b
 finish

@@ -45,7 +45,8 @@ check "the other daemon is ready" see daemon-b 'ready at '
 vmm guest1 $run/vmm.sock
 vmm guest2 b/vmm.sock --incoming
 check "guest2 waits" htabctl --socket b/control.sock incoming vm1
-check "verify is on" htabctl set --vm vm1 verify=true
+check "verify is on" htabctl set --vm vm1 verify=true \
+		downtime-limit=3000
 check "the guest counts" counts_past guest1 1000
 start qmp sh -c "(echo '{\"execute\":\"qmp_capabilities\"}'; echo '$line'; exec tail -f /dev/null) |
 	socat - UNIX-CONNECT:$run/control.sock"
