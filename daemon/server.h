@@ -21,7 +21,8 @@
 #define HANDSHAKES_MAX 32
 #define HANDSHAKE_MS   10000
 #define VMM_TIMEOUT_MS 30000
-#define READY_WAIT_MS  60000 /* without a connection before READY becomes DEAD */
+/* Without a connection before READY becomes DEAD: long, it may be the last whole copy. */
+#define READY_WAIT_MS 300000
 
 /* Which uid may register which VMs: shell patterns on the name or the UUID. */
 struct allow_rule {
