@@ -3,6 +3,7 @@
 
 #include "daemon/commands.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -368,6 +369,24 @@ static void go_on(void *opaque, struct qmp_call *call, const char *vm, struct js
 		finish(call, source_continue(m, &err), &err);
 }
 
+/* By address alone: a name would be resolved on the loop, which must not wait. */
+static int listen_at(struct server *srv, const char *text, struct err *err)
+{
+	struct in6_addr address;
+	struct uri uri;
+	int r = uri_parse(text, &uri, err);
+
+	if (r < 0)
+		return r;
+	if (uri.kind == URI_TCP && uri.host[0] && inet_pton(AF_INET, uri.host, &address) != 1 &&
+		inet_pton(AF_INET6, uri.host, &address) != 1)
+		return err_set(err, -EINVAL,
+			"'%s' is no address of this host to listen at: give a "
+			"number in place of the name",
+			uri.host);
+	return server_listen(srv, text, err);
+}
+
 static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
 	struct vm *v = vm_arg(opaque, call, vm, args);
@@ -393,7 +412,7 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 			"'tls-authz' cannot be checked: this daemon was started "
 			"with --plaintext");
 	else if (uri)
-		r = server_listen(srv, uri, &err);
+		r = listen_at(srv, uri, &err);
 	else if (srv->n_listeners == 0)
 		r = err_set(&err, -ENOTCONN, "this daemon listens nowhere: %s",
 			srv->creds_error[0] ? srv->creds_error : "give 'uri'");
