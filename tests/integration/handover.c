@@ -60,6 +60,8 @@ struct stage stage_new(const struct stage_opts *o)
 	s.relay = relay_new(s.uri + 5, listen + 5);
 	host_capability(s.a, "pause-before-switchover", o->pre_switchover);
 	host_capability(s.a, "verify", o->verify);
+	/* however slow this machine is: the second pass is followed by the pause */
+	host_do(s.a, "migrate-set-parameters", "{'downtime-limit': 2000000}");
 	s.source = guest_start(s.a, STAGE_VM, &source);
 	s.destination = guest_start(s.b, STAGE_VM, &destination);
 	return s;
