@@ -237,12 +237,18 @@ static void writable_cb(evutil_socket_t fd, short what, void *arg)
 		readable_cb(fd, what, p);
 }
 
+void peer_ping(struct peer *p)
+{
+	uint8_t buf[64];
+	int n = wire_pack_u64(WIRE_PING, clock_ns(), buf, sizeof(buf));
+
+	peer_send(p, buf, n);
+}
+
 static void tick_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct peer *p = arg;
 	uint64_t now = clock_ns();
-	uint8_t buf[64];
-	int n;
 
 	if (p->finishing) {
 		peer_free(p);
@@ -259,8 +265,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
 			"has been silent for too long: is the peer or the network dead?");
 		return;
 	}
-	n = wire_pack_u64(WIRE_PING, now, buf, sizeof(buf));
-	peer_send(p, buf, n);
+	peer_ping(p);
 }
 
 int peer_new(struct event_base *base, struct stream *stream, const struct peer_ops *ops, void *arg,

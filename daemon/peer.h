@@ -37,6 +37,9 @@ void peer_set_ops(struct peer *p, const struct peer_ops *ops, void *arg);
 /* Send PING when quiet, and end after PEER_SILENCE_S without a frame. Off for joining channels. */
 void peer_keepalive(struct peer *p);
 
+/* Measure the round trip now. */
+void peer_ping(struct peer *p);
+
 /* Queue a whole packed frame; the bytes are copied. A failure is told by closed(), later. */
 void peer_send(struct peer *p, const void *frame, int len);
 void peer_send_session(struct peer *p, enum wire_type type, const struct session_id *session,

@@ -150,6 +150,8 @@ static void next_pass(struct migration *m)
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
 	server_event(m->srv, m->vm_name, "MIGRATION_PASS", o);
 	server_status(m->srv);
+	if (m->peer) /* one late answer must not stand for the network: the smallest counts */
+		peer_ping(m->peer);
 	outflow_pass(m->out, WIRE_STREAM_HTAB, m->pass);
 }
 

@@ -42,7 +42,7 @@ start() { # start NAME COMMAND...: in the background, output to NAME.log, proces
 		wait $! || rc=$?
 		echo "=== $name ended with $rc" >>"$name.log"
 	) 2>/dev/null &
-	read -r _ <"$name.started"
+	read -r _ <>"$name.started" # <>: the open waits for nobody, so no SIGCHLD interrupts it
 }
 
 await() { # await NAME REGEX [SECONDS]: until NAME.log has a line like it; fails when NAME ended
@@ -51,8 +51,9 @@ await() { # await NAME REGEX [SECONDS]: until NAME.log has a line like it; fails
 	mkfifo "$1.tail"
 	tail -n +1 -f "$1.log" >"$1.tail" 2>/dev/null &
 	tail=$!
-	timeout "${3:-30}" grep -m1 -E "$2|^=== $1 ended with " <"$1.tail" >"$1.seen" || rc=$?
+	timeout "${3:-30}" grep -m1 -E "$2|^=== $1 ended with " <>"$1.tail" >"$1.seen" || rc=$?
 	kill $tail
+	wait $tail 2>/dev/null
 	if [ $rc = 0 ] && grep -qE "$2" "$1.seen"; then
 		cat "$1.seen"
 		return 0
