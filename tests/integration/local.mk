@@ -28,6 +28,11 @@ tests_integration_test_failures_LDADD = libharness.la
 INTEGRATION_TESTS += tests/integration/test-garbage
 tests_integration_test_garbage_CFLAGS = $(integration_cflags) $(OPENSSL_CFLAGS)
 tests_integration_test_garbage_LDADD = libharness.la libproto.la $(OPENSSL_LIBS)
+INTEGRATION_TESTS += tests/integration/test-hostile
+tests_integration_test_hostile_SOURCES = tests/integration/test-hostile.c \
+	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_hostile_CFLAGS = $(integration_cflags)
+tests_integration_test_hostile_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-htabctl
 tests_integration_test_htabctl_CFLAGS = $(integration_cflags)
 tests_integration_test_htabctl_LDADD = libharness.la
