@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * The destination's side of a migration: from OPEN to READY (dest.c), and what is said and done
- * about a session from READY on (decide.c). Loop thread only.
+ * The destination's side of a migration: OPEN (arrive.c), from JOIN to READY (dest.c), and what is
+ * said and done about a session from READY on (decide.c). Loop thread only.
  */
 #include "daemon/migration.h"
 
@@ -26,7 +26,7 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note);
 void dest_attach(struct migration *m, struct vm *vm, enum session_note note);
 void dest_vm_gone(struct migration *m, bool dead);
 
-/* -- between dest.c and decide.c -- */
+/* -- between these files -- */
 
 void dest_stop(
 	struct migration *m, enum mig_state final, enum wire_refusal code, const struct err *err);

@@ -23,7 +23,9 @@ libflow_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 noinst_LTLIBRARIES += libdaemon.la
 libdaemon_la_SOURCES = \
 	daemon/accept.c daemon/accept.h \
+	daemon/arrive.c \
 	daemon/commands.c daemon/commands.h \
+	daemon/connect.c \
 	daemon/converge.c daemon/converge.h \
 	daemon/decide.c \
 	daemon/dest.c daemon/dest.h \

@@ -3,7 +3,8 @@
 /*
  * One migration of one VM, in either direction: its state, the table of allowed transitions, its
  * figures. migration_set() is the one function that changes the state. What is done in each state
- * is in source.c and dest.c. Loop thread only.
+ * is in connect.c, source.c, switchover.c, handover.c and in arrive.c, dest.c, decide.c. Loop
+ * thread only.
  */
 #include <event2/event.h>
 #include <json-c/json.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * The source's side of a migration: connecting, passes and convergence (source.c), the pause, the
- * last lap and the state (switchover.c), the hand-over (handover.c). Loop thread only.
+ * The source's side of a migration: connecting (connect.c), passes, convergence and putting things
+ * back (source.c), the pause, the last lap and the state (switchover.c), the hand-over (handover.c).
+ * Loop thread only.
  */
 #include "daemon/migration.h"
 
@@ -27,7 +28,7 @@ void source_vm_resumed(struct migration *m);
 /* The VMM's guest stopped by itself. */
 void source_vm_stopped(struct migration *m, const char *why);
 
-/* -- between the three files -- */
+/* -- between these files -- */
 
 /* End a migration before COMMITTING; final is MIG_FAILED or MIG_CANCELLED. */
 void source_stop(
@@ -42,6 +43,8 @@ void source_answered(struct migration *m);
 void source_stop_flow(struct migration *m);
 int source_open_htab(
 	struct migration *m, int fd, const struct vmm_reply *reply, struct htabio **ret);
+/* Begin the passes; io and stream become the flow's. */
+void source_flow(struct migration *m, struct htabio *io, struct stream *stream);
 /* Go on from ACTIVE: stop the guest. */
 void switchover_begin(struct migration *m);
 void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t pass);

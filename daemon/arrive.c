@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The destination's beginning: OPEN, what is refused, what the VMM makes ready, ACCEPT.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/fd.h"
+#include "daemon/dest.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+
+#define JOIN_MS 30000
+#define RING    32u /* chunks in flight: 8 MiB */
+
+static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	dest_failf(m, -ETIMEDOUT, "the source did not open its data channel within %d s",
+		JOIN_MS / 1000);
+}
+
+static void join_go(struct migration *m)
+{
+	struct wire_accept accept = {.ring = RING};
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+
+	m->ring = RING;
+	if (getrandom(m->secret, sizeof(m->secret), 0) != sizeof(m->secret)) {
+		dest_failf(m, -EIO, "the kernel has no random numbers");
+		return;
+	}
+	memcpy(accept.secret, m->secret, sizeof(accept.secret));
+	peer_send(m->peer, buf, wire_pack_accept(&accept, buf, sizeof(buf)));
+	migration_timer(m, JOIN_MS, join_timeout_cb);
+}
+
+/* A descriptor of the VMM's table, for writing and, when both are to be compared, for reading. */
+static int take_htab(
+	struct migration *m, const struct vmm_reply *reply, int fd, struct htabio **ret)
+{
+	struct err err;
+
+	if (reply->error) {
+		fd_close(fd);
+		return dest_failf(m, reply->error, "the VMM of %s cannot open its HPT: %s",
+			m->vm_name, reply->text);
+	}
+	if (htabio_new(fd, (enum vmm_htab_kind)reply->value, VMM_TIMEOUT_MS, ret, &err) < 0)
+		return dest_failf(
+			m, err.code, "the VMM of %s gave what is no HPT: %s", m->vm_name, err.text);
+	return 0;
+}
+
+static void verify_htab_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct migration *m = arg;
+
+	if (take_htab(m, reply, fd, &m->htab_verify) == 0)
+		migration_enter(m, MIG_IN_JOIN, join_go);
+}
+
+static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct migration *m = arg;
+	struct vmm_request req = {.type = VMM_OPEN_HTAB};
+
+	if (take_htab(m, reply, fd, &m->htab) < 0)
+		return;
+	if (m->open.flags & WIRE_OPEN_VERIFY)
+		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, verify_htab_cb);
+	else
+		migration_enter(m, MIG_IN_JOIN, join_go);
+}
+
+static void reset_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct vmm_request req = {.type = VMM_OPEN_HTAB, .flags = HTAB_FD_WRITE};
+	struct migration *m = arg;
+
+	fd_close(fd);
+	if (reply->error)
+		dest_failf(m, reply->error, "the VMM of %s cannot empty its HPT: %s", m->vm_name,
+			reply->text);
+	else
+		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, htab_cb);
+}
+
+static void loading_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct vmm_request req = {.type = VMM_RESET_HTAB};
+	struct migration *m = arg;
+
+	fd_close(fd);
+	if (reply->error) {
+		dest_failf(m, reply->error, "the VMM of %s does not take a guest: %s", m->vm_name,
+			reply->text);
+		return;
+	}
+	vm_set_note(m->vm, &m->session, NOTE_LOADING);
+	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, reset_cb);
+}
+
+/* The note carries whose session it is: a later daemon answers nobody else. */
+static void prepare_go(struct migration *m)
+{
+	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_LOADING};
+
+	req.cookie_len = (uint16_t)strlen(m->peer_name);
+	memcpy(req.cookie, m->peer_name, req.cookie_len);
+	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, loading_cb);
+}
+
+static int refusal(struct err *err, enum wire_refusal *code, enum wire_refusal c, const char *text)
+{
+	*code = c;
+	return err_set(err, -EPERM, "%s", text);
+}
+
+static int check_machine(
+	const struct vm *vm, const struct wire_open *o, enum wire_refusal *code, struct err *err)
+{
+	const struct vmm_register *r = &vm->reg;
+
+	*code = WIRE_REFUSE_MISMATCH;
+	if (o->mmu != r->mmu || o->mmu != MMU_HPT)
+		return err_set(err, -EINVAL,
+			"the guest's MMU is of kind %d, VM %s here has kind %d", o->mmu, r->name,
+			r->mmu);
+	if (o->order != r->order)
+		return err_set(err, -EINVAL,
+			"the guest's HPT has order %u, that of VM %s here %u: start it with order %u",
+			o->order, r->name, r->order, o->order);
+	if (o->vcpus != r->vcpus)
+		return err_set(err, -EINVAL,
+			"the guest has %u vCPUs, VM %s here %u: start it with %u", o->vcpus,
+			r->name, r->vcpus, o->vcpus);
+	if (o->pvr != r->pvr)
+		return err_set(err, -EINVAL,
+			"the guest's processor has PVR 0x%08x, VM %s here 0x%08x: they are not compatible",
+			o->pvr, r->name, r->pvr);
+	if (o->codec != WIRE_CODEC_NONE || o->channels != 1)
+		return err_set(err, -EINVAL,
+			"this daemon takes one channel without compression, not %u with codec %d",
+			o->channels, o->codec);
+	return 0;
+}
+
+static int check_open(struct server *srv, struct peer *p, const struct wire_open *o, struct vm *vm,
+	enum wire_refusal *code, struct err *err)
+{
+	const struct stream *s = peer_stream(p);
+
+	if (!vm) {
+		*code = WIRE_REFUSE_NO_VM;
+		return err_set(err, -ENODEV,
+			"VM %s is not known here (by its UUID): start its VMM as a destination first",
+			o->name);
+	}
+	*code = WIRE_REFUSE_NOT_WAITING;
+	if (!vm->reg.incoming)
+		return err_set(
+			err, -EBUSY, "VM %s runs here and does not wait for a guest", vm->reg.name);
+	if (vm->migration && !migration_is_final(vm->migration)) {
+		*code = WIRE_REFUSE_BUSY;
+		return err_set(err, -EBUSY, "VM %s is in a migration here already (step '%s')",
+			vm->reg.name, migration_step(vm->migration->state));
+	}
+	if (!vm->expects)
+		return err_set(err, -EBUSY,
+			"VM %s waits here but may not take a guest yet: say 'htabctl incoming %s' there",
+			vm->reg.name, vm->reg.name);
+	if (vm->authz[0] && !stream_peer_matches(s, vm->authz)) {
+		log_warn("vm %s: '%s' (%s) may not send it a guest: tls-authz is '%s'",
+			vm->reg.name, stream_peer(s), stream_address(s), vm->authz);
+		return refusal(err, code, WIRE_REFUSE_DENIED,
+			"this host's certificate is not among those that may send this VM (tls-authz)");
+	}
+	if (server_full(srv) || srv->stopping) {
+		*code = WIRE_REFUSE_BUSY;
+		return err_set(err, -EBUSY, "this daemon takes no more migrations now");
+	}
+	if (server_find_session(srv, &o->session) || vm_note(vm, &o->session))
+		return refusal(
+			err, code, WIRE_REFUSE_PROTOCOL, "this session has been here before");
+	return check_machine(vm, o, code, err);
+}
+
+void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
+{
+	struct vm *vm = vms_find_uuid(srv->vms, &open->uuid);
+	struct err err = {0};
+	enum wire_refusal code = WIRE_REFUSE_BUSY;
+	struct migration *m = NULL;
+
+	if (check_open(srv, p, open, vm, &code, &err) == 0 &&
+		!(m = migration_new(srv, vm, MIG_IN_PREPARE)))
+		err_set(&err, -ENOMEM, "out of memory");
+	if (err.code) {
+		log_warn("refused a guest from %s %s: %s", stream_address(peer_stream(p)),
+			stream_peer(peer_stream(p)), err.text);
+		peer_send_refuse(p, WIRE_REFUSE, code, err.text);
+		peer_finish(p);
+		return;
+	}
+	m->incoming = true;
+	m->open = *open;
+	m->session = open->session;
+	m->peer = p;
+	snprintf(m->peer_name, sizeof(m->peer_name), "%s", stream_peer(peer_stream(p)));
+	snprintf(m->uri_text, sizeof(m->uri_text), "%s", stream_address(peer_stream(p)));
+	vm->expects = false;
+	peer_set_ops(p, &dest_ops, m);
+	peer_keepalive(p);
+	log_info("vm %s: a guest begins to arrive from %s", m->vm_name, m->uri_text);
+	migration_begin(m, prepare_go);
+}
