@@ -169,6 +169,7 @@ static void in_finished(void *arg)
 		migration_enter(m, MIG_IN_STATE, state_go);
 	else if (m->state == MIG_IN_STOPPING)
 		stopped_one(m);
+	server_moved(m->srv, m);
 }
 
 static void finish_go(struct migration *m)

@@ -393,8 +393,11 @@ static bool all_quiet(struct server *srv)
 	struct migration *m;
 
 	TAILQ_FOREACH (m, &srv->migrations, link)
-		if (!migration_is_final(m) && m->state != MIG_ASKING && m->state != MIG_IN_READY &&
-			m->state != MIG_IN_RUNNING && m->state != MIG_IN_LOST)
+		if (m->out || m->in) /* threads to be joined */
+			return false;
+		else if (!migration_is_final(m) && m->state != MIG_ASKING &&
+			m->state != MIG_IN_READY && m->state != MIG_IN_RUNNING &&
+			m->state != MIG_IN_LOST)
 			return false;
 	return true;
 }

@@ -271,6 +271,7 @@ static void out_stopped(void *arg)
 		stopped_one(m);
 	else
 		handover_finish(m);
+	server_moved(m->srv, m);
 }
 
 static const struct outflow_ops out_ops = {

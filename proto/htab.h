@@ -126,10 +126,12 @@ static inline void hpte_normalise(uint64_t *v, uint64_t *r)
 }
 
 /*
- * Digest of a stream of bytes, used in END to catch a lost, doubled or changed chunk. Over the
- * stream's 64-bit big-endian words w (a last shorter word counts as padded with zeros):
- * d = (d ^ w) * 0x9fb21c651e98df25, then d ^= d >> 32. It guards against our own mistakes; TLS
- * guards against other people. Feed whole words, but for the last call.
+ * Digest of a stream of units (a chunk's decoded bytes, a STATE frame's body), used in END to catch
+ * a lost, doubled or changed one. It guards against our own mistakes; TLS guards against other
+ * people. With mix(d, w) = e ^ e >> 32 for e = (d ^ w) * 0x9fb21c651e98df25, a unit's 64-bit
+ * big-endian words (the last one padded with zeros) go in turn into four lanes, which begin as d,
+ * d + 1, d + 2 and d + 3, each by lane = mix(lane, w); then d = mix(d, length in bytes) and
+ * d = mix(d, lane) for the four in order. An empty unit changes nothing.
  */
 #define STREAM_DIGEST_INIT 0xcbf29ce484222325ull
-uint64_t stream_digest(uint64_t digest, const void *buf, size_t len);
+uint64_t stream_digest(uint64_t digest, const void *unit, size_t len);

@@ -231,19 +231,35 @@ START_TEST(test_normalise)
 }
 END_TEST
 
+static uint64_t mix(uint64_t d, uint64_t w)
+{
+	d = (d ^ w) * 0x9fb21c651e98df25ull;
+	return d ^ d >> 32;
+}
+
 START_TEST(test_digest)
 {
 	static const uint8_t b[11] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
-	uint8_t padded[16] = {0};
-	uint64_t d = STREAM_DIGEST_INIT ^ 0x0001020304050607ull;
+	const uint64_t init = STREAM_DIGEST_INIT;
+	uint8_t padded[16] = {0}, large[4096], *p = large;
+	uint64_t d = mix(init, 8);
 
-	d *= 0x9fb21c651e98df25ull;
-	d ^= d >> 32;
-	ck_assert_uint_eq(stream_digest(STREAM_DIGEST_INIT, b, 8), d);
-	ck_assert_uint_eq(stream_digest(d, b + 8, 3), stream_digest(STREAM_DIGEST_INIT, b, 11));
-	memcpy(padded, b, sizeof(b));
-	ck_assert_uint_eq(stream_digest(d, b + 8, 3), stream_digest(d, padded + 8, 8));
+	d = mix(d, mix(init, 0x0001020304050607ull));
+	for (uint64_t lane = 1; lane < 4; lane++)
+		d = mix(d, init + lane);
+	ck_assert_uint_eq(stream_digest(init, b, 8), d);
 	ck_assert_uint_eq(stream_digest(d, b, 0), d);
+	/* Zeros that are there are not zeros that are not. */
+	memcpy(padded, b, sizeof(b));
+	ck_assert_uint_ne(stream_digest(init, b, sizeof(b)), stream_digest(init, padded, 16));
+	/* Every bit of every word, in every lane and in the tail, is looked at. */
+	memset(large, 0x5a, sizeof(large));
+	d = stream_digest(init, large, sizeof(large) - 3);
+	for (size_t i = 0; i < sizeof(large) - 3; i += 5) {
+		p[i] ^= (uint8_t)(1 << i % 8);
+		ck_assert_uint_ne(stream_digest(init, large, sizeof(large) - 3), d);
+		p[i] ^= (uint8_t)(1 << i % 8);
+	}
 }
 END_TEST
 
