@@ -2,8 +2,8 @@
 #pragma once
 /*
  * The source's side of a migration: connecting (connect.c), passes, convergence and putting things
- * back (source.c), the pause, the last lap and the state (switchover.c), the hand-over (handover.c).
- * Loop thread only.
+ * back (source.c), the pause, the last lap and the state (switchover.c), the hand-over
+ * (handover.c). Loop thread only.
  */
 #include "daemon/migration.h"
 
