@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * A model of a VM's table for the tests of the flows: of any size, read as KVM-FACTS 7 to 11 say,
- * written as 14 to 16 say, with failures on demand. Reads and writes are locked, so that a test's
+ * A model of a VM's table for the tests of the flows: of any size, read
+ * and written as docs/kvm.md says, with failures on demand. Reads and writes are locked, so that a test's
  * own thread may change entries between them.
  */
 #include <errno.h>
