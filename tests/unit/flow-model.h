@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * A model of a VM's table for the tests of the flows: of any size, read
- * and written as docs/kvm.md says, with failures on demand. Reads and writes are locked, so that a test's
- * own thread may change entries between them.
+ * A model of a VM's table for the tests of the flows: of any size, read and written as docs/kvm.md
+ * says, with failures on demand. Reads and writes are locked, so that a test's own thread may change
+ * entries between them.
  */
 #include <errno.h>
 #include <pthread.h>
