@@ -13,7 +13,7 @@ build=$top/build
 jobs=$(nproc)
 export HTAB_CACHE=${HTAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/htab-migrated}
 export LC_ALL=C.UTF-8
-export HTAB_TEST_PATIENCE=${HTAB_TEST_PATIENCE:-3} # times as long as on an idle machine
+export HTAB_TEST_PATIENCE=${HTAB_TEST_PATIENCE:-2} # times as long as on an idle machine
 cd "$top"
 
 passed=0 failed=0 skipped=0
