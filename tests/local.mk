@@ -50,9 +50,17 @@ INTEGRATION_TESTS += tests/unit/test-simvm
 tests_unit_test_simvm_SOURCES = tests/unit/test-simvm.c vmm/hptfile.c
 tests_unit_test_simvm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(ZSTD_CFLAGS)
 tests_unit_test_simvm_LDADD = libbase.la libproto.la $(CHECK_LIBS) $(ZSTD_LIBS)
-UNIT_TESTS += tests/unit/test-htabvmm
+htabvmm_harness = tests/unit/htabvmm-harness.c tests/unit/htabvmm-harness.h
+UNIT_TESTS += tests/unit/test-htabvmm tests/unit/test-htabvmm-lease tests/unit/test-htabvmm-state
+tests_unit_test_htabvmm_SOURCES = tests/unit/test-htabvmm.c $(htabvmm_harness)
 tests_unit_test_htabvmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_htabvmm_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+tests_unit_test_htabvmm_lease_SOURCES = tests/unit/test-htabvmm-lease.c $(htabvmm_harness)
+tests_unit_test_htabvmm_lease_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_htabvmm_lease_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+tests_unit_test_htabvmm_state_SOURCES = tests/unit/test-htabvmm-state.c $(htabvmm_harness)
+tests_unit_test_htabvmm_state_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_htabvmm_state_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
 endif
 
 # A throw-away CA, for tests and the demonstration.

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* libhtabvmm: the machine's state, the table, the connection and descriptors. */
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "tests/unit/htabvmm-harness.h"
+
+/* -- state and table -------------------------------------------------------------------------- */
+
+START_TEST(test_state_there_and_back)
+{
+	size_t size;
+	int fd;
+
+	bring_to(SESSION_PAUSED, false);
+	ck_assert_int_eq(ask(VMM_GET_STATE, S), 0);
+	fd = rep_fd;
+	rep_fd = -1;
+	ck_assert_int_eq(fd_memfd_check(fd, STATE_IMAGE_MAX, &size), 0);
+	stop();
+	bring_to(SESSION_LOADING, true);
+	ck_assert_int_eq(ask_note(NOTE_READY, S), -EINVAL); /* no state yet */
+	ck_assert_int_eq(ask_fd(VMM_SET_STATE, NOTE_NONE, S, fd), 0);
+	ck_assert_uint_eq(vm.reg, 0x0123456789abcdefull);
+	ck_assert_uint_eq(vm.blob_size, 4);
+	ck_assert_int_eq(memcmp(vm.blob, "data", 4), 0);
+	/* The table is emptied: the state goes with it. */
+	ck_assert_int_eq(ask(VMM_RESET_HTAB, S), 0);
+	ck_assert_int_eq(ask_note(NOTE_READY, S), -EINVAL);
+	fd_close(fd);
+	stop();
+}
+END_TEST
+
+START_TEST(test_state_refused)
+{
+	int fd;
+
+	bring_to(SESSION_LOADING, true);
+	ck_assert_int_eq(ask(VMM_SET_STATE, S), -EBADMSG); /* no descriptor */
+	fd = fd_memfd("unsealed");
+	ck_assert_int_eq(write(fd, "xxxx", 4), 4);
+	ck_assert_int_eq(ask_fd(VMM_SET_STATE, NOTE_NONE, S, fd), -EINVAL);
+	ck_assert_int_eq(fd_memfd_seal(fd), 0);
+	ck_assert_int_eq(ask_fd(VMM_SET_STATE, NOTE_NONE, S, fd), -EBADMSG); /* cut short */
+	fd_close(fd);
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(ask_fd(VMM_SET_STATE, NOTE_NONE, S, fd), -EINVAL);
+	fd_close(fd);
+	fd = image("test", 2); /* there are two vCPUs */
+	ck_assert_int_eq(ask_fd(VMM_SET_STATE, NOTE_NONE, S, fd), -EINVAL);
+	ck_assert_msg(strstr(rep.text, "vCPU 2") != NULL, "%s", rep.text);
+	ck_assert_uint_eq(vm.reg, 0); /* nothing was applied */
+	fd_close(fd);
+	vm.load = -EPERM;
+	ck_assert_int_eq(set_state(S), -EPERM);
+	ck_assert_msg(strstr(rep.text, "blob test") != NULL, "%s", rep.text);
+	ck_assert_int_eq(ask_note(NOTE_READY, S), -EINVAL);
+	stop();
+	bring_to(SESSION_PAUSED, false);
+	vm.save = -EIO;
+	ck_assert_int_eq(ask(VMM_GET_STATE, S), -EIO);
+	ck_assert_int_lt(rep_fd, 0);
+	stop();
+}
+END_TEST
+
+static int open_htab(uint32_t flags)
+{
+	send_request(
+		&(struct vmm_request){.type = VMM_OPEN_HTAB, .serial = ++serial, .flags = flags},
+		-1);
+	dispatch();
+	ck_assert(take_reply(serial));
+	return rep.error;
+}
+
+START_TEST(test_open_htab)
+{
+	start(false);
+	ck_assert_int_eq(open_htab(0), 0);
+	ck_assert_uint_eq(rep.value, VMM_HTAB_SOCKET);
+	ck_assert_int_ge(rep_fd, 0);
+	ck_assert_int_eq(open_htab(HTAB_FD_WRITE), -EPERM);
+	stop();
+	bring_to(SESSION_LOADING, true);
+	ck_assert_int_eq(open_htab(HTAB_FD_WRITE), 0);
+	rep_fd = fd_close(rep_fd);
+	stop();
+}
+END_TEST
+
+START_TEST(test_throttle_ends_with_the_migration)
+{
+	start(false);
+	send_request(&(struct vmm_request){.type = VMM_THROTTLE, .serial = 1, .percent = 70}, -1);
+	dispatch();
+	ck_assert(take_reply(1));
+	ck_assert_int_eq(vm.throttle, 70);
+	detach();
+	ck_assert_int_eq(vm.throttle, 0);
+	stop();
+}
+END_TEST
+
+/* -- the connection --------------------------------------------------------------------------- */
+
+START_TEST(test_registration)
+{
+	start(false);
+	ck_assert_str_eq(reg.name, "vm1");
+	ck_assert_uint_eq(reg.uuid.b[0], 9);
+	ck_assert_uint_eq(reg.order, ORDER);
+	ck_assert_uint_eq(reg.vcpus, 2);
+	ck_assert_uint_eq(reg.pvr, 0x4e1202);
+	ck_assert(reg.running && !reg.incoming && reg.n_notes == 0);
+	detach();
+	ck_assert_str_eq(vm.events, "disconnected");
+	attach();
+	ck_assert_str_eq(vm.events, "disconnected registered");
+	send_request(&(struct vmm_request){.type = VMM_REFUSED, .text = "go away"}, -1);
+	dispatch();
+	ck_assert_str_eq(vm.text, "go away");
+	stop();
+}
+END_TEST
+
+START_TEST(test_tries_until_there_is_a_daemon)
+{
+	struct htabvmm_config c = config(false);
+
+	memset(&vm, 0, sizeof(vm));
+	c.socket = "/nonexistent/vmm.sock";
+	ck_assert_int_eq(htabvmm_new(&c, &vm.h), 0);
+	wait_dispatch(); /* the timer says when */
+	ck_assert_int_lt(vm.h->sock, 0);
+	snprintf(vm.h->addr.sun_path, sizeof(vm.h->addr.sun_path), "%s", path);
+	while (vm.h->sock < 0)
+		wait_dispatch();
+	daemon_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	take_register();
+	stop();
+}
+END_TEST
+
+START_TEST(test_malformed_packets)
+{
+	static const uint8_t unknown[] = {0, 99, 0, 0, 0, 0, 0, 5};
+	static const uint8_t shorter[] = {0, VMM_PAUSE, 0, 0, 0, 0, 0, 6, 1};
+	static const uint8_t oneway[] = {0, 99, 0, 0, 0, 0, 0, 0};
+	static uint8_t huge[VMM_PACKET_MAX + 1];
+
+	start(false);
+	ck_assert_int_eq(fd_send_packet(daemon_fd, unknown, sizeof(unknown), listener), 0);
+	dispatch();
+	ck_assert(take_reply(5));
+	ck_assert_int_eq(rep.error, -EOPNOTSUPP);
+	ck_assert_int_eq(fd_send_packet(daemon_fd, shorter, sizeof(shorter), -1), 0);
+	dispatch();
+	ck_assert(take_reply(6));
+	ck_assert_int_eq(rep.error, -EBADMSG);
+	if (_i == 0)
+		ck_assert_int_eq(fd_send_packet(daemon_fd, oneway, sizeof(oneway), -1), 0);
+	else
+		ck_assert_int_eq(fd_send_packet(daemon_fd, huge, sizeof(huge), -1), 0);
+	dispatch();
+	ck_assert_str_eq(vm.events, ""); /* it says no more, and waits for the daemon's end */
+	daemon_fd = fd_close(daemon_fd);
+	dispatch();
+	ck_assert_str_eq(vm.events, "disconnected");
+	stop();
+}
+END_TEST
+
+START_TEST(test_daemon_that_does_not_read)
+{
+	bring_to(SESSION_PAUSED, false);
+	/* Answers pile up until one cannot be queued, and so RESUMED could not be either. */
+	for (uint32_t i = 1; !vm.h->broken; i++) {
+		struct vmm_request m = {.type = VMM_THROTTLE, .serial = i};
+		uint8_t buf[VMM_PACKET_MAX];
+		int len = vmm_pack_request(&m, buf);
+
+		ck_assert_uint_lt(i, 100000);
+		if (fd_send_packet(daemon_fd, buf, (size_t)len, -1) < 0)
+			break;
+		dispatch();
+	}
+	dispatch();
+	ck_assert_int_eq(state_of(S), SESSION_PAUSED);
+	ck_assert(!htabvmm_may_run(vm.h));
+	daemon_fd = fd_close(daemon_fd);
+	dispatch();
+	ck_assert_int_eq(state_of(S), SESSION_RESUMED);
+	ck_assert(htabvmm_may_run(vm.h));
+	stop();
+}
+END_TEST
+
+START_TEST(test_config_limits)
+{
+	struct htabvmm *h = NULL;
+	char longer[200];
+
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = 0;
+	for (int i = 0; i < 11; i++) {
+		struct htabvmm_ops o = ops;
+		struct htabvmm_config c = config(false);
+
+		c.ops = &o;
+		switch (i) {
+		case 0: c.size--; break;
+		case 1: c.name = ".x"; break;
+		case 2: c.name = longer; break;
+		case 3: c.hpt_order = HTAB_ORDER_MIN - 1; break;
+		case 4: c.hpt_order = HTAB_ORDER_MAX + 1; break;
+		case 5: c.vcpus = 0; break;
+		case 6: c.vcpus = VMM_VCPUS_MAX + 1; break;
+		case 7: c.incoming = 1; break; /* and running */
+		case 8: c.socket = longer; break;
+		case 9: o.open_htab = NULL; break;
+		default: o.pause = NULL; break;
+		}
+		ck_assert_int_eq(htabvmm_new(&c, &h), -EINVAL);
+		ck_assert_ptr_null(h);
+	}
+	ck_assert_ptr_null(htabvmm_free(NULL));
+}
+END_TEST
+
+/* -- descriptors ------------------------------------------------------------------------------ */
+
+START_TEST(test_packets_and_descriptors)
+{
+	int pair[2], fd, fds[3];
+	char buf[8];
+	union {
+		struct cmsghdr align;
+		char b[CMSG_SPACE(sizeof(fds))];
+	} control = {0};
+	struct iovec iov = {buf, 3};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.b,
+		.msg_controllen = sizeof(control.b)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), -EAGAIN);
+	ck_assert_int_eq(fd_send_packet(pair[1], "abc", 3, pair[1]), 0);
+	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), 3);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	ck_assert_int_eq(fd_close(fd), -1);
+	ck_assert_int_eq(fd_send_packet(pair[1], "abcdefghi", 9, pair[1]), 0);
+	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), -EMSGSIZE);
+	ck_assert_int_eq(fd, -1);
+	/* Of several descriptors the first is kept. */
+	fds[0] = fds[1] = fds[2] = pair[1];
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(c), fds, sizeof(fds));
+	ck_assert_int_eq(sendmsg(pair[1], &msg, 0), 3);
+	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), 3);
+	fds[0] = fcntl(fd, F_DUPFD, 0); /* the lowest free one: the others are closed */
+	ck_assert_int_eq(fds[0], fd + 1);
+	fd_close(fds[0]);
+	fd_close(fd);
+	fd_close(pair[1]);
+	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), 0);
+	ck_assert_int_eq(fd_send_packet(pair[0], "abc", 3, -1), -EPIPE);
+	fd_close(pair[0]);
+	ck_assert(!fd_is_kvm_htab(listener));
+	ck_assert_int_eq(fd_pidfd_pid(listener), -EINVAL);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("htabvmm-state");
+	TCase *t = tcase_create("htabvmm-state");
+	SRunner *r;
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, test_state_there_and_back);
+	tcase_add_test(t, test_state_refused);
+	tcase_add_test(t, test_open_htab);
+	tcase_add_test(t, test_throttle_ends_with_the_migration);
+	tcase_add_test(t, test_registration);
+	tcase_add_test(t, test_tries_until_there_is_a_daemon);
+	tcase_add_loop_test(t, test_malformed_packets, 0, 2);
+	tcase_add_test(t, test_daemon_that_does_not_read);
+	tcase_add_test(t, test_config_limits);
+	tcase_add_test(t, test_packets_and_descriptors);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
