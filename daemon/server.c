@@ -17,8 +17,9 @@
 #include "daemon/service.h"
 #include "daemon/source.h"
 
-#define STOP_MS   20000 /* for what is under way to be put back */
-#define STATUS_MS 100
+#define LATE_SOCK_S 30    /* that a VM's control socket outlives it */
+#define STOP_MS     20000 /* for what is under way to be put back */
+#define STATUS_MS   100
 
 void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data)
 {
@@ -269,6 +270,62 @@ static void take_notes(struct server *srv, struct vm *vm)
 			source_vm_back(m);
 }
 
+/*
+ * A VM's own socket outlives it for a while: a guest that migrated away often takes its VMM with it,
+ * and whoever watched wants to hear the end and to ask for the figures.
+ */
+struct late_sock {
+	TAILQ_ENTRY(late_sock) link;
+	struct server *srv;
+	struct qmp_sock *sock;
+	struct event *timer;
+	char vm[VM_NAME_MAX + 1];
+};
+
+static void late_free(struct late_sock *l)
+{
+	TAILQ_REMOVE(&l->srv->late_socks, l, link);
+	qmp_sock_free(l->sock);
+	event_free(l->timer);
+	free(l);
+}
+
+static void late_cb(evutil_socket_t fd, short what, void *arg)
+{
+	late_free(arg);
+}
+
+static void late_keep(struct server *srv, struct vm *vm)
+{
+	struct timeval tv = {.tv_sec = LATE_SOCK_S};
+	struct late_sock *l = calloc(1, sizeof(*l));
+
+	if (l)
+		l->timer = evtimer_new(srv->base, late_cb, l);
+	if (!l || !l->timer || event_add(l->timer, &tv) < 0) {
+		free(l);
+		vm->sock = qmp_sock_free(vm->sock);
+		return;
+	}
+	l->srv = srv;
+	l->sock = vm->sock;
+	vm->sock = NULL;
+	snprintf(l->vm, sizeof(l->vm), "%s", vm->reg.name);
+	TAILQ_INSERT_TAIL(&srv->late_socks, l, link);
+}
+
+/* vm NULL: all of them. */
+static void late_end(struct server *srv, const char *vm)
+{
+	struct late_sock *l, *next;
+
+	for (l = TAILQ_FIRST(&srv->late_socks); l; l = next) {
+		next = TAILQ_NEXT(l, link);
+		if (!vm || !strcmp(vm, l->vm))
+			late_free(l);
+	}
+}
+
 static void vm_registered(void *arg, struct vm *vm)
 {
 	struct server *srv = arg;
@@ -276,6 +333,7 @@ static void vm_registered(void *arg, struct vm *vm)
 	char path[sizeof(srv->vm_dir) + VM_NAME_MAX + 8];
 
 	vm->params = srv->config.params;
+	late_end(srv, vm->reg.name);
 	snprintf(path, sizeof(path), "%s/%s.qmp", srv->vm_dir, vm->reg.name);
 	if (qmp_listen(srv->qmp, path, 0600, vm->reg.name, &vm->sock, &err) < 0)
 		log_warn("vm %s: %s", vm->reg.name, err.text);
@@ -290,7 +348,8 @@ static void vm_registered(void *arg, struct vm *vm)
 static void vm_gone(void *arg, struct vm *vm, bool dead)
 {
 	struct server *srv = arg;
-	struct migration *m;
+	struct migration *m = vm->migration;
+	bool moved = m && !m->incoming && (m->state == MIG_RELEASE || m->state == MIG_COMPLETED);
 
 	log_info("vm %s: its VMM (process %d) %s", vm->reg.name, (int)vm->pid,
 		dead ? "ended" : "disconnected");
@@ -305,8 +364,11 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 		m->vm = NULL;
 	}
 	vm->migration = NULL;
-	vm->sock = qmp_sock_free(vm->sock);
 	vm_event_uuid(srv, vm, "VM_GONE");
+	if (moved && vm->sock)
+		late_keep(srv, vm);
+	else
+		vm->sock = qmp_sock_free(vm->sock);
 	server_status(srv);
 }
 
@@ -353,6 +415,7 @@ int server_start(struct server *srv, struct err *err)
 
 	TAILQ_INIT(&srv->migrations);
 	TAILQ_INIT(&srv->accepted);
+	TAILQ_INIT(&srv->late_socks);
 	snprintf(srv->hold, sizeof(srv->hold), "%s", hold ? hold : "");
 	snprintf(srv->vm_dir, sizeof(srv->vm_dir), "%.*s/vm",
 		slash ? (int)(slash - srv->config.control) : 1, slash ? srv->config.control : ".");
@@ -493,6 +556,7 @@ void server_end(struct server *srv)
 		migration_free(m);
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		listener_free(srv->listeners[i]);
+	late_end(srv, NULL);
 	qmp_sock_free(srv->control);
 	qmp_free(srv->qmp);
 	tls_creds_unref(srv->creds);

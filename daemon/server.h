@@ -54,6 +54,7 @@ struct server {
 	unsigned n_listeners;
 	TAILQ_HEAD(, accepted) accepted; /* connections without a role yet: accept.c */
 	unsigned n_accepted;
+	TAILQ_HEAD(, late_sock) late_socks; /* control sockets of VMs that are gone: server.c */
 	TAILQ_HEAD(migrations, migration) migrations;
 	unsigned n_migrations;
 	char hold[256]; /* HTAB_MIGRATED_HOLD */
