@@ -144,13 +144,24 @@ tests_powernv_hpt_diff_LDADD = libpowerkvm.la libswhpt.la
 endif
 
 # The formats: every message and its limits, and the bytes that docs/protocol.md shows.
+wire_cases = tests/unit/wire-cases.c tests/unit/wire-cases.h
 if HAVE_CHECK
 EXTRA_DIST += $(golden_files)
-UNIT_TESTS += tests/unit/test-wire tests/unit/test-golden
+golden_harness = tests/unit/golden-harness.c tests/unit/golden-harness.h
+UNIT_TESTS += tests/unit/test-wire tests/unit/test-wire-frames tests/unit/test-golden \
+	tests/unit/test-golden-vmm
+tests_unit_test_wire_SOURCES = tests/unit/test-wire.c $(wire_cases)
 tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_wire_LDADD = libproto.la $(CHECK_LIBS)
+tests_unit_test_wire_frames_SOURCES = tests/unit/test-wire-frames.c $(wire_cases)
+tests_unit_test_wire_frames_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_wire_frames_LDADD = libproto.la $(CHECK_LIBS)
+tests_unit_test_golden_SOURCES = tests/unit/test-golden.c $(golden_harness) $(wire_cases)
 tests_unit_test_golden_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_golden_LDADD = libproto.la $(CHECK_LIBS)
+tests_unit_test_golden_vmm_SOURCES = tests/unit/test-golden-vmm.c $(golden_harness)
+tests_unit_test_golden_vmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_golden_vmm_LDADD = libproto.la $(CHECK_LIBS)
 endif
 golden_files = \
 	tests/golden/abort.hex tests/golden/accept.hex tests/golden/ack.hex \
@@ -203,7 +214,7 @@ noinst_PROGRAMS += $(FUZZ_TARGETS)
 fuzz_flags = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c
 tests_fuzz_fuzz_htab_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c proto/wire.c
+tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) proto/wire.c
 tests_fuzz_fuzz_wire_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c proto/vmm.c
 tests_fuzz_fuzz_vmm_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
