@@ -76,7 +76,7 @@ net_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)
 net_test_libs = libnet.la libtestca.la $(CHECK_LIBS)
 net_test_harness = tests/unit/net-harness.c tests/unit/net-harness.h
 UNIT_TESTS += tests/unit/test-uri tests/unit/test-stream tests/unit/test-tls \
-	tests/unit/test-dial tests/unit/test-qmp
+	tests/unit/test-dial tests/unit/test-qmp tests/unit/test-qmp-fds
 tests_unit_test_uri_CFLAGS = $(net_test_cflags)
 tests_unit_test_uri_LDADD = $(net_test_libs)
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(net_test_harness)
@@ -88,9 +88,13 @@ tests_unit_test_tls_LDADD = $(net_test_libs)
 tests_unit_test_dial_SOURCES = tests/unit/test-dial.c $(net_test_harness)
 tests_unit_test_dial_CFLAGS = $(net_test_cflags)
 tests_unit_test_dial_LDADD = $(net_test_libs)
-tests_unit_test_qmp_SOURCES = tests/unit/test-qmp.c $(net_test_harness)
+qmp_harness = tests/unit/qmp-harness.c tests/unit/qmp-harness.h $(net_test_harness)
+tests_unit_test_qmp_SOURCES = tests/unit/test-qmp.c $(qmp_harness)
 tests_unit_test_qmp_CFLAGS = $(net_test_cflags) $(JSON_CFLAGS)
 tests_unit_test_qmp_LDADD = libqmp.la $(net_test_libs) $(JSON_LIBS)
+tests_unit_test_qmp_fds_SOURCES = tests/unit/test-qmp-fds.c $(qmp_harness)
+tests_unit_test_qmp_fds_CFLAGS = $(net_test_cflags) $(JSON_CFLAGS)
+tests_unit_test_qmp_fds_LDADD = libqmp.la $(net_test_libs) $(JSON_LIBS)
 endif
 
 if HAVE_CHECK
