@@ -31,9 +31,14 @@ UNIT_SHELL += tests/unit/manual.test
 EXTRA_DIST += $(UNIT_SHELL)
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/test-swhpt
+swhpt_harness = tests/unit/swhpt-harness.c tests/unit/swhpt-harness.h
+UNIT_TESTS += tests/unit/test-swhpt tests/unit/test-swhpt-table
+tests_unit_test_swhpt_SOURCES = tests/unit/test-swhpt.c $(swhpt_harness)
 tests_unit_test_swhpt_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_swhpt_LDADD = libswhpt.la $(CHECK_LIBS)
+tests_unit_test_swhpt_table_SOURCES = tests/unit/test-swhpt-table.c $(swhpt_harness)
+tests_unit_test_swhpt_table_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_swhpt_table_LDADD = libswhpt.la $(CHECK_LIBS)
 endif
 
 if HAVE_CHECK
