@@ -204,13 +204,17 @@ tests_unit_test_params_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(JSON_LIBS
 tests_unit_test_migration_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_migration_LDADD = $(daemon_test_libs)
 # Connections to other daemons and to VMMs.
-UNIT_TESTS += tests/unit/test-peer tests/unit/test-vm
+UNIT_TESTS += tests/unit/test-peer tests/unit/test-vm tests/unit/test-vm-requests
 tests_unit_test_peer_SOURCES = tests/unit/test-peer.c $(net_test_harness)
 tests_unit_test_peer_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_peer_LDADD = $(daemon_test_libs) libtestca.la
-tests_unit_test_vm_SOURCES = tests/unit/test-vm.c $(net_test_harness)
+vm_harness = tests/unit/vm-harness.c tests/unit/vm-harness.h $(net_test_harness)
+tests_unit_test_vm_SOURCES = tests/unit/test-vm.c $(vm_harness)
 tests_unit_test_vm_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_vm_LDADD = $(daemon_test_libs) libtestca.la
+tests_unit_test_vm_requests_SOURCES = tests/unit/test-vm-requests.c $(vm_harness)
+tests_unit_test_vm_requests_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_vm_requests_LDADD = $(daemon_test_libs) libtestca.la
 endif
 
 # libFuzzer (--enable-fuzzing, clang): each target compiles what it looks at, with coverage.
