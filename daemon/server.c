@@ -271,8 +271,8 @@ static void take_notes(struct server *srv, struct vm *vm)
 }
 
 /*
- * A VM's own socket outlives it for a while: a guest that migrated away often takes its VMM with it,
- * and whoever watched wants to hear the end and to ask for the figures.
+ * A VM's own socket outlives it for a while: a guest that migrated away often takes its VMM with
+ * it, and whoever watched wants to hear the end and to ask for the figures.
  */
 struct late_sock {
 	TAILQ_ENTRY(late_sock) link;

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * A model of a VM's table for the tests of the flows: of any size, read and written as docs/kvm.md
- * says, with failures on demand. Reads and writes are locked, so that a test's own thread may change
- * entries between them.
+ * says, with failures on demand. Reads and writes are locked, so that a test's own thread may
+ * change entries between them.
  */
 #include <errno.h>
 #include <pthread.h>
