@@ -424,8 +424,8 @@ static void check_hypercall(const uint64_t *op, const uint64_t *want, const uint
 static void reset(unsigned order);
 
 /*
- * KVM looks for a free slot with a conditional store that may fail for no reason, and then takes the
- * next one: another slot of the group is right as well. The tables differ from then on.
+ * KVM looks for a free slot with a conditional store that may fail for no reason, and then takes
+ * the next one: another slot of the group is right as well. The tables differ from then on.
  */
 static bool slot_was_passed_over(const uint64_t *op, const uint64_t *want, const uint64_t *got)
 {
