@@ -7,3 +7,12 @@ libproto_la_SOURCES = \
 	proto/state.c proto/state.h \
 	proto/vmm.c proto/vmm.h \
 	proto/wire.c proto/wire.h
+
+# The HPTE codec: apart, since libhtabvmm does without zstd.
+noinst_LTLIBRARIES += libhptecodec.la
+libhptecodec_la_SOURCES = \
+	proto/hptecodec.c proto/hptecodec.h \
+	proto/hptemodel.h \
+	proto/planes.c proto/planes.h
+libhptecodec_la_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS)
+libhptecodec_la_LIBADD = $(ZSTD_LIBS)

@@ -45,6 +45,9 @@ if HAVE_CHECK
 UNIT_TESTS += tests/unit/test-proto-htab
 tests_unit_test_proto_htab_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_proto_htab_LDADD = libproto.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-hptecodec
+tests_unit_test_hptecodec_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_hptecodec_LDADD = libhptecodec.la libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-proto-state
 tests_unit_test_proto_state_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_proto_state_LDADD = libproto.la $(CHECK_LIBS)
@@ -167,7 +170,7 @@ tests_unit_test_wire_frames_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_wire_frames_LDADD = libproto.la $(CHECK_LIBS)
 tests_unit_test_golden_SOURCES = tests/unit/test-golden.c $(golden_harness) $(wire_cases)
 tests_unit_test_golden_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_golden_LDADD = libproto.la $(CHECK_LIBS)
+tests_unit_test_golden_LDADD = libhptecodec.la libproto.la $(CHECK_LIBS)
 tests_unit_test_golden_vmm_SOURCES = tests/unit/test-golden-vmm.c $(golden_harness)
 tests_unit_test_golden_vmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_golden_vmm_LDADD = libproto.la $(CHECK_LIBS)
@@ -222,7 +225,7 @@ endif
 FUZZ_RUNS = 200000
 if FUZZING
 FUZZ_TARGETS = tests/fuzz/fuzz-htab tests/fuzz/fuzz-wire tests/fuzz/fuzz-vmm \
-	tests/fuzz/fuzz-state tests/fuzz/fuzz-qmp
+	tests/fuzz/fuzz-state tests/fuzz/fuzz-qmp tests/fuzz/fuzz-hptecodec
 noinst_PROGRAMS += $(FUZZ_TARGETS)
 fuzz_flags = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c
@@ -236,6 +239,9 @@ tests_fuzz_fuzz_state_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp_json.c daemon/qmp_check.c common/err.c
 tests_fuzz_fuzz_qmp_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_qmp_LDADD = $(JSON_LIBS)
+tests_fuzz_fuzz_hptecodec_SOURCES = tests/fuzz/fuzz-hptecodec.c proto/hptecodec.c proto/planes.c
+tests_fuzz_fuzz_hptecodec_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS) $(fuzz_flags)
+tests_fuzz_fuzz_hptecodec_LDADD = $(ZSTD_LIBS)
 
 fuzz-smoke: $(FUZZ_TARGETS)
 	$(AM_V_at)for t in $(FUZZ_TARGETS); do \
@@ -245,6 +251,9 @@ fuzz-smoke: $(FUZZ_TARGETS)
 			name=$$(basename $$f .hex); \
 			case $$kind:$$name in \
 			htab:records) lead='\000' ;; \
+			hptecodec:hpte) lead='\000' ;; \
+			hptecodec:records) lead='\001' ;; \
+			*:hpte) continue ;; \
 			vmm:vmm-*|vmm:htabsock-*|state:state-image) lead= ;; \
 			*:vmm-*|*:htabsock-*|*:state-image|*:records*) continue ;; \
 			wire:*) lead= ;; \

@@ -9,12 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/hptecodec.h"
 #include "proto/state.h"
 #include "tests/unit/golden-harness.h"
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   47 /* in tests/golden */
+#define FILES   48 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -277,6 +278,44 @@ START_TEST(records_are_their_files)
 }
 END_TEST
 
+/* A mapping in four slots of six PTEGs of an order-18 table, and one entry more in the fifth. */
+static void linear_records(struct bytes *s)
+{
+	const uint64_t vsid = 0xea1b217, user = 0x12345;
+
+	s->len = 0;
+	for (uint64_t pteg = 0; pteg < 6; pteg++) {
+		unsigned n = pteg == 4 ? 5 : 4;
+		uint64_t hptes[5][2], page;
+
+		for (uint64_t slot = 0; slot < 4; slot++) {
+			page = ((pteg ^ vsid ^ vsid << 25) & 0x7ff) | slot << 11;
+			hptes[slot][0] = 1ull << 62 | vsid << 24 | page >> 11 << 7 | 0x51;
+			hptes[slot][1] = page << 12 | 0x194;
+		}
+		page = (pteg ^ user) & 0x7ff;
+		hptes[4][0] = user << 12 | page >> 11 << 7 | 0x1;
+		hptes[4][1] = 0xabcde113;
+		add_record(s, HTAB_WIRE, (uint32_t)pteg * 8, hptes, (uint16_t)n, (uint16_t)(8 - n));
+	}
+}
+
+START_TEST(hpte_codec_is_its_file)
+{
+	struct hptecodec *c = hptecodec_new(18);
+	struct bytes plain, want, got;
+
+	ck_assert_ptr_nonnull(c);
+	load("hpte", &want);
+	linear_records(&plain);
+	got.len = hptecodec_encode(c, plain.b, plain.len, got.b);
+	same("hpte", got.b, got.len, want.b, want.len);
+	ck_assert_int_eq(hptecodec_decode(c, want.b, want.len, got.b, plain.len), 0);
+	same("hpte, decoded", got.b, plain.len, plain.b, plain.len);
+	hptecodec_free(c);
+}
+END_TEST
+
 START_TEST(chunk_is_its_file)
 {
 	struct bytes got = {.len = 0}, want, plain;
@@ -471,6 +510,7 @@ int main(void)
 	tcase_add_loop_test(t, wire_message_is_its_file, 0, WIRE_CASES);
 	tcase_add_test(t, every_type_of_frame_has_a_file);
 	tcase_add_test(t, records_are_their_files);
+	tcase_add_test(t, hpte_codec_is_its_file);
 	tcase_add_test(t, chunk_is_its_file);
 	tcase_add_test(t, channel_is_its_file);
 	tcase_add_test(t, state_image_is_its_file);
