@@ -123,6 +123,9 @@ static inline bool model_map_of(const struct model *m, uint64_t index, uint64_t 
 		return false;
 	*ret_addr = low | above;
 	ret->high = above & ~mask;
+	/* A 16 MiB page begins at bit 24, the AVPN at bit 23. */
+	if (ret->high & ((1ull << ret->shift) - 1))
+		return false;
 	if (model_v(ret->vbase, ret->avpn, *ret_addr) != v)
 		return false;
 	return true;

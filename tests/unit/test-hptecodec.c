@@ -208,6 +208,29 @@ START_TEST(test_top_of_the_largest_table)
 }
 END_TEST
 
+/* A 16 MiB page whose AVPN has the bit that lies within the page: no mapping that goes on. */
+START_TEST(test_page_bit_below_the_page)
+{
+	struct hptecodec *enc = hptecodec_new(18), *dec = hptecodec_new(18);
+	const uint64_t vsid = 0x1230;
+	uint8_t buf[24 * 16];
+
+	ck_assert(enc && dec);
+	for (uint64_t page = 0; page < 16; page++) {
+		uint64_t pteg = (vsid ^ page) & 0x7ff;
+		uint8_t *p = buf + 24 * page;
+
+		htab_put_header(p, HTAB_WIRE, (uint32_t)pteg * 8, 1, 7);
+		be64_put(p + 8,
+			vsid << 12 | page << 8 | (page & 1) << 7 | HPTE_V_LARGE | HPTE_V_VALID);
+		be64_put(p + 16, page << 24 | 0x190);
+	}
+	both_ways(enc, dec, buf, sizeof(buf));
+	hptecodec_free(enc);
+	hptecodec_free(dec);
+}
+END_TEST
+
 /* What is no record, or cut, or at random, comes back too, for one byte more. */
 START_TEST(test_any_bytes)
 {
@@ -344,6 +367,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, test_tables, 0, (int)LINEARS);
 	tcase_add_test(tc, test_top_of_the_largest_table);
+	tcase_add_test(tc, test_page_bit_below_the_page);
 	tcase_add_test(tc, test_any_bytes);
 	tcase_add_test(tc, test_random_entries_cost_no_more_than_raw);
 	tcase_add_test(tc, test_hostile);
