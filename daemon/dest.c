@@ -13,6 +13,7 @@
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "proto/state.h"
+#include "proto/timebase.h"
 
 #define CHANNEL_MS 30000
 
@@ -150,7 +151,7 @@ static void state_set_cb(void *arg, const struct vmm_reply *reply, int fd)
 
 static void state_go(struct migration *m)
 {
-	struct vmm_request req = {.type = VMM_SET_STATE};
+	struct vmm_request req = {.type = VMM_SET_STATE, .paused_at = m->t_stopped};
 	int r = m->state_fd < 0 ? -EBADMSG : fd_memfd_seal(m->state_fd);
 
 	if (r < 0)
@@ -177,8 +178,22 @@ static void finish_go(struct migration *m)
 	inflow_finish(m->in, &m->end);
 }
 
+static int take_pause(struct migration *m, uint64_t now)
+{
+	uint64_t rtt = peer_rtt(m->peer);
+
+	m->time_uncertainty = rtt / 2;
+	if (timebase_paused_at(now, m->end.pause_age, rtt, m->t_start, &m->t_stopped) == 0)
+		return 0;
+	return dest_failf(m, -EBADMSG,
+		"the source says that the guest of %s has stood still for %.1f s, longer than its migration has lasted (%.1f s)",
+		m->vm_name, (double)m->end.pause_age / 1e9, (double)(now - m->t_start) / 1e9);
+}
+
 static int end_frame(struct migration *m, const uint8_t *body, size_t len)
 {
+	uint64_t now = clock_ns();
+
 	if (wire_unpack_end(body, len, &m->end) < 0 || !session_eq(&m->end.session, &m->session) ||
 		m->end.channels != m->open.channels || m->end.generation != 1)
 		return -EBADMSG;
@@ -188,6 +203,8 @@ static int end_frame(struct migration *m, const uint8_t *body, size_t len)
 			       m->vm_name, (unsigned long long)m->state_done,
 			       (unsigned long long)m->end.state_size),
 		       0;
+	if (take_pause(m, now) < 0)
+		return 0;
 	migration_enter(m, MIG_IN_FINISH, finish_go);
 	return 0;
 }

@@ -351,6 +351,10 @@ struct json_object *migration_json(struct migration *m)
 		add_int(o, "downtime", m->downtime_ns / NS_PER_MS);
 	else
 		add_int(o, "expected-downtime", m->predicted_ns / NS_PER_MS);
+	if (m->have_time) {
+		add_int(o, "time-error", (uint64_t)m->time_error);
+		add_int(o, "time-uncertainty", m->time_uncertainty);
+	}
 	if (m->throttle)
 		add_int(o, "cpu-throttle-percentage", m->throttle);
 	if (m->error.code)

@@ -127,6 +127,7 @@ struct migration {
 
 	/* figures; ns of clock_ns(), 0: not yet */
 	uint64_t t_start, t_active, t_pause, t_verify, t_end, verify_ns, downtime_ns, t_final;
+	uint64_t t_stopped; /* when the guest stopped; at the destination by END's pause age */
 	uint64_t predicted_ns, scan_ns, prev_entries, prev_pass_ns;
 	uint64_t rate, remaining;
 	struct outflow_stats out_stats;
@@ -134,6 +135,10 @@ struct migration {
 	uint64_t valid_end; /* valid entries when the whole table was read last: pass 1 or verify */
 	struct wire_verified verified;
 	bool have_verified;
+	/* destination: how exactly the guest's time went on, ns */
+	bool have_time;
+	int64_t time_error;
+	uint64_t time_uncertainty; /* half the round trip */
 };
 
 /* Make a migration and put it in its first state; it is the VM's from now on. */

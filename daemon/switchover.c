@@ -69,7 +69,7 @@ static void send_end(struct migration *m)
 	m->end.session = m->session;
 	m->end.generation = 1;
 	m->end.passes = m->pass;
-	m->end.pause_age = m->t_end - m->t_pause;
+	m->end.pause_age = m->t_end - m->t_stopped;
 	m->end.valid = m->out_stats.valid;
 	m->end.invalid = m->out_stats.invalid;
 	m->end.state_size = m->state_size;
@@ -131,6 +131,9 @@ static void state_cb(void *arg, const struct vmm_reply *reply, int fd)
 			m->vm_name, STATE_IMAGE_MAX >> 20);
 		return;
 	}
+	/* What the VMM says is better than when its answer came, if it can be. */
+	if (reply->value >= m->t_pause && reply->value <= clock_ns())
+		m->t_stopped = reply->value;
 	m->state_fd = fd;
 	m->state_size = size;
 	m->state_digest = STREAM_DIGEST_INIT;
@@ -230,6 +233,7 @@ static void paused_cb(void *arg, const struct vmm_reply *reply, int fd)
 			reply->text);
 		return;
 	}
+	m->t_stopped = clock_ns();
 	m->vm->reg.running = false;
 	server_event(m->srv, m->vm_name, "STOP", NULL);
 	if (m->params.pause_before_switchover)

@@ -5,8 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* The number of a ONE_REG id without its architecture and size. */
-#define ONE_REG_NUMBER(id) ((id)&0xffffffffull)
+#include "proto/onereg.h"
 
 void state_put(struct pack *k, enum state_kind kind, uint16_t vcpu, uint64_t id, const void *value,
 	uint32_t size)
@@ -97,90 +96,213 @@ int state_blob(const struct state_elem *elem, struct state_blob *ret)
 	return 0;
 }
 
-/* "register MSR" and the like, without the vCPU. */
-static void describe_reg(uint64_t id, char *buf, size_t size)
+/*
+ * -- names and values: for each kind what its elements are called and how a value is shown --------
+ */
+
+/* A name: what stands in front of it in a sentence, and itself. */
+struct name {
+	const char *what; /* "register ", "" */
+	char text[STATE_NAME_MAX - 32];
+	bool known;
+};
+
+static void name_reg(const struct state_elem *elem, struct name *n)
 {
 	static const char *const names[] = {
 		"PC", "MSR", "CR", "CTR", "LR", "XER", "SRR0", "SRR1", "PID"};
+	uint64_t id = elem->id;
 
+	n->what = "register ";
+	n->known = id < STATE_REG_END;
 	if (id < STATE_REG_PC)
-		snprintf(buf, size, "register GPR%u", (unsigned)id);
+		snprintf(n->text, sizeof(n->text), "GPR%u", (unsigned)id);
 	else if (id < STATE_REG_SPRG0)
-		snprintf(buf, size, "register %s", names[id - STATE_REG_PC]);
+		snprintf(n->text, sizeof(n->text), "%s", names[id - STATE_REG_PC]);
 	else if (id < STATE_REG_END)
-		snprintf(buf, size, "register SPRG%u", (unsigned)(id - STATE_REG_SPRG0));
-	else
-		snprintf(buf, size, "unknown register %#llx", (unsigned long long)id);
+		snprintf(n->text, sizeof(n->text), "SPRG%u", (unsigned)(id - STATE_REG_SPRG0));
 }
 
-static void describe_sreg(uint64_t id, char *buf, size_t size)
+static void name_sreg(const struct state_elem *elem, struct name *n)
 {
-	if (id == STATE_SREG_PVR)
-		snprintf(buf, size, "register PVR");
-	else if (id == STATE_SREG_SDR1)
-		snprintf(buf, size, "register SDR1");
-	else if (id >= STATE_SREG_SLB && id - STATE_SREG_SLB < 0x1000)
-		snprintf(buf, size, "SLB slot %u", (unsigned)(id - STATE_SREG_SLB));
-	else
-		snprintf(buf, size, "unknown special register %#llx", (unsigned long long)id);
-}
+	static const struct {
+		uint64_t first, count;
+		const char *what, *text;
+	} rows[] = {
+		{STATE_SREG_PVR, 0, "register ", "PVR"},
+		{STATE_SREG_SDR1, 0, "register ", "SDR1"},
+		{STATE_SREG_VCPU_ID, 0, "", "KVM vCPU id"},
+		{STATE_SREG_SR, STATE_SRS, "register ", "SR"},
+		{STATE_SREG_IBAT, STATE_BATS, "register ", "IBAT"},
+		{STATE_SREG_DBAT, STATE_BATS, "register ", "DBAT"},
+		{STATE_SREG_SLB, 0x1000, "", "SLB slot "},
+	};
 
-static void describe_one_reg(uint64_t id, char *buf, size_t size)
-{
-	uint64_t n = ONE_REG_NUMBER(id);
-	const char *kind = NULL;
-	unsigned first = 0;
+	n->what = "special register ";
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t at = elem->id - rows[i].first;
 
-	if (n >= 0x20 && n < 0x40) {
-		kind = "FPR";
-		first = 0x20;
-	} else if (n >= 0x40 && n < 0x60) {
-		kind = "VR";
-		first = 0x40;
-	} else if (n >= 0x60 && n < 0x80) {
-		kind = "VSR";
-		first = 0x60;
+		if (elem->id < rows[i].first || at >= (rows[i].count ? rows[i].count : 1))
+			continue;
+		n->known = true;
+		n->what = rows[i].what;
+		if (rows[i].count)
+			snprintf(n->text, sizeof(n->text), "%s%u", rows[i].text, (unsigned)at);
+		else
+			snprintf(n->text, sizeof(n->text), "%s", rows[i].text);
 	}
-	if (kind)
-		snprintf(buf, size, "register %s%u (ONE_REG %#llx)", kind, (unsigned)(n - first),
-			(unsigned long long)id);
+}
+
+static void name_one_reg(const struct state_elem *elem, struct name *n)
+{
+	char name[ONE_REG_NAME_MAX];
+
+	one_reg_name(elem->id, name);
+	n->known = true;
+	n->what = one_reg_find(elem->id) ? "register " : "";
+	snprintf(n->text, sizeof(n->text), "%s", name);
+}
+
+static void name_blob(const struct state_elem *elem, struct name *n)
+{
+	struct state_blob blob;
+
+	n->what = "blob ";
+	n->known = state_blob(elem, &blob) == 0;
+	if (n->known)
+		snprintf(n->text, sizeof(n->text), "%s", blob.name);
+}
+
+static void name_time(const struct state_elem *elem, struct name *n)
+{
+	static const char *const names[] = {"guest timebase", "time of day", "timebase frequency"};
+
+	n->what = "";
+	n->known = elem->id < sizeof(names) / sizeof(names[0]);
+	if (n->known)
+		snprintf(n->text, sizeof(n->text), "%s", names[elem->id]);
 	else
-		snprintf(buf, size, "ONE_REG %#llx", (unsigned long long)id);
+		n->what = "time ";
+}
+
+/* An integer, of 4, 8 or 16 bytes above all. */
+static void show_number(const struct state_elem *elem, char *buf, size_t size)
+{
+	uint64_t v;
+
+	if (state_value(elem, &v) == 0)
+		snprintf(buf, size, "0x%0*llx", (int)elem->size * 2, (unsigned long long)v);
+	else if (elem->size == 16)
+		snprintf(buf, size, "0x%016llx%016llx", (unsigned long long)be64_get(elem->value),
+			(unsigned long long)be64_get(elem->value + 8));
+	else
+		snprintf(buf, size, "%u bytes", elem->size);
+}
+
+static void show_pair(const struct state_elem *elem, char *buf, size_t size)
+{
+	snprintf(buf, size, "0x%016llx 0x%016llx", (unsigned long long)be64_get(elem->value),
+		(unsigned long long)be64_get(elem->value + 8));
+}
+
+static void show_sreg(const struct state_elem *elem, char *buf, size_t size)
+{
+	if (elem->id >= STATE_SREG_SLB && elem->size == 16)
+		show_pair(elem, buf, size);
+	else
+		show_number(elem, buf, size);
+}
+
+static void show_one_reg(const struct state_elem *elem, char *buf, size_t size)
+{
+	if (one_reg_is_pair(elem->id) && elem->size == 16)
+		show_pair(elem, buf, size);
+	else
+		show_number(elem, buf, size);
+}
+
+static void show_blob(const struct state_elem *elem, char *buf, size_t size)
+{
+	struct state_blob blob;
+
+	if (state_blob(elem, &blob) == 0)
+		snprintf(buf, size, "version %u, %zu bytes", blob.version, blob.size);
+	else
+		snprintf(buf, size, "%u bytes", elem->size);
+}
+
+static const struct kind {
+	enum state_kind kind;
+	const char *name;
+	void (*put_name)(const struct state_elem *elem, struct name *n);
+	void (*show)(const struct state_elem *elem, char *buf, size_t size);
+} kinds[] = {
+	{STATE_REG, "register", name_reg, show_number},
+	{STATE_SREG, "special-register", name_sreg, show_sreg},
+	{STATE_ONE_REG, "one-reg", name_one_reg, show_one_reg},
+	{STATE_BLOB, "blob", name_blob, show_blob},
+	{STATE_TIME, "time", name_time, show_number},
+};
+
+static const struct kind *find_kind(uint16_t kind)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].kind == kind)
+			return &kinds[i];
+	return NULL;
+}
+
+const char *state_kind_name(uint16_t kind)
+{
+	const struct kind *k = find_kind(kind);
+
+	return k ? k->name : "unknown";
+}
+
+void state_name(const struct state_elem *elem, char buf[static STATE_NAME_MAX])
+{
+	const struct kind *k = find_kind(elem->kind);
+	struct name n = {0};
+
+	if (k)
+		k->put_name(elem, &n);
+	if (k && n.known)
+		snprintf(buf, STATE_NAME_MAX, "%s", n.text);
+	else
+		snprintf(buf, STATE_NAME_MAX, "%#llx", (unsigned long long)elem->id);
+}
+
+void state_show(const struct state_elem *elem, char buf[static STATE_SHOW_MAX])
+{
+	const struct kind *k = find_kind(elem->kind);
+
+	if (k)
+		k->show(elem, buf, STATE_SHOW_MAX);
+	else
+		snprintf(buf, STATE_SHOW_MAX, "%u bytes", elem->size);
 }
 
 void state_describe(const struct state_elem *elem, char buf[static STATE_NAME_MAX])
 {
-	char what[STATE_NAME_MAX - 16], who[16] = "machine ";
-	struct state_blob blob;
+	const struct kind *k = find_kind(elem->kind);
+	unsigned long long id = elem->id;
+	char who[16] = "machine ";
+	struct name n = {0};
 
 	if (elem->vcpu != STATE_VM)
 		snprintf(who, sizeof(who), "vCPU %u ", elem->vcpu);
-	switch (elem->kind) {
-	case STATE_REG: describe_reg(elem->id, what, sizeof(what)); break;
-	case STATE_SREG: describe_sreg(elem->id, what, sizeof(what)); break;
-	case STATE_ONE_REG: describe_one_reg(elem->id, what, sizeof(what)); break;
-	case STATE_BLOB:
-		if (elem->vcpu == STATE_VM)
-			who[0] = 0;
-		if (state_blob(elem, &blob) == 0)
-			snprintf(what, sizeof(what), "blob %s", blob.name);
-		else
-			snprintf(what, sizeof(what), "malformed blob %llu",
-				(unsigned long long)elem->id);
-		break;
-	case STATE_TIME:
-		if (elem->id == STATE_TIME_GUEST_TB)
-			snprintf(what, sizeof(what), "guest timebase");
-		else if (elem->id == STATE_TIME_REAL_NS)
-			snprintf(what, sizeof(what), "time of day");
-		else
-			snprintf(what, sizeof(what), "unknown time %#llx",
-				(unsigned long long)elem->id);
-		break;
-	default:
-		snprintf(what, sizeof(what), "element of unknown kind %u, id %#llx", elem->kind,
-			(unsigned long long)elem->id);
-		break;
-	}
-	snprintf(buf, STATE_NAME_MAX, "%s%s", who, what);
+	else if (elem->kind == STATE_BLOB)
+		who[0] = 0;
+	if (k)
+		k->put_name(elem, &n);
+	if (!k)
+		snprintf(buf, STATE_NAME_MAX, "%selement of unknown kind %u, id %#llx", who,
+			elem->kind, id);
+	else if (!n.known)
+		snprintf(buf, STATE_NAME_MAX, "%s%s %s%#llx", who,
+			elem->kind == STATE_BLOB ? "malformed" : "unknown", n.what, id);
+	else if (elem->kind == STATE_ONE_REG && one_reg_find(elem->id))
+		snprintf(buf, STATE_NAME_MAX, "%s%s%s (ONE_REG %#llx)", who, n.what, n.text, id);
+	else
+		snprintf(buf, STATE_NAME_MAX, "%s%s%s", who, n.what, n.text);
 }

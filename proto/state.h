@@ -24,6 +24,7 @@
 #define STATE_IMAGE_MAX     (64u << 20) /* bytes of one VM's state image, blobs included */
 #define STATE_VM            0xffffu
 #define STATE_NAME_MAX      96 /* of a described element, NUL included */
+#define STATE_SHOW_MAX      96 /* of a shown value, NUL included */
 #define STATE_BLOB_NAME_MAX 63
 
 /* Never renumbered. */
@@ -36,7 +37,7 @@ enum state_kind {
 	STATE_ONE_REG = 3,
 	/* A blob of the VMM's own: u32 version, u16 name length, name, data. id counts from 0. */
 	STATE_BLOB = 4,
-	/* id: enum state_time; both of one moment, so that the guest's timebase counts on. */
+	/* id: enum state_time. */
 	STATE_TIME = 5,
 };
 
@@ -58,16 +59,24 @@ enum state_reg {
 enum state_sreg {
 	STATE_SREG_PVR = 0,     /* u32 */
 	STATE_SREG_SDR1 = 1,    /* u64 */
+	STATE_SREG_VCPU_ID = 2, /* u32: KVM_CREATE_VCPU's; absent: the element's vcpu */
+	/* Guests with the 32-bit MMU (KVM-PR) alone: absent when all are 0. */
+	STATE_SREG_SR = 0x20,   /* + n: u32, segment register 0 to 15 */
+	STATE_SREG_IBAT = 0x40, /* + n: u64, 0 to 7: upper half in the lower word, as KVM has it */
+	STATE_SREG_DBAT = 0x48,
 	STATE_SREG_SLB = 0x100, /* + slot: 16 bytes, slbe (ESID, V) then slbv (VSID, flags) */
 };
 
-/*
- * The guest's timebase and the time of day when it had that value. A destination sets the timebase
- * to where it would be now: hosts' timebases are not the same, their times of day nearly are.
- */
+#define STATE_SRS       16u
+#define STATE_BATS      8u
+#define STATE_SLB_SLOTS 64u
+
+/* How a destination sets the guest's timebase: protocol.md, "The guest's time". */
 enum state_time {
-	STATE_TIME_GUEST_TB = 0, /* u64 */
-	STATE_TIME_REAL_NS = 1,  /* u64, CLOCK_REALTIME */
+	STATE_TIME_GUEST_TB = 0, /* u64: at the moment to which END's pause age counts */
+	/* 1: retired; the time of day at that moment. Taken and not used. */
+	STATE_TIME_REAL_NS = 1,
+	STATE_TIME_HZ = 2, /* u64: what it counts in a second; absent: TIMEBASE_HZ */
 };
 
 struct state_elem {
@@ -105,3 +114,12 @@ int state_blob(const struct state_elem *elem, struct state_blob *ret);
 
 /* "vCPU 3 register MSR", "vCPU 0 SLB slot 7", "blob memory": for a person. Always terminated. */
 void state_describe(const struct state_elem *elem, char buf[static STATE_NAME_MAX]);
+
+/* "register", "one-reg", "blob", ...; "unknown" for a kind that is none. */
+const char *state_kind_name(uint16_t kind);
+
+/* The same name without the vCPU and the kind: "MSR", "SLB7", "memory". Always terminated. */
+void state_name(const struct state_elem *elem, char buf[static STATE_NAME_MAX]);
+
+/* Its value for a person: "0x8000000000000001", "0x10000 0x280", "4096 bytes". Terminated. */
+void state_show(const struct state_elem *elem, char buf[static STATE_SHOW_MAX]);

@@ -11,6 +11,7 @@
 enum body {
 	BODY_NOTHING,
 	BODY_SESSION,
+	BODY_SET_STATE,
 	BODY_HTAB,
 	BODY_THROTTLE,
 	BODY_NOTE,
@@ -29,12 +30,14 @@ static const struct request_type {
 	{VMM_PAUSE, true, BODY_SESSION},
 	{VMM_RESUME, true, BODY_SESSION},
 	{VMM_GET_STATE, true, BODY_SESSION},
-	{VMM_SET_STATE, true, BODY_SESSION},
+	{VMM_SET_STATE, true, BODY_SET_STATE},
 	{VMM_RESET_HTAB, true, BODY_SESSION},
 	{VMM_THROTTLE, true, BODY_THROTTLE},
 	{VMM_NOTE, true, BODY_NOTE},
 	{VMM_UNDO, true, BODY_SESSION},
 	{VMM_RELEASE, true, BODY_SESSION},
+	{VMM_QUERY_STATE, true, BODY_NOTHING},
+	{VMM_QUERY_TIME, true, BODY_SESSION},
 };
 
 static const struct request_type *find_type(uint16_t type)
@@ -64,6 +67,8 @@ const char *vmm_type_name(uint16_t type)
 	case VMM_NOTE: return "NOTE";
 	case VMM_UNDO: return "UNDO";
 	case VMM_RELEASE: return "RELEASE";
+	case VMM_QUERY_STATE: return "QUERY_STATE";
+	case VMM_QUERY_TIME: return "QUERY_TIME";
 	}
 	return "?";
 }
@@ -299,6 +304,10 @@ int vmm_pack_request(const struct vmm_request *m, void *buf)
 	switch (t->body) {
 	case BODY_NOTHING: break;
 	case BODY_SESSION: pack_bytes(&k, m->session.b, sizeof(m->session.b)); break;
+	case BODY_SET_STATE:
+		pack_bytes(&k, m->session.b, sizeof(m->session.b));
+		pack_u64(&k, m->paused_at);
+		break;
 	case BODY_HTAB:
 		pack_u32(&k, m->flags);
 		pack_u64(&k, m->start_index);
@@ -324,6 +333,11 @@ static void unpack_request_body(struct unpack *u, enum body body, struct vmm_req
 	case BODY_NOTHING: return;
 	case BODY_SESSION:
 		unpack_copy(u, m->session.b, sizeof(m->session.b));
+		u->bad |= session_is_none(&m->session);
+		return;
+	case BODY_SET_STATE:
+		unpack_copy(u, m->session.b, sizeof(m->session.b));
+		m->paused_at = unpack_u64(u);
 		u->bad |= session_is_none(&m->session);
 		return;
 	case BODY_HTAB:

@@ -20,7 +20,7 @@
 #include "proto/ident.h"
 #include "proto/pack.h"
 
-#define VMM_VERSION      1u
+#define VMM_VERSION      2u
 #define VMM_PACKET_MAX   (32u << 10)
 #define VMM_HDR_SIZE     8u
 #define VMM_TEXT_MAX     512u  /* of a sentence, NUL included */
@@ -35,7 +35,7 @@ enum vmm_type {
 	VMM_REGISTER = 1, /* struct vmm_register; with the VMM's own pidfd */
 	VMM_EVENT = 2,    /* struct vmm_event */
 	/* VMM -> daemon, the request's serial */
-	VMM_REPLY = 3, /* struct vmm_reply; with an fd after OPEN_HTAB and GET_STATE */
+	VMM_REPLY = 3, /* struct vmm_reply; with an fd after OPEN_HTAB, GET_STATE, QUERY_STATE */
 
 	/* daemon -> VMM, serial 0 */
 	VMM_REGISTERED = 16, /* empty */
@@ -43,11 +43,19 @@ enum vmm_type {
 	VMM_LEASE = 18,      /* session: the pause's lease begins anew */
 
 	/* daemon -> VMM, requests */
-	VMM_OPEN_HTAB = 32,  /* u32 HTAB_FD_* flags, u64 start index; value: enum vmm_htab_kind */
-	VMM_PAUSE = 33,      /* session: stop the vCPUs; the lease begins */
-	VMM_RESUME = 34,     /* session: end the pause before COMMITTING was noted */
-	VMM_GET_STATE = 35,  /* session; the reply carries a sealed memfd with the state image */
-	VMM_SET_STATE = 36,  /* session; the request carries a sealed memfd with the state image */
+	VMM_OPEN_HTAB = 32, /* u32 HTAB_FD_* flags, u64 start index; value: enum vmm_htab_kind */
+	VMM_PAUSE = 33,     /* session: stop the vCPUs; the lease begins */
+	VMM_RESUME = 34,    /* session: end the pause before COMMITTING was noted */
+	/*
+	 * session; the reply carries a sealed memfd with the state image. Its value is the moment of
+	 * the image's guest timebase, ns of the host's CLOCK_MONOTONIC; 0: not known.
+	 */
+	VMM_GET_STATE = 35,
+	/*
+	 * session, u64: when the guest stopped, ns of this host's CLOCK_MONOTONIC; 0: not known, no
+	 * time passes for it until it starts. The request carries a sealed memfd with the image.
+	 */
+	VMM_SET_STATE = 36,
 	VMM_RESET_HTAB = 37, /* session: the table becomes empty (KVM_PPC_ALLOCATE_HTAB again) */
 	VMM_THROTTLE = 38,   /* u32 percent of the vCPUs' time taken away, 0 to 99 */
 	/*
@@ -59,6 +67,16 @@ enum vmm_type {
 	VMM_NOTE = 39,
 	VMM_UNDO = 40,    /* session: NEVER was answered; activate and resume, forget the note */
 	VMM_RELEASE = 41, /* session: source: the guest runs elsewhere; destination: forget it */
+	/*
+	 * empty: the state image as GET_STATE's, to be looked at. A guest that runs is paused
+	 * meanwhile.
+	 */
+	VMM_QUERY_STATE = 44,
+	/*
+	 * session, after RUN: by how much the guest's timebase is ahead of where it would be had the
+	 * guest never stopped, ns, an i64 as value; -ENODATA where it was not set.
+	 */
+	VMM_QUERY_TIME = 45,
 };
 
 enum vmm_htab_kind {
@@ -118,6 +136,7 @@ struct vmm_request {
 	uint32_t flags;       /* OPEN_HTAB */
 	uint64_t start_index; /* OPEN_HTAB */
 	uint32_t percent;     /* THROTTLE */
+	uint64_t paused_at;   /* SET_STATE */
 	enum session_note note;
 	uint16_t cookie_len;
 	uint8_t cookie[VMM_COOKIE_MAX];
@@ -133,7 +152,9 @@ struct vmm_request {
  *	EVENT     u16 kind, u16 zero, session[16], str text
  *	REPLY     u32 errno (positive, 0 to 4095), u64 value, str text
  *	REFUSED   str text
- *	LEASE, PAUSE, RESUME, GET_STATE, SET_STATE, RESET_HTAB, UNDO, RELEASE   session[16]
+ *	LEASE, PAUSE, RESUME, GET_STATE, RESET_HTAB, UNDO, RELEASE, QUERY_TIME   session[16]
+ *	SET_STATE session[16], u64 paused at
+ *	QUERY_STATE nothing
  *	OPEN_HTAB u32 flags, u64 start index
  *	THROTTLE  u32 percent
  *	NOTE      a note

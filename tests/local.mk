@@ -48,6 +48,11 @@ tests_unit_test_proto_htab_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-hptecodec
 tests_unit_test_hptecodec_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_hptecodec_LDADD = libhptecodec.la libproto.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-onereg tests/unit/test-timebase
+tests_unit_test_onereg_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_onereg_LDADD = libproto.la $(CHECK_LIBS)
+tests_unit_test_timebase_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_timebase_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-proto-state
 tests_unit_test_proto_state_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_proto_state_LDADD = libproto.la $(CHECK_LIBS)
@@ -188,6 +193,8 @@ golden_files = \
 	tests/golden/running.hex tests/golden/state-image.hex tests/golden/state.hex \
 	tests/golden/unknown.hex tests/golden/verified.hex tests/golden/vmm-event.hex \
 	tests/golden/vmm-get-state.hex tests/golden/vmm-lease.hex tests/golden/vmm-note.hex \
+	tests/golden/registers-le.hex tests/golden/registers.hex \
+	tests/golden/vmm-query-state.hex tests/golden/vmm-query-time.hex \
 	tests/golden/vmm-open-htab.hex tests/golden/vmm-pause.hex tests/golden/vmm-refused.hex \
 	tests/golden/vmm-register.hex tests/golden/vmm-registered.hex \
 	tests/golden/vmm-release.hex tests/golden/vmm-reply.hex tests/golden/vmm-reset-htab.hex \
@@ -234,7 +241,7 @@ tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) proto/wire.c
 tests_fuzz_fuzz_wire_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c proto/vmm.c
 tests_fuzz_fuzz_vmm_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c proto/state.c
+tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c proto/onereg.c proto/state.c
 tests_fuzz_fuzz_state_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp_json.c daemon/qmp_check.c common/err.c
 tests_fuzz_fuzz_qmp_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(fuzz_flags)
@@ -255,7 +262,7 @@ fuzz-smoke: $(FUZZ_TARGETS)
 			hptecodec:records) lead='\001' ;; \
 			*:hpte) continue ;; \
 			vmm:vmm-*|vmm:htabsock-*|state:state-image) lead= ;; \
-			*:vmm-*|*:htabsock-*|*:state-image|*:records*) continue ;; \
+			*:vmm-*|*:htabsock-*|*:state-image|*:records*|*:registers*) continue ;; \
 			wire:*) lead= ;; \
 			*) continue ;; \
 			esac; \

@@ -58,6 +58,13 @@ static int copy_config(struct htabvmm *h, const struct htabvmm_config *c)
 	if (!h->kvm.vcpu_fds)
 		return -ENOMEM;
 	memcpy((int *)(uintptr_t)h->kvm.vcpu_fds, c->vcpu_fds, c->vcpus * sizeof(int));
+	if (c->vcpu_ids) {
+		h->kvm.vcpu_ids = calloc(c->vcpus, sizeof(unsigned));
+		if (!h->kvm.vcpu_ids)
+			return -ENOMEM;
+		memcpy((unsigned *)(uintptr_t)h->kvm.vcpu_ids, c->vcpu_ids,
+			c->vcpus * sizeof(unsigned));
+	}
 	state_kvm_prepare(&h->kvm);
 	return h->pvr ? 0 : kvm_pvr(&h->kvm, &h->pvr, &ignored);
 }
@@ -126,6 +133,7 @@ struct htabvmm *htabvmm_free(struct htabvmm *h)
 	fd_close(h->wake);
 	fd_close(h->epfd);
 	free((int *)(uintptr_t)h->kvm.vcpu_fds);
+	free((unsigned *)(uintptr_t)h->kvm.vcpu_ids);
 	free(h);
 	return NULL;
 }

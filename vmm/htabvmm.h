@@ -91,7 +91,8 @@ struct htabvmm_ops {
 	int (*reset_htab)(void *opaque);
 
 	/*
-	 * The VMM's own state, at the switchover, with every vCPU stopped. save calls
+	 * The VMM's own state, with every vCPU stopped: at the switchover, and when an operator
+	 * looks at it (pause, save and resume are then called one after the other). save calls
 	 * htabvmm_state_blob() and, for registers that the library does not get from KVM itself,
 	 * htabvmm_state_reg(). load is called once for each blob, in the order they were saved,
 	 * after the library set the vCPUs' KVM state; load_reg for registers when there is no KVM.
@@ -128,6 +129,11 @@ struct htabvmm_config {
 	int running;                   /* its vCPUs run now */
 	const struct htabvmm_ops *ops; /* must outlive the handle */
 	void *opaque;
+	/*
+	 * KVM_CREATE_VCPU's arguments, vcpus of them; NULL: 0, 1, 2, and so on. A guest goes to a
+	 * VM whose vCPUs have the same.
+	 */
+	const unsigned *vcpu_ids;
 };
 
 /*

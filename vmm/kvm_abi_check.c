@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* proto/htab.h states KVM's ABI for machines that lack its headers: held against the originals. */
+/*
+ * proto/htab.h and proto/onereg.h state KVM's ABI for machines that lack its headers: held against
+ * the originals.
+ */
 #include <assert.h>
 #include <linux/kvm.h>
 
 #include "proto/htab.h"
+#include "proto/onereg.h"
 #include "vmm/swhpt.h"
 
 static_assert(HTAB_FD_BOLTED_ONLY == KVM_GET_HTAB_BOLTED_ONLY, "flag");
@@ -20,3 +24,20 @@ static_assert(
 	offsetof(struct kvm_get_htab_fd, start_index) == 8, "argument of KVM_PPC_GET_HTAB_FD");
 static_assert(sizeof(((struct kvm_run *)0)->papr_hcall.args) / sizeof(__u64) >= SWHPT_HCALL_ARGS,
 	"hypercall arguments");
+
+#define SAME(name, nr, size, phase, policy) \
+	static_assert(ONE_REG_ID(size, nr##ull) == KVM_REG_PPC_##name, #name);
+#define SAME_RANGE(name, nr, count, size, phase, policy) \
+	static_assert(ONE_REG_ID(size, nr##ull) == KVM_REG_PPC_##name##0, #name);
+ONE_REGS(SAME)
+ONE_REGS_TM(SAME)
+ONE_REG_RANGES(SAME_RANGE)
+#ifdef KVM_REG_PPC_DEXCR
+SAME(DEXCR, 0xc6, U64, , )
+#endif
+#ifdef KVM_REG_PPC_HASHKEYR
+SAME(HASHKEYR, 0xc7, U64, , )
+#endif
+#ifdef KVM_REG_PPC_HASHPKEYR
+SAME(HASHPKEYR, 0xc8, U64, , )
+#endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "vmm/libvmm.h"
+#include "vmm/state_kvm.h"
 
 static int may_load(struct htabvmm *h, struct err *e)
 {
@@ -47,6 +48,7 @@ void dest_set_state(struct htabvmm *h, struct session *s, const struct vmm_reque
 	struct err e = {0};
 
 	h->state_set = false;
+	h->paused.at = req->paused_at;
 	if (fd < 0)
 		err_set(&e, -EBADMSG, "VM '%s' got SET_STATE without a descriptor", h->name);
 	else
@@ -106,6 +108,22 @@ void dest_run(struct htabvmm *h, struct session *s, const struct vmm_request *re
 	request_work(h, WORK_ACTIVATE_RUN, req, h->ops->activate ? h->ops->activate(h->opaque) : 0);
 }
 
+/* As late as can be: what passes until the vCPUs run, the guest's timebase loses. */
+static int start_time(struct htabvmm *h, const struct session *s)
+{
+	struct err ignored;
+	int r;
+
+	h->time.session = (struct session_id){0};
+	if (h->kvm.vm_fd < 0 || !h->paused.known)
+		return 0;
+	r = state_kvm_start_time(
+		&h->kvm, h->paused.guest_tb, h->paused.at, &h->time.error, &ignored);
+	if (r == 0)
+		h->time.session = s->id;
+	return r;
+}
+
 /*
  * RUN is recorded as final when the start succeeded, and nobody is told of it before; a start that
  * failed before any vCPU ran is DEAD, so that the source may run on.
@@ -117,6 +135,10 @@ void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error)
 	struct err e = {0};
 
 	assert(s && s->state == SESSION_STARTING);
+	if (error == 0) {
+		step = "timebase";
+		error = start_time(h, s);
+	}
 	if (error == 0) {
 		step = "resume";
 		error = lib_run_guest(h);

@@ -31,17 +31,24 @@ void state_kvm_prepare(const struct kvm_vm *vm)
 {
 }
 
-int state_kvm_save(const struct kvm_vm *vm, struct pack *k, struct err *e)
+int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e)
 {
 	return none(e);
 }
 
-int state_kvm_check(const struct kvm_vm *vm, const struct state_elem *elem, struct err *e)
+int state_kvm_start_time(const struct kvm_vm *vm, uint64_t guest_tb, uint64_t paused,
+	int64_t *ret_error, struct err *e)
 {
 	return none(e);
 }
 
-int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, struct err *e)
+int state_kvm_save(const struct kvm_vm *vm, uint64_t guest_tb, struct pack *k, struct err *e)
+{
+	return none(e);
+}
+
+int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, bool *ret_has_tb,
+	uint64_t *ret_tb, struct err *e)
 {
 	return none(e);
 }

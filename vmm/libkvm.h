@@ -10,8 +10,9 @@
 #include "common/err.h"
 
 struct kvm_vm {
-	int vm_fd;           /* -1: no KVM */
-	const int *vcpu_fds; /* vcpus of them */
+	int vm_fd;                /* -1: no KVM */
+	const int *vcpu_fds;      /* vcpus of them */
+	const unsigned *vcpu_ids; /* KVM_CREATE_VCPU's arguments; NULL: 0, 1, 2, ... */
 	unsigned vcpus;
 	unsigned order; /* of the table */
 };

@@ -58,7 +58,9 @@ static enum session_ask request_ask(const struct vmm_request *req)
 	case VMM_REGISTERED:
 	case VMM_REFUSED:
 	case VMM_OPEN_HTAB:
-	case VMM_THROTTLE: break;
+	case VMM_THROTTLE:
+	case VMM_QUERY_STATE:
+	case VMM_QUERY_TIME: break;
 	}
 	return SESSION_ASKS; /* not about a session */
 }
@@ -123,7 +125,7 @@ static void get_state(struct htabvmm *h, const struct vmm_request *req)
 	int fd = -1;
 
 	lib_get_state(h, &fd, &e);
-	request_reply(h, req, NOTE_NONE, fd, &e);
+	request_reply(h, req, h->paused.at, fd, &e);
 	fd_close(fd);
 }
 
@@ -199,6 +201,14 @@ static void handle(struct htabvmm *h, const struct vmm_request *req, int fd)
 		throttle(h, req);
 		return;
 	}
+	if (req->type == VMM_QUERY_STATE) {
+		query_state(h, req);
+		return;
+	}
+	if (req->type == VMM_QUERY_TIME) {
+		query_time(h, req);
+		return;
+	}
 	s = sessions_find(&h->sessions, &req->session);
 	rule = session_rule(s ? s->state : SESSION_UNKNOWN, ask);
 	switch (rule.verdict) {
@@ -248,6 +258,7 @@ static void work_over(
 	case WORK_INACTIVATE:
 	case WORK_ACTIVATE_UNDO: source_work_over(h, work, req, error); return;
 	case WORK_ACTIVATE_RUN: dest_work_over(h, req, error); return;
+	case WORK_PAUSE_QUERY: query_work_over(h, req, error); return;
 	case WORK_NONE: break;
 	}
 	assert(!"no work");

@@ -108,6 +108,7 @@ static void paused(struct htabvmm *h, const struct vmm_request *req, int error)
 			h->name);
 	} else {
 		h->running = false;
+		lib_note_pause(h, &ignored); /* GET_STATE will tell what is wrong */
 	}
 	request_reply_session(h, req, &e);
 }

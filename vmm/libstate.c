@@ -4,9 +4,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "vmm/libvmm.h"
-#include "vmm/onereg.h"
+#include "proto/onereg.h"
 #include "vmm/state_kvm.h"
 
 /* What `save` fills in. */
@@ -59,14 +60,32 @@ int htabvmm_state_reg(struct htabvmm_state *state, unsigned vcpu, uint64_t one_r
 	return pack_end(&state->pack) < 0 ? failed(state, -EMSGSIZE) : 0;
 }
 
+int lib_note_pause(struct htabvmm *h, struct err *e)
+{
+	uint64_t before = clock_ns();
+	int r = 0;
+
+	h->paused.guest_tb = 0;
+	h->paused.known = h->kvm.vm_fd >= 0;
+	if (h->paused.known)
+		r = state_kvm_timebase(&h->kvm, &h->paused.guest_tb, e);
+	if (r < 0)
+		h->paused.known = false;
+	/* The middle of the two reads of the clock between which the timebase was read. */
+	h->paused.at = before + (clock_ns() - before) / 2;
+	return r;
+}
+
 static int save(struct htabvmm *h, void *map, size_t *ret_len, struct err *e)
 {
 	struct htabvmm_state state = {.vcpus = h->kvm.vcpus, .kvm = h->kvm.vm_fd >= 0};
 	int r = 0;
 
 	pack_init(&state.pack, map, STATE_IMAGE_MAX);
-	if (state.kvm)
-		r = state_kvm_save(&h->kvm, &state.pack, e);
+	if (state.kvm && !h->paused.known)
+		r = lib_note_pause(h, e);
+	if (state.kvm && r == 0)
+		r = state_kvm_save(&h->kvm, h->paused.guest_tb, &state.pack, e);
 	if (r < 0)
 		return r;
 	if (h->ops->save)
@@ -156,7 +175,7 @@ static int check_elem(
 		(!one_reg_ok(elem->id) || elem->size != one_reg_size(elem->id)))
 		return refuse_elem(h, elem, -EBADMSG, "its size is not what its id states", e);
 	if (h->kvm.vm_fd >= 0)
-		return state_kvm_check(&h->kvm, elem, e);
+		return 0; /* state_kvm_apply() checks it before it changes anything */
 	if (elem->kind != STATE_ONE_REG || !h->ops->load_reg)
 		return refuse_elem(h, elem, -ENOTSUP, "this VMM has no KVM to take it", e);
 	return 0;
@@ -205,7 +224,7 @@ static int apply(struct htabvmm *h, const void *image, size_t size, struct err *
 	int r = 0;
 
 	if (h->kvm.vm_fd >= 0)
-		r = state_kvm_apply(&h->kvm, image, size, e);
+		r = state_kvm_apply(&h->kvm, image, size, &h->paused.known, &h->paused.guest_tb, e);
 	for (int blobs = 0; blobs < 2 && r == 0; blobs++) {
 		unpack_init(&u, image, size);
 		while (r == 0 && state_next(&u, &elem) > 0)

@@ -9,7 +9,8 @@
  *	libsource.c   pause, lease, commit, undo, release: a guest that leaves
  *	libdest.c     load, ready, run, dead: a guest that arrives
  *	libsession.c  the table of what may follow what
- *	libstate.c    the machine-state image; state_kvm.c, libkvm.c: KVM's part of it
+ *	libquery.c    the state of a guest that stays, and how exactly its time went on
+ *	libstate.c    the machine-state image; state_kvm*.c, libkvm.c: KVM's part of it
  *
  * One thread, but for may_run.
  */
@@ -32,6 +33,7 @@
 enum lib_work {
 	WORK_NONE = 0,
 	WORK_PAUSE,
+	WORK_PAUSE_QUERY, /* to look at the state */
 	WORK_INACTIVATE,
 	WORK_ACTIVATE_RUN,
 	WORK_ACTIVATE_UNDO,
@@ -58,6 +60,15 @@ struct htabvmm {
 	bool gone;      /* the guest that was here runs elsewhere */
 	bool stuck;     /* it should run on and `resume` failed */
 	bool state_set; /* of the session that is loading */
+	struct {
+		uint64_t guest_tb; /* the guest's timebase at */
+		uint64_t at;       /* ns of clock_ns(); 0: not known */
+		bool known;        /* guest_tb is */
+	} paused;                  /* the pause: here, or of the guest that arrives */
+	struct {
+		struct session_id session; /* none: not set */
+		int64_t error;             /* ns, VMM_QUERY_TIME's answer */
+	} time;
 	bool throttled;
 	atomic_bool may_run;
 	struct sessions sessions;
@@ -138,9 +149,16 @@ void dest_lost(struct htabvmm *h);
 int lib_run_guest(struct htabvmm *h);
 void lib_unthrottle(struct htabvmm *h);
 
+/* libquery.c: the state, to be looked at. */
+void query_state(struct htabvmm *h, const struct vmm_request *req);
+void query_time(struct htabvmm *h, const struct vmm_request *req);
+void query_work_over(struct htabvmm *h, const struct vmm_request *req, int error);
+
 /* libstate.c: the image as a sealed memfd (the caller's), and the other way. */
 int lib_get_state(struct htabvmm *h, int *ret_fd, struct err *e);
 int lib_set_state(struct htabvmm *h, int fd, struct err *e);
+/* Note the guest's timebase, all its vCPUs having stopped. */
+int lib_note_pause(struct htabvmm *h, struct err *e);
 
 /* For tests: the lease's length instead of VMM_LEASE_MS. */
 void htabvmm_test_lease(struct htabvmm *h, uint64_t ms);

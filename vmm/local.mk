@@ -7,16 +7,18 @@ libhtabvmm_core_la_SOURCES = \
 	vmm/libconn.c \
 	vmm/libdest.c \
 	vmm/libkvm.h \
+	vmm/libquery.c \
 	vmm/librequest.c \
 	vmm/libsession.c vmm/libsession.h \
 	vmm/libsource.c \
 	vmm/libstate.c \
 	vmm/libvmm.h \
-	vmm/onereg.h \
 	vmm/state_kvm.h
-EXTRA_libhtabvmm_core_la_SOURCES = vmm/libkvm.c vmm/libkvm-none.c vmm/state_kvm.c
+state_kvm_sources = vmm/state_kvm.c vmm/state_kvm_check.c vmm/state_kvm_impl.h vmm/state_kvm_set.c \
+	vmm/state_kvm_time.c
+EXTRA_libhtabvmm_core_la_SOURCES = vmm/libkvm.c vmm/libkvm-none.c $(state_kvm_sources)
 if POWER_KVM
-libhtabvmm_core_la_SOURCES += vmm/libkvm.c vmm/state_kvm.c
+libhtabvmm_core_la_SOURCES += vmm/libkvm.c $(state_kvm_sources)
 else
 libhtabvmm_core_la_SOURCES += vmm/libkvm-none.c
 endif

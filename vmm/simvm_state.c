@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "proto/pack.h"
-#include "vmm/onereg.h"
+#include "proto/onereg.h"
 #include "vmm/simvm.h"
 
 /*

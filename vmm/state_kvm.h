@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * vCPU state between KVM and a state image. The vCPUs must be stopped. -ENOTSUP with a sentence
- * where there is no KVM for Book3S.
+ * vCPU state of Book3S between KVM and a state image. The vCPUs must be stopped. -ENOTSUP with a
+ * sentence where there is no KVM for Book3S.
+ *
+ *	state_kvm.c        what this kernel has; saving
+ *	state_kvm_check.c  an image from elsewhere, taken apart and held against this VM
+ *	state_kvm_set.c    setting it, in the order that KVM needs
+ *	state_kvm_time.c   the guest's time
  */
 #include <stddef.h>
 
@@ -12,11 +17,24 @@
 /* Find out which registers this kernel has, so that it is not done while a guest stands still. */
 void state_kvm_prepare(const struct kvm_vm *vm);
 
-/* Append every vCPU's registers and the guest's timebase. */
-int state_kvm_save(const struct kvm_vm *vm, struct pack *k, struct err *e);
+/* The guest's timebase now: with the vCPUs stopped it is past everything that the guest read. */
+int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e);
 
-/* Could this element (no blob) be applied, as far as can be told without doing it? */
-int state_kvm_check(const struct kvm_vm *vm, const struct state_elem *elem, struct err *e);
+/* Append every vCPU's registers, and guest_tb. */
+int state_kvm_save(const struct kvm_vm *vm, uint64_t guest_tb, struct pack *k, struct err *e);
 
-/* Apply an image of checked elements, in the order that KVM needs. Blobs are passed over. */
-int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, struct err *e);
+/*
+ * Set an image. First everything is checked that can be told without setting it; nothing has
+ * changed when that fails. Then each register is set and read back; after a failure the vCPUs must
+ * not run, but another image may be set. Elements of other kinds than REG, SREG, ONE_REG and TIME
+ * are passed over. *ret_tb: the guest's timebase at its pause; *ret_has_tb: the image has it.
+ */
+int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, bool *ret_has_tb,
+	uint64_t *ret_tb, struct err *e);
+
+/*
+ * Before the guest starts: its timebase goes on from guest_tb, which it had at `paused`, ns of this
+ * host's CLOCK_MONOTONIC (0: not known, no time has passed). *ret_error: proto/timebase.h's.
+ */
+int state_kvm_start_time(const struct kvm_vm *vm, uint64_t guest_tb, uint64_t paused,
+	int64_t *ret_error, struct err *e);

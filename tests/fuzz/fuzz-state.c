@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	char text[STATE_NAME_MAX];
+	char text[STATE_NAME_MAX], value[STATE_SHOW_MAX];
 	struct state_elem elem;
 	struct state_blob blob;
 	size_t taken = 0;
@@ -27,6 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		assert(elem.value >= data && elem.size <= (size_t)(data + len - elem.value));
 		state_describe(&elem, text);
 		assert(memchr(text, 0, sizeof(text)) && text[0]);
+		state_name(&elem, text);
+		assert(memchr(text, 0, sizeof(text)) && text[0]);
+		state_show(&elem, value);
+		assert(memchr(value, 0, sizeof(value)) && value[0]);
 		if (state_value(&elem, &v) == 0)
 			assert(elem.size <= 8);
 		if (state_blob(&elem, &blob) == 0)

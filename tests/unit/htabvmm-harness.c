@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
-#include "vmm/onereg.h"
+#include "proto/onereg.h"
 
 #define WAIT_MS 10000
 #define REG_ID  (ONE_REG_PPC | ONE_REG_U64 | 0x20)

@@ -17,12 +17,14 @@ static const struct request_case {
 	{"vmm-pause", {.type = VMM_PAUSE, .serial = 2}},
 	{"vmm-resume", {.type = VMM_RESUME, .serial = 3}},
 	{"vmm-get-state", {.type = VMM_GET_STATE, .serial = 4}},
-	{"vmm-set-state", {.type = VMM_SET_STATE, .serial = 5}},
+	{"vmm-set-state", {.type = VMM_SET_STATE, .serial = 5, .paused_at = 1000000000000}},
 	{"vmm-reset-htab", {.type = VMM_RESET_HTAB, .serial = 6}},
 	{"vmm-throttle", {.type = VMM_THROTTLE, .serial = 7, .percent = 20}},
 	{"vmm-note", {.type = VMM_NOTE, .serial = 8, .note = NOTE_COMMITTING}},
 	{"vmm-undo", {.type = VMM_UNDO, .serial = 9}},
 	{"vmm-release", {.type = VMM_RELEASE, .serial = 10}},
+	{"vmm-query-state", {.type = VMM_QUERY_STATE, .serial = 11}},
+	{"vmm-query-time", {.type = VMM_QUERY_TIME, .serial = 12}},
 };
 #define REQUEST_CASES ((int)(sizeof(request_cases) / sizeof(request_cases[0])))
 
@@ -49,7 +51,7 @@ START_TEST(vmm_request_is_its_file)
 	int len;
 
 	if (m.type != VMM_REGISTERED && m.type != VMM_REFUSED && m.type != VMM_OPEN_HTAB &&
-		m.type != VMM_THROTTLE)
+		m.type != VMM_THROTTLE && m.type != VMM_QUERY_STATE)
 		m.session = session;
 	if (m.type == VMM_NOTE)
 		m.cookie_len = put_cookie(m.cookie);

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 
 #include "proto/hptecodec.h"
+#include "proto/onereg.h"
 #include "proto/state.h"
 #include "tests/unit/golden-harness.h"
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   48 /* in tests/golden */
+#define FILES   52 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -127,9 +128,10 @@ static uint64_t digest_of_passes(void)
 
 /* -- the machine's state -- */
 
-#define REG_VRSAVE 0x10200000000000b4ull
-#define REG_FPR0   0x1030000000000020ull
-#define REG_VR0    0x1040000000000040ull
+#define REG_VRSAVE  0x10200000000000b4ull
+#define REG_FPR0    0x1030000000000020ull
+#define REG_VR0     0x1040000000000040ull
+#define REG_VPA_SLB 0x1040000000000083ull
 
 static const struct image_elem {
 	enum state_kind kind;
@@ -145,14 +147,17 @@ static const struct image_elem {
 	{STATE_SREG, 0, STATE_SREG_PVR, {0x004e1202}, 4, "vCPU 0 register PVR"},
 	{STATE_SREG, 0, STATE_SREG_SDR1, {0}, 8, "vCPU 0 register SDR1"},
 	{STATE_SREG, 0, STATE_SREG_SLB, {0x08000000, 0x400}, 16, "vCPU 0 SLB slot 0"},
-	{STATE_ONE_REG, 0, REG_VRSAVE, {0xffffffff}, 4, "vCPU 0 ONE_REG 0x10200000000000b4"},
+	{STATE_ONE_REG, 0, REG_VRSAVE, {0xfffffffe}, 4,
+		"vCPU 0 register VRSAVE (ONE_REG 0x10200000000000b4)"},
 	{STATE_ONE_REG, 0, REG_FPR0, {0x3ff0000000000000}, 8,
 		"vCPU 0 register FPR0 (ONE_REG 0x1030000000000020)"},
 	{STATE_ONE_REG, 0, REG_VR0, {0x0001020304050607, 0x08090a0b0c0d0e0f}, 16,
 		"vCPU 0 register VR0 (ONE_REG 0x1040000000000040)"},
+	{STATE_ONE_REG, 0, REG_VPA_SLB, {0x20000, 0x280}, 16,
+		"vCPU 0 register VPA_SLB (ONE_REG 0x1040000000000083)"},
 	{STATE_TIME, STATE_VM, STATE_TIME_GUEST_TB, {0x1122334455667788}, 8,
 		"machine guest timebase"},
-	{STATE_TIME, STATE_VM, STATE_TIME_REAL_NS, {1700000000000000000}, 8, "machine time of day"},
+	{STATE_TIME, STATE_VM, STATE_TIME_HZ, {512000000}, 8, "machine timebase frequency"},
 };
 #define IMAGE_ELEMS (sizeof(image_elems) / sizeof(image_elems[0]))
 
@@ -422,6 +427,36 @@ START_TEST(state_image_is_its_file)
 }
 END_TEST
 
+/* What hosts of either byte order read from KVM becomes one and the same image, and back. */
+START_TEST(registers_are_the_same_from_either_host)
+{
+	static const uint64_t ids[] = {REG_VRSAVE, REG_FPR0, REG_VR0, REG_VPA_SLB};
+	const char *file = _i ? "registers" : "registers-le";
+	struct bytes host, image;
+	struct state_elem elem;
+	uint8_t value[ONE_REG_SIZE_MAX];
+	struct unpack u;
+	size_t at = 0, n = 0;
+
+	load(file, &host);
+	load("state-image", &image);
+	unpack_init(&u, image.b, image.len);
+	while (state_next(&u, &elem) > 0) {
+		if (elem.kind != STATE_ONE_REG)
+			continue;
+		ck_assert_uint_lt(n, 4);
+		ck_assert_uint_eq(elem.id, ids[n++]);
+		one_reg_swap_for(_i, elem.id, value, host.b + at);
+		same(file, value, elem.size, elem.value, elem.size);
+		one_reg_swap_for(_i, elem.id, value, elem.value);
+		same(file, value, elem.size, host.b + at, elem.size);
+		at += elem.size;
+	}
+	ck_assert_uint_eq(n, 4);
+	ck_assert_uint_eq(at, host.len);
+}
+END_TEST
+
 START_TEST(state_frame_is_its_file)
 {
 	size_t first_two = 2 * (STATE_HDR_SIZE + 8), body;
@@ -514,6 +549,7 @@ int main(void)
 	tcase_add_test(t, chunk_is_its_file);
 	tcase_add_test(t, channel_is_its_file);
 	tcase_add_test(t, state_image_is_its_file);
+	tcase_add_loop_test(t, registers_are_the_same_from_either_host, 0, 2);
 	tcase_add_test(t, state_frame_is_its_file);
 	tcase_add_test(t, digest_gives_the_documents_vectors);
 	tcase_add_test(t, every_file_is_an_example_of_the_document);

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "tests/unit/htabvmm-harness.h"
 
@@ -66,6 +67,167 @@ START_TEST(test_state_refused)
 	vm.save = -EIO;
 	ck_assert_int_eq(ask(VMM_GET_STATE, S), -EIO);
 	ck_assert_int_lt(rep_fd, 0);
+	stop();
+}
+END_TEST
+
+/* -- looking at it ----------------------------------------------------------------------------- */
+
+static int query(void)
+{
+	send_request(&(struct vmm_request){.type = VMM_QUERY_STATE, .serial = ++serial}, -1);
+	dispatch();
+	ck_assert(take_reply(serial));
+	return rep.error;
+}
+
+START_TEST(test_query_pauses_what_runs)
+{
+	size_t size;
+
+	start(false);
+	vm.trace[0] = 0;
+	ck_assert_int_eq(query(), 0);
+	ck_assert_int_eq(fd_memfd_check(rep_fd, STATE_IMAGE_MAX, &size), 0);
+	ck_assert_str_eq(vm.trace, "pause resume");
+	ck_assert_str_eq(vm.events, ""); /* for the VMM nothing has happened */
+	ck_assert(htabvmm_may_run(vm.h));
+	/* One that stands still is left alone. */
+	ck_assert_int_eq(htabvmm_set_running(vm.h, 0, "stopped"), 0);
+	rep_fd = fd_close(rep_fd);
+	ck_assert_int_eq(take_event(&(struct vmm_event){0}), true);
+	vm.trace[0] = 0;
+	ck_assert_int_eq(query(), 0);
+	ck_assert_str_eq(vm.trace, "");
+	stop();
+}
+END_TEST
+
+START_TEST(test_query_of_a_pause_that_takes_time)
+{
+	start(false);
+	vm.trace[0] = 0;
+	vm.pause = HTABVMM_LATER;
+	send_request(&(struct vmm_request){.type = VMM_QUERY_STATE, .serial = 1}, -1);
+	send_request(&(struct vmm_request){.type = VMM_PAUSE, .serial = 2, .session = S}, -1);
+	dispatch();
+	ck_assert(!queued());
+	ck_assert(!htabvmm_may_run(vm.h));
+	ck_assert_int_eq(htabvmm_set_running(vm.h, 0, ""), -EBUSY);
+	vm.pause = 0;
+	ck_assert_int_eq(htabvmm_complete(vm.h, 0), 0);
+	dispatch();
+	ck_assert(take_reply(1));
+	ck_assert_int_eq(rep.error, 0);
+	ck_assert_int_ge(rep_fd, 0);
+	ck_assert(take_reply(2)); /* what waited behind it comes now */
+	ck_assert_int_eq(rep.error, 0);
+	ck_assert_str_eq(vm.trace, "pause resume pause");
+	ck_assert_int_eq(state_of(S), SESSION_PAUSED);
+	stop();
+}
+END_TEST
+
+START_TEST(test_query_that_fails)
+{
+	struct vmm_event event;
+
+	start(false);
+	vm.trace[0] = 0;
+	vm.pause = -EIO;
+	ck_assert_int_eq(query(), -EIO);
+	ck_assert(htabvmm_may_run(vm.h));
+	ck_assert_str_eq(vm.trace, "pause"); /* it runs on */
+	vm.pause = 0;
+	vm.save = -EPERM;
+	vm.trace[0] = 0;
+	ck_assert_int_eq(query(), -EPERM);
+	ck_assert_str_eq(vm.trace, "pause resume");
+	ck_assert(htabvmm_may_run(vm.h));
+	vm.save = 0;
+	vm.resume = -EIO;
+	ck_assert_int_eq(query(), 0);
+	ck_assert(take_event(&event));
+	ck_assert_int_eq(event.kind, VMM_EVENT_STOPPED);
+	ck_assert(!htabvmm_may_run(vm.h));
+	stop();
+	/* The connection ends while it pauses: the guest runs on all the same. */
+	start(false);
+	vm.pause = HTABVMM_LATER;
+	send_request(&(struct vmm_request){.type = VMM_QUERY_STATE, .serial = 1}, -1);
+	dispatch();
+	daemon_fd = fd_close(daemon_fd);
+	dispatch();
+	vm.trace[0] = 0;
+	ck_assert_int_eq(htabvmm_complete(vm.h, 0), 0);
+	dispatch();
+	ck_assert_str_eq(vm.trace, "resume");
+	ck_assert(htabvmm_may_run(vm.h));
+	stop();
+}
+END_TEST
+
+START_TEST(test_query_in_every_state)
+{
+	static const struct {
+		enum session_state state;
+		bool incoming;
+		int error;
+	} rows[] = {
+		{SESSION_UNKNOWN, false, 0},
+		{SESSION_UNKNOWN, true, -EBUSY},
+		{SESSION_PAUSED, false, 0},
+		{SESSION_COMMITTING, false, -EBUSY},
+		{SESSION_RESUMED, false, 0},
+		{SESSION_MIGRATED, false, -EALREADY},
+		{SESSION_LOADING, true, -EBUSY},
+		{SESSION_READY, true, -EBUSY},
+		{SESSION_RUN, true, 0},
+		{SESSION_DEAD, true, -EBUSY},
+		{SESSION_CLOSED, true, 0},
+	};
+
+	/* UNKNOWN is there twice; while STARTING it waits */
+	ck_assert_uint_eq(sizeof(rows) / sizeof(rows[0]), SESSION_STATES);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool may_run;
+
+		bring_to(rows[i].state, rows[i].incoming);
+		may_run = htabvmm_may_run(vm.h);
+		ck_assert_msg(query() == rows[i].error, "state %d: %s", rows[i].state, rep.text);
+		ck_assert_int_eq(htabvmm_may_run(vm.h), may_run);
+		ck_assert_int_eq(state_of(S), rows[i].state);
+		stop();
+	}
+}
+END_TEST
+
+/* -- time -------------------------------------------------------------------------------------- */
+
+START_TEST(test_the_moment_of_the_pause)
+{
+	uint64_t before = clock_ns(), after;
+
+	start(false);
+	ck_assert_int_eq(ask(VMM_PAUSE, S), 0);
+	after = clock_ns();
+	ck_assert_int_eq(ask(VMM_GET_STATE, S), 0);
+	ck_assert_uint_ge(rep.value, before);
+	ck_assert_uint_le(rep.value, after); /* not the moment of the question */
+	stop();
+}
+END_TEST
+
+START_TEST(test_query_time)
+{
+	/* Without KVM the library has no timebase to set. */
+	bring_to(SESSION_RUN, true);
+	ck_assert_int_eq(ask(VMM_QUERY_TIME, S), -ENODATA);
+	vm.h->time.session = S;
+	vm.h->time.error = -5;
+	ck_assert_int_eq(ask(VMM_QUERY_TIME, S), 0);
+	ck_assert_int_eq((int64_t)rep.value, -5);
+	ck_assert_int_eq(ask(VMM_QUERY_TIME, T), -ENODATA);
 	stop();
 }
 END_TEST
@@ -293,6 +455,12 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_state_there_and_back);
 	tcase_add_test(t, test_state_refused);
+	tcase_add_test(t, test_query_pauses_what_runs);
+	tcase_add_test(t, test_query_of_a_pause_that_takes_time);
+	tcase_add_test(t, test_query_that_fails);
+	tcase_add_test(t, test_query_in_every_state);
+	tcase_add_test(t, test_the_moment_of_the_pause);
+	tcase_add_test(t, test_query_time);
 	tcase_add_test(t, test_open_htab);
 	tcase_add_test(t, test_throttle_ends_with_the_migration);
 	tcase_add_test(t, test_registration);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/state.h"
-#include "vmm/onereg.h"
+#include "proto/onereg.h"
 
 struct image {
 	uint8_t buf[512];

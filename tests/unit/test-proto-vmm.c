@@ -15,7 +15,7 @@ static const struct vmm_request requests[] = {
 	{.type = VMM_PAUSE, .serial = 2, .session = {{1}}},
 	{.type = VMM_RESUME, .serial = 3, .session = {{1}}},
 	{.type = VMM_GET_STATE, .serial = 4, .session = {{1}}},
-	{.type = VMM_SET_STATE, .serial = 5, .session = {{1}}},
+	{.type = VMM_SET_STATE, .serial = 5, .session = {{1}}, .paused_at = UINT64_MAX},
 	{.type = VMM_RESET_HTAB, .serial = 6, .session = {{1}}},
 	{.type = VMM_THROTTLE, .serial = 7, .percent = VMM_THROTTLE_MAX},
 	{.type = VMM_NOTE, .serial = 8, .session = {{1}}, .note = NOTE_LOADING},
@@ -27,6 +27,8 @@ static const struct vmm_request requests[] = {
 		.cookie = {1, 2, 3, 4}},
 	{.type = VMM_UNDO, .serial = 10, .session = {{1}}},
 	{.type = VMM_RELEASE, .serial = UINT32_MAX, .session = {{1}}},
+	{.type = VMM_QUERY_STATE, .serial = 11},
+	{.type = VMM_QUERY_TIME, .serial = 12, .session = {{1}}},
 };
 #define REQUESTS ((int)(sizeof(requests) / sizeof(requests[0])))
 

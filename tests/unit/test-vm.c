@@ -80,7 +80,7 @@ START_TEST(test_version)
 
 	m.version = VMM_VERSION + 1;
 	send_register(sock, &m, pidfd);
-	expect_refusal(sock, "the VMM speaks version 2 of the VMM socket, this daemon version 1");
+	expect_refusal(sock, "the VMM speaks version 3 of the VMM socket, this daemon version 2");
 	fd_close(pidfd);
 }
 END_TEST

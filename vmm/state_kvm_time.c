@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdalign.h>
+#include <string.h>
+#include <sys/platform/ppc.h>
+
+#include "common/clock.h"
+#include "proto/timebase.h"
+#include "vmm/state_kvm_impl.h"
+
+int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e)
+{
+	alignas(16) uint64_t offset;
+	int r = kvm_get_one(vm->vcpu_fds[0], KVM_REG_PPC_TB_OFFSET, &offset);
+
+	if (r < 0)
+		return err_set(e, r, "KVM does not give the timebase offset: %s", strerror(-r));
+	*ret = __ppc_get_timebase() + offset;
+	return 0;
+}
+
+/*
+ * One offset for all vCPUs, whose timebases must not differ. DEC_EXPIRY is in the guest's timebase,
+ * but kernels before 5.16 keep it in the host's and so move it with the offset: it is set after it.
+ */
+int state_kvm_start_time(const struct kvm_vm *vm, uint64_t guest_tb, uint64_t paused,
+	int64_t *ret_error, struct err *e)
+{
+	uint64_t hz = __ppc_get_timebase_freq(), before = clock_ns(), tb = __ppc_get_timebase();
+	uint64_t now = before + (clock_ns() - before) / 2;
+	uint64_t passed = paused && paused < now ? now - paused : 0;
+	uint64_t offset = timebase_offset(guest_tb, passed, tb, hz, ret_error);
+	int r = 0;
+
+	for (unsigned i = 0; i < vm->vcpus && r == 0; i++) {
+		alignas(16) uint64_t value = offset, expiry;
+		bool has_expiry = kvm_get_one(vm->vcpu_fds[i], KVM_REG_PPC_DEC_EXPIRY, &expiry) ==
+			0;
+
+		r = kvm_set_one(vm->vcpu_fds[i], KVM_REG_PPC_TB_OFFSET, &value);
+		if (r == 0 && has_expiry)
+			r = kvm_set_one(vm->vcpu_fds[i], KVM_REG_PPC_DEC_EXPIRY, &expiry);
+		if (r < 0)
+			err_set(e, r, "KVM does not set the timebase of vCPU %u: %s", i,
+				strerror(-r));
+	}
+	return r;
+}
