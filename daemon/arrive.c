@@ -142,10 +142,10 @@ static int check_machine(
 		return err_set(err, -EINVAL,
 			"the guest's processor has PVR 0x%08x, VM %s here 0x%08x: they are not compatible",
 			o->pvr, r->name, r->pvr);
-	if (o->codec != WIRE_CODEC_NONE || o->channels != 1)
+	if (o->channels != 1)
 		return err_set(err, -EINVAL,
-			"this daemon takes one channel without compression, not %u with codec %d",
-			o->channels, o->codec);
+			"this daemon takes one channel, not %u: set multifd-channels to 1",
+			o->channels);
 	return 0;
 }
 

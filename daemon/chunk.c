@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/codec.h"
-
 int ring_init(struct ring *r, unsigned size, size_t payload_max)
 {
 	size_t stride = (CHUNK_ROOM + payload_max + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
@@ -35,6 +33,8 @@ void ring_fini(struct ring *r)
 
 int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_config *config)
 {
+	int ret;
+
 	*r = (struct sendring){
 		.flow = flow,
 		.generation = config->generation,
@@ -44,11 +44,13 @@ int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_co
 		.rate = config->max_bandwidth,
 	};
 	assert(config->chunk >= HTAB_READ_MIN && config->chunk <= WIRE_PLAIN_MAX);
-	return ring_init(&r->ring, config->ring, codec_bound(config->codec, config->chunk));
+	ret = ring_init(&r->ring, config->ring, codec_bound(config->codec, config->chunk));
+	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
 }
 
 void sendring_fini(struct sendring *r)
 {
+	r->coder = codec_free(r->coder);
 	ring_fini(&r->ring);
 }
 
@@ -105,17 +107,21 @@ void sendring_get_end(struct sendring *r, struct wire_end *end)
 
 int recvring_init(struct recvring *r, struct flow *flow, const struct inflow_config *config)
 {
+	int ret;
+
 	*r = (struct recvring){
 		.flow = flow,
 		.generation = config->generation,
 		.codec = config->codec,
 		.digest = STREAM_DIGEST_INIT,
 	};
-	return ring_init(&r->ring, config->ring, WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
+	ret = ring_init(&r->ring, config->ring, WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
+	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
 }
 
 void recvring_fini(struct recvring *r)
 {
+	r->coder = codec_free(r->coder);
 	ring_fini(&r->ring);
 }
 

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/codec.h"
 #include "daemon/flow.h"
 #include "daemon/inflow.h"
 #include "daemon/outflow.h"
@@ -61,6 +62,7 @@ struct sendring {
 	uint32_t channel;
 	uint32_t generation;
 	enum wire_codec codec;
+	struct codec *coder; /* the sender's */
 	size_t plain_max;
 
 	uint64_t filled, sending, sent, acked; /* (lock) */
@@ -99,6 +101,7 @@ struct recvring {
 	uint32_t channel;
 	uint32_t generation;
 	enum wire_codec codec;
+	struct codec *coder; /* the receiver's */
 
 	uint64_t received, written, reported; /* (lock) */
 	uint64_t digest;                      /* (lock) of chunks 1 to written */

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * How a chunk's plain records become its payload, and back. The one place that knows the codecs
- * by name. Pure functions over the caller's memory; any thread.
+ * by name. A struct codec is a workspace, of one thread at a time.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,14 +10,23 @@
 
 #include "proto/wire.h"
 
+struct codec;
+
 /* Can this build encode and decode it? */
 bool codec_known(enum wire_codec codec);
-/* Room that `plain` bytes may need when encoded. */
+/* "none", "zstd", "hpte"; "?" for a number that is none. For people and parameters. */
+const char *codec_name(enum wire_codec codec);
+/* Most bytes that `plain` bytes, up to WIRE_PLAIN_MAX, become: WIRE_PLAIN_MAX / 32 more at most. */
 size_t codec_bound(enum wire_codec codec, size_t plain);
+
+/* For tables of 2^order bytes. 0 and *ret; -EOPNOTSUPP: not known; -ENOMEM. */
+int codec_new(enum wire_codec codec, unsigned order, struct codec **ret);
+struct codec *codec_free(struct codec *c); /* takes NULL, returns NULL */
+
 /*
- * dst may be src where the codec changes nothing. Encode: 0 and *ret_len (cap: codec_bound()).
- * Decode: 0 when the payload gave exactly `plain` bytes, else -EBADMSG. -EOPNOTSUPP: not known.
+ * In place. Encode: buf has codec_bound(plain) bytes; 0 and *ret_len, or -EIO. Decode: buf has the
+ * payload's len bytes and room for plain; 0 when the payload gave exactly `plain` bytes, else
+ * -EBADMSG.
  */
-int codec_encode(enum wire_codec codec, const uint8_t *src, size_t plain, uint8_t *dst, size_t cap,
-	size_t *ret_len);
-int codec_decode(enum wire_codec codec, const uint8_t *src, size_t len, uint8_t *dst, size_t plain);
+int codec_encode(struct codec *c, uint8_t *buf, size_t plain, size_t *ret_len);
+int codec_decode(struct codec *c, uint8_t *buf, size_t len, size_t plain);

@@ -158,7 +158,7 @@ static void send_open(struct migration *m)
 		.order = m->order,
 		.vcpus = m->vcpus,
 		.pvr = m->vm->reg.pvr,
-		.codec = WIRE_CODEC_NONE,
+		.codec = m->params.codec,
 		.channels = 1,
 		.flags = m->verify ? WIRE_OPEN_VERIFY : 0,
 	};

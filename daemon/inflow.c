@@ -82,6 +82,9 @@ static void check_finish(struct inflow *i)
 	if (r < 0) {
 		flow_fail(&i->flow, r, "%s", err.text);
 	} else if (r > 0) {
+		report_progress(i); /* what was written since on_notify() began */
+		if (!telling(i))
+			return;
 		i->whole = true;
 		flow_halt(&i->flow);
 	}

@@ -17,7 +17,8 @@ libflow_la_SOURCES = \
 	daemon/sender.c daemon/sender.h \
 	daemon/verify.c daemon/verify.h \
 	daemon/writer.c daemon/writer.h
-libflow_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+libflow_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(ZSTD_CFLAGS)
+libflow_la_LIBADD = libhptecodec.la
 
 # The daemon's own: everything but main(), so that tests can link it.
 noinst_LTLIBRARIES += libdaemon.la

@@ -18,14 +18,19 @@ static const char *const timeout_choices[] = {
 	NULL,
 };
 
+static const char *const codec_choices[] = {
+	[WIRE_CODEC_NONE] = "none",
+	[WIRE_CODEC_ZSTD] = "zstd",
+	[WIRE_CODEC_HPTE] = "hpte",
+	NULL,
+};
+
 static const struct param {
 	const char *name;
 	enum kind kind;
 	size_t offset;
 	int64_t min, max, preset;
-	size_t size;      /* TEXT */
-	const char *text; /* TEXT: the default, and the only value when `only` is set */
-	bool only;
+	size_t size; /* TEXT */
 	const char *const *choices;
 } table[] = {
 	{"downtime-limit", INT, offsetof(struct params, downtime_limit), 0, 2000000, 300},
@@ -37,8 +42,8 @@ static const struct param {
 	{"cpu-throttle-increment", INT, offsetof(struct params, throttle_increment), 1, 99, 10},
 	{"max-cpu-throttle", INT, offsetof(struct params, throttle_max), 1, 99, 99},
 	{"multifd-channels", INT, offsetof(struct params, channels), 1, 1, 1},
-	{"htab-compression", TEXT, offsetof(struct params, compression), .size = 16, .text = "none",
-		.only = true},
+	{"htab-compression", CHOICE, offsetof(struct params, codec), .preset = WIRE_CODEC_HPTE,
+		.choices = codec_choices},
 	{"tls-creds", TEXT, offsetof(struct params, tls_creds), .size = PARAM_TEXT_MAX},
 	{"tls-hostname", TEXT, offsetof(struct params, tls_hostname), .size = PARAM_TEXT_MAX},
 	{"tls-authz", TEXT, offsetof(struct params, tls_authz), .size = PARAM_TEXT_MAX},
@@ -71,10 +76,9 @@ void params_default(struct params *p)
 
 		if (t->kind == INT)
 			*(int64_t *)field(p, t->offset) = t->preset;
-		else if (t->kind == TEXT)
-			snprintf(field(p, t->offset), t->size, "%s", t->text ? t->text : "");
+		else if (t->kind == CHOICE)
+			*(int *)field(p, t->offset) = (int)t->preset;
 	}
-	p->on_timeout = ON_TIMEOUT_CANCEL;
 	for (size_t i = 0; i < N_CAPS; i++)
 		*(bool *)field(p, capabilities[i].offset) = capabilities[i].preset;
 }
@@ -103,9 +107,6 @@ static int set_text(struct params *p, const struct param *t, struct json_object 
 	if (n >= t->size || strlen(s) != n)
 		return err_set(err, -EINVAL, "Parameter '%s' is longer than %zu bytes", t->name,
 			t->size - 1);
-	if (t->only && strcmp(s, t->text))
-		return err_set(
-			err, -EINVAL, "Parameter '%s' expects '%s', not '%s'", t->name, t->text, s);
 	memcpy(field(p, t->offset), s, n + 1);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "proto/wire.h"
 
 #define PARAM_TEXT_MAX 256
 
@@ -25,7 +26,7 @@ struct params {
 	enum on_timeout on_timeout;
 	int64_t throttle_initial, throttle_increment, throttle_max; /* percent */
 	int64_t channels;
-	char compression[16];
+	enum wire_codec codec;
 	char tls_creds[PARAM_TEXT_MAX];
 	char tls_hostname[PARAM_TEXT_MAX];
 	char tls_authz[PARAM_TEXT_MAX];

@@ -123,7 +123,7 @@ static enum flow_next have_payload(struct receiver *r)
 
 	c->meta = r->meta;
 	c->len = CHUNK_ROOM + r->payload;
-	if (codec_decode(r->meta.codec, plain, r->payload, plain, r->meta.plain) < 0)
+	if (codec_decode(ring->coder, plain, r->payload, r->meta.plain) < 0)
 		return flow_fail(flow, -EBADMSG,
 			"chunk %" PRIu64 " of channel %u cannot be decoded", r->meta.seq,
 			ring->channel);

@@ -30,8 +30,7 @@ static int seal(struct sender *s, struct chunk *c)
 	int r;
 
 	s->digest = stream_digest(s->digest, plain, c->meta.plain);
-	r = codec_encode(
-		c->meta.codec, plain, c->meta.plain, plain, s->ring->ring.payload_max, &len);
+	r = codec_encode(s->ring->coder, plain, c->meta.plain, &len);
 	if (r < 0)
 		return r;
 	r = wire_pack_chunk(&c->meta, len, c->frame, CHUNK_ROOM);

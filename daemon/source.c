@@ -302,7 +302,7 @@ void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
 		.generation = 1,
 		.ring = m->ring,
 		.chunk = WIRE_PLAIN_MAX,
-		.codec = WIRE_CODEC_NONE,
+		.codec = m->params.codec,
 		.max_bandwidth = (uint64_t)m->params.max_bandwidth,
 		.timeout_ms = CHANNEL_MS,
 		.ops = &out_ops,

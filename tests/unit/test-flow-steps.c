@@ -544,17 +544,32 @@ END_TEST
 
 START_TEST(codecs_of_this_build)
 {
-	uint8_t plain[] = {1, 2, 3}, dst[3];
+	static uint8_t buf[WIRE_CHUNK_MAX], want[WIRE_PLAIN_MAX];
+	const size_t sizes[] = {1, 24, 4096, WIRE_PLAIN_MAX};
+	struct codec *c = NULL;
+	uint32_t noise = 1;
 	size_t len;
 
-	ck_assert(codec_known(WIRE_CODEC_NONE));
 	ck_assert(!codec_known((enum wire_codec)99));
-	ck_assert_int_eq(codec_encode(WIRE_CODEC_NONE, plain, 3, dst, 3, &len), 0);
-	ck_assert_uint_eq(len, 3);
-	ck_assert_int_eq(codec_decode(WIRE_CODEC_NONE, dst, 3, plain, 3), 0);
-	ck_assert_int_eq(codec_decode(WIRE_CODEC_NONE, dst, 2, plain, 3), -EBADMSG);
-	ck_assert_int_eq(codec_encode(WIRE_CODEC_NONE, plain, 3, dst, 2, &len), -EMSGSIZE);
-	ck_assert_int_eq(codec_decode((enum wire_codec)99, dst, 3, plain, 3), -EOPNOTSUPP);
+	ck_assert_int_eq(codec_new((enum wire_codec)99, 18, &c), -EOPNOTSUPP);
+	for (size_t i = 0; i < sizeof(want); i++) /* none can make it shorter */
+		want[i] = (uint8_t)((noise = noise * 1664525 + 1013904223) >> 24);
+	for (enum wire_codec codec = WIRE_CODEC_NONE; codec <= WIRE_CODEC_HPTE; codec++) {
+		ck_assert(codec_known(codec));
+		ck_assert_int_eq(codec_new(codec, 18, &c), 0);
+		for (unsigned i = 0; i < 4; i++) {
+			memcpy(buf, want, sizes[i]);
+			ck_assert_int_eq(codec_encode(c, buf, sizes[i], &len), 0);
+			ck_assert_uint_le(len, codec_bound(codec, sizes[i]));
+			ck_assert_uint_le(
+				codec_bound(codec, sizes[i]), WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
+			ck_assert_int_eq(codec_decode(c, buf, len, sizes[i]), 0);
+			ck_assert_mem_eq(buf, want, sizes[i]);
+			ck_assert_int_eq(codec_encode(c, buf, sizes[i], &len), 0);
+			ck_assert_int_eq(codec_decode(c, buf, len, sizes[i] + 1), -EBADMSG);
+		}
+		c = codec_free(c);
+	}
 }
 END_TEST
 
