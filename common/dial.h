@@ -70,6 +70,11 @@ struct listener;
 int listener_start(struct event_base *base, const struct uri *uri, struct tls_creds *creds,
 	unsigned max_handshakes, int timeout_ms, dial_cb *cb, void *arg, struct listener **ret,
 	struct err *err);
+/* The same for a socket that listens already (fd:NAME), known as uri; fd becomes the listener's,
+ * also on failure. */
+int listener_fd(struct event_base *base, int fd, const struct uri *uri, struct tls_creds *creds,
+	unsigned max_handshakes, int timeout_ms, dial_cb *cb, void *arg, struct listener **ret,
+	struct err *err);
 void listener_set_creds(struct listener *l, struct tls_creds *creds);
 /* The URI listened to, with the port that the kernel chose for port 0. */
 const char *listener_uri(const struct listener *l);

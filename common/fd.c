@@ -189,3 +189,20 @@ pid_t fd_pidfd_pid(int fd)
 	fclose(f);
 	return pid;
 }
+
+int fd_stream_socket(int fd, bool *ret_listens)
+{
+	struct sockaddr_storage sa;
+	socklen_t salen = sizeof(sa), len = sizeof(int);
+	int type, listens;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM)
+		return -ENOTSOCK;
+	len = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0)
+		return -errno;
+	if (!listens && getpeername(fd, (struct sockaddr *)&sa, &salen) < 0)
+		return -ENOTCONN;
+	*ret_listens = listens;
+	return 0;
+}

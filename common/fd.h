@@ -46,6 +46,12 @@ int fd_memfd_check(int fd, size_t max, size_t *ret_size);
 /* Is fd what KVM_PPC_GET_HTAB_FD gives? A file that only looks like a table is not. */
 bool fd_is_kvm_htab(int fd);
 
+/*
+ * Is fd a stream socket that listens (*ret_listens) or is connected? 0, -ENOTSOCK when it is no
+ * stream socket, -ENOTCONN when it is neither.
+ */
+int fd_stream_socket(int fd, bool *ret_listens);
+
 /* A pidfd for a process, or a negative errno. */
 int fd_pidfd(pid_t pid);
 

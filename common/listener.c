@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "common/fd.h"
 #include "common/net.h"
 #include "common/unixsock.h"
 
@@ -290,15 +291,13 @@ static int listen_unix(struct listener *l, const struct uri *uri, struct err *er
 	return r < 0 ? err_set(err, r, "out of memory") : 0;
 }
 
-int listener_start(struct event_base *base, const struct uri *uri, struct tls_creds *creds,
-	unsigned max_handshakes, int timeout_ms, dial_cb *cb, void *arg, struct listener **ret,
-	struct err *err)
+static struct listener *listener_new(struct event_base *base, const struct uri *uri,
+	struct tls_creds *creds, unsigned max_handshakes, int timeout_ms, dial_cb *cb, void *arg)
 {
 	struct listener *l = calloc(1, sizeof(*l));
-	int r;
 
 	if (!l)
-		return err_set(err, -ENOMEM, "out of memory");
+		return NULL;
 	l->base = base;
 	l->creds = tls_creds_ref(creds);
 	l->cb = cb;
@@ -309,9 +308,19 @@ int listener_start(struct event_base *base, const struct uri *uri, struct tls_cr
 	TAILQ_INIT(&l->incoming);
 	uri_format(uri, l->uri, sizeof(l->uri));
 	l->resume = evtimer_new(base, on_resume, l);
-	if (!l->resume)
-		r = err_set(err, -ENOMEM, "out of memory");
-	else if (uri->kind == URI_TCP)
+	return l->resume ? l : listener_free(l);
+}
+
+int listener_start(struct event_base *base, const struct uri *uri, struct tls_creds *creds,
+	unsigned max_handshakes, int timeout_ms, dial_cb *cb, void *arg, struct listener **ret,
+	struct err *err)
+{
+	struct listener *l = listener_new(base, uri, creds, max_handshakes, timeout_ms, cb, arg);
+	int r;
+
+	if (!l)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (uri->kind == URI_TCP)
 		r = listen_tcp(l, uri, err);
 	else if (uri->kind == URI_UNIX)
 		r = listen_unix(l, uri, err);
@@ -321,6 +330,25 @@ int listener_start(struct event_base *base, const struct uri *uri, struct tls_cr
 	if (r < 0) {
 		listener_free(l);
 		return r;
+	}
+	accept_on(l);
+	*ret = l;
+	return 0;
+}
+
+int listener_fd(struct event_base *base, int fd, const struct uri *uri, struct tls_creds *creds,
+	unsigned max_handshakes, int timeout_ms, dial_cb *cb, void *arg, struct listener **ret,
+	struct err *err)
+{
+	struct listener *l = listener_new(base, uri, creds, max_handshakes, timeout_ms, cb, arg);
+	int r = l ? fd_set_nonblock(fd) : -ENOMEM;
+
+	if (r == 0)
+		r = add_socket(l, fd);
+	if (r < 0) {
+		close(fd);
+		listener_free(l);
+		return err_set(err, r, "cannot listen with a descriptor: %s", strerror(-r));
 	}
 	accept_on(l);
 	*ret = l;

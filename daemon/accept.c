@@ -6,17 +6,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fd.h"
 #include "daemon/dest.h"
 #include "daemon/log.h"
 
 struct accepted {
 	TAILQ_ENTRY(accepted) link;
 	struct server *srv;
+	struct dial *dial; /* until its handshake is over */
 	struct peer *peer;
 	struct event *timer;
 	bool greeted;
 	enum wire_role role;
 };
+
+static struct accepted *accepted_new(struct server *srv)
+{
+	struct accepted *a = srv->n_accepted < ACCEPTED_MAX && !srv->stopping
+		? calloc(1, sizeof(*a))
+		: NULL;
+
+	if (!a)
+		return NULL;
+	a->srv = srv;
+	TAILQ_INSERT_TAIL(&srv->accepted, a, link);
+	srv->n_accepted++;
+	return a;
+}
 
 /* The peer has another owner now, or is freed by the caller. */
 static void forget(struct accepted *a)
@@ -130,19 +146,40 @@ void accept_stream(void *arg, struct stream *stream, const struct err *err)
 		log_warn("%s", err->text);
 		return;
 	}
-	a = srv->n_accepted < ACCEPTED_MAX && !srv->stopping ? calloc(1, sizeof(*a)) : NULL;
+	a = accepted_new(srv);
 	if (!a) {
 		log_warn("%s is turned away: too many connections", stream_address(stream));
 		stream_free(stream);
 		return;
 	}
-	a->srv = srv;
-	TAILQ_INSERT_TAIL(&srv->accepted, a, link);
-	srv->n_accepted++;
 	a->timer = evtimer_new(srv->base, timeout_cb, a);
 	if (!a->timer || event_add(a->timer, &tv) < 0 ||
 		peer_new(srv->base, stream, &ops, a, &a->peer) < 0)
 		forget(a);
+}
+
+static void fd_cb(void *arg, struct stream *stream, const struct err *err)
+{
+	struct accepted *a = arg;
+	struct server *srv = a->srv;
+
+	forget(a);
+	accept_stream(srv, stream, err);
+}
+
+int accept_fd(struct server *srv, int fd, struct tls_creds *creds, struct err *err)
+{
+	struct accepted *a = accepted_new(srv);
+	int r;
+
+	if (!a) {
+		fd_close(fd);
+		return err_set(err, -EBUSY, "too many connections wait to say what they are for");
+	}
+	r = dial_fd(srv->base, fd, true, creds, NULL, HANDSHAKE_MS, fd_cb, a, &a->dial, err);
+	if (r < 0)
+		forget(a);
+	return r;
 }
 
 void accept_close_all(struct server *srv)
@@ -152,6 +189,7 @@ void accept_close_all(struct server *srv)
 	while ((a = TAILQ_FIRST(&srv->accepted))) {
 		struct peer *p = a->peer;
 
+		dial_cancel(a->dial);
 		forget(a);
 		peer_free(p);
 	}

@@ -11,5 +11,10 @@
 
 /* As listener_start()'s callback: stream becomes the callee's; arg is the struct server. */
 void accept_stream(void *arg, struct stream *stream, const struct err *err);
+/*
+ * A connected socket that was given to the daemon is one that arrived: handshake, then as
+ * accept_stream(). fd becomes the callee's. 0, or -errno with a sentence.
+ */
+int accept_fd(struct server *srv, int fd, struct tls_creds *creds, struct err *err);
 /* Close every connection that is not anybody's yet. */
 void accept_close_all(struct server *srv);

@@ -3,13 +3,13 @@
 
 #include "daemon/commands.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/dest.h"
+#include "daemon/incoming.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
@@ -314,7 +314,10 @@ static void migrate(void *opaque, struct qmp_call *call, const char *vm, struct 
 	struct err err = {0};
 
 	if (v)
-		finish(call, source_start(opaque, v, text_arg(args, "uri"), &err), &err);
+		finish(call,
+			source_start(opaque, v, text_arg(args, "uri"), text_arg(args, "redial-uri"),
+				&err),
+			&err);
 }
 
 /* The migration of a VM that is under way; a VMM that is away still has its migration. */
@@ -369,24 +372,6 @@ static void go_on(void *opaque, struct qmp_call *call, const char *vm, struct js
 		finish(call, source_continue(m, &err), &err);
 }
 
-/* By address alone: a name would be resolved on the loop, which must not wait. */
-static int listen_at(struct server *srv, const char *text, struct err *err)
-{
-	struct in6_addr address;
-	struct uri uri;
-	int r = uri_parse(text, &uri, err);
-
-	if (r < 0)
-		return r;
-	if (uri.kind == URI_TCP && uri.host[0] && inet_pton(AF_INET, uri.host, &address) != 1 &&
-		inet_pton(AF_INET6, uri.host, &address) != 1)
-		return err_set(err, -EINVAL,
-			"'%s' is no address of this host to listen at: give a "
-			"number in place of the name",
-			uri.host);
-	return server_listen(srv, text, err);
-}
-
 static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
 	struct vm *v = vm_arg(opaque, call, vm, args);
@@ -412,8 +397,8 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 			"'tls-authz' cannot be checked: this daemon was started "
 			"with --plaintext");
 	else if (uri)
-		r = listen_at(srv, uri, &err);
-	else if (srv->n_listeners == 0)
+		r = incoming_listen(srv, v, uri, &err);
+	else if (!incoming_listens(srv, v))
 		r = err_set(&err, -ENOTCONN, "this daemon listens nowhere: %s",
 			srv->creds_error[0] ? srv->creds_error : "give 'uri'");
 	if (r == 0) {
@@ -499,7 +484,10 @@ const struct qmp_command commands[] = {
 	{"query-migrate", {VM_ARG}, query_migrate},
 	{"query-migrate-parameters", {VM_ARG}, query_parameters},
 	{"query-migrate-capabilities", {VM_ARG}, query_capabilities},
-	{"migrate", {VM_ARG, {"uri", QMP_STRING}, {"detach", QMP_BOOL, true}}, migrate},
+	{"migrate",
+		{VM_ARG, {"uri", QMP_STRING}, {"redial-uri", QMP_STRING, true},
+			{"detach", QMP_BOOL, true}},
+		migrate},
 	{"migrate_cancel", {VM_ARG}, cancel},
 	{"migrate-continue", {VM_ARG, {"state", QMP_STRING}}, go_on},
 	{"migrate-incoming", {VM_ARG, {"uri", QMP_STRING, true}, {"tls-authz", QMP_STRING, true}},

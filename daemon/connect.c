@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "common/fd.h"
+#include "daemon/incoming.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
@@ -259,11 +260,76 @@ static void control_dialled(void *arg, struct stream *stream, const struct err *
 
 static void connect_go(struct migration *m)
 {
+	const char *name = tls_hostname(m);
+	int fd = m->connected_fd, r;
 	struct err err;
 
-	if (dial_start(m->srv->base, &m->uri, m->creds, tls_hostname(m), SETUP_MS, control_dialled,
-		    m, &m->dial, &err) < 0)
+	m->connected_fd = -1;
+	if (fd < 0)
+		r = dial_start(m->srv->base, &m->uri, m->creds, name, SETUP_MS, control_dialled, m,
+			&m->dial, &err);
+	else
+		r = dial_fd(m->srv->base, fd, false, m->creds,
+			!name && m->uri.kind == URI_TCP ? m->uri.host : name, SETUP_MS,
+			control_dialled, m, &m->dial, &err);
+	if (r < 0)
 		source_failf(m, err.code, "%s", err.text);
+}
+
+/* Where connections are dialled. */
+static int parse_address(const char *text, struct uri *ret, struct err *err)
+{
+	struct uri u;
+	int r = uri_parse(text, &u, err);
+
+	if (r < 0)
+		return r;
+	if (u.kind == URI_TCP && (!u.host[0] || !strcmp(u.port, "0")))
+		return err_set(err, -EINVAL, "'%s' names no host and port to migrate to", text);
+	if (u.kind != URI_TCP && u.kind != URI_UNIX)
+		return err_set(err, -ENOTSUP,
+			"'%s' is no address that a VM can be migrated to: use "
+			"tcp:HOST:PORT or unix:PATH",
+			text);
+	*ret = u;
+	return 0;
+}
+
+/*
+ * uri and redial-uri: *ret is the address of the destination, *ret_fd its control connection when a
+ * client of ours made it, or -1.
+ */
+static int check_uris(struct server *srv, const char *uri, const char *redial, struct uri *ret,
+	int *ret_fd, struct err *err)
+{
+	struct uri u;
+	bool listens;
+	int r = uri_parse(uri, &u, err), fd;
+
+	*ret_fd = -1;
+	if (r < 0)
+		return r;
+	if (u.kind != URI_FD && redial)
+		return err_set(err, -EINVAL,
+			"Parameter 'redial-uri' goes with an fd: URI: '%s' is dialled again itself",
+			uri);
+	if (u.kind != URI_FD)
+		return parse_address(uri, ret, err);
+	if (!redial)
+		return err_set(err, -EINVAL,
+			"'%s' is one connection: give 'redial-uri', the address for all others",
+			uri);
+	r = parse_address(redial, ret, err);
+	if (r < 0)
+		return r;
+	fd = incoming_take_socket(srv, &u, &listens, err);
+	if (fd >= 0 && listens) {
+		fd_close(fd);
+		return err_set(err, -EINVAL,
+			"the descriptor '%s' listens: a source needs a connected socket", u.path);
+	}
+	*ret_fd = fd;
+	return fd < 0 ? fd : 0;
 }
 
 static int check_start(struct server *srv, struct vm *vm, struct err *err)
@@ -295,36 +361,35 @@ static int check_start(struct server *srv, struct vm *vm, struct err *err)
 	return 0;
 }
 
-int source_start(struct server *srv, struct vm *vm, const char *uri, struct err *err)
+int source_start(
+	struct server *srv, struct vm *vm, const char *uri, const char *redial, struct err *err)
 {
 	struct tls_creds *creds = NULL;
 	struct migration *m;
 	struct uri u;
-	int r;
+	int r, fd;
 
 	r = check_start(srv, vm, err);
-	if (r == 0)
-		r = uri_parse(uri, &u, err);
-	if (r == 0 && u.kind == URI_TCP && (!u.host[0] || !strcmp(u.port, "0")))
-		r = err_set(err, -EINVAL, "'%s' names no host and port to migrate to", uri);
-	if (r == 0 && u.kind != URI_TCP && u.kind != URI_UNIX)
-		r = err_set(err, -ENOTSUP,
-			"'%s' is no address that a VM can be migrated to: use "
-			"tcp:HOST:PORT or unix:PATH",
-			uri);
 	if (r == 0)
 		r = server_creds(srv, &vm->params, &creds, err);
 	if (r < 0)
 		return r;
+	r = check_uris(srv, uri, redial, &u, &fd, err);
+	if (r < 0) {
+		tls_creds_unref(creds);
+		return r;
+	}
 	m = migration_new(srv, vm, MIG_CONNECT);
 	if (!m) {
+		fd_close(fd);
 		tls_creds_unref(creds);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	m->creds = creds;
 	m->uri = u;
+	m->connected_fd = fd;
 	m->verify = m->params.verify;
-	snprintf(m->uri_text, sizeof(m->uri_text), "%s", uri);
+	snprintf(m->uri_text, sizeof(m->uri_text), "%s", redial ? redial : uri);
 	if (getrandom(m->session.b, sizeof(m->session.b), 0) != sizeof(m->session.b)) {
 		migration_free(m);
 		return err_set(err, -EIO, "the kernel has no random numbers");

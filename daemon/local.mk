@@ -31,6 +31,7 @@ libdaemon_la_SOURCES = \
 	daemon/decide.c \
 	daemon/dest.c daemon/dest.h \
 	daemon/handover.c \
+	daemon/incoming.c daemon/incoming.h \
 	daemon/log.c daemon/log.h \
 	daemon/migration.c daemon/migration.h \
 	daemon/params.c daemon/params.h \

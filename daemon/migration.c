@@ -116,6 +116,7 @@ static void ended(struct migration *m)
 	if (m->limit)
 		event_del(m->limit);
 	m->state_fd = fd_close(m->state_fd);
+	m->connected_fd = fd_close(m->connected_fd);
 	m->htab = htabio_free(m->htab);
 	m->htab_verify = htabio_free(m->htab_verify);
 	m->creds = tls_creds_unref(m->creds);
@@ -236,7 +237,7 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 	m->order = vm->reg.order;
 	m->vcpus = vm->reg.vcpus;
 	m->params = vm->params;
-	m->state_fd = -1;
+	m->state_fd = m->connected_fd = -1;
 	m->t_start = clock_ns();
 	m->state = first;
 	m->final = MIG_FAILED;
@@ -259,6 +260,7 @@ struct migration *migration_free(struct migration *m)
 	peer_free(m->joining);
 	tls_creds_unref(m->creds);
 	fd_close(m->state_fd);
+	fd_close(m->connected_fd);
 	if (m->timer)
 		event_free(m->timer);
 	if (m->limit)

@@ -90,6 +90,7 @@ struct migration {
 	unsigned vm_waits; /* those of them that are the VMM's answers */
 
 	struct tls_creds *creds;
+	int connected_fd; /* fd:NAME: the control connection before its handshake, -1 */
 	struct dial *dial;
 	struct peer *peer, *joining;
 	struct outflow *out;

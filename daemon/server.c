@@ -193,6 +193,9 @@ int server_load_creds(struct server *srv, struct err *err)
 	srv->creds_error[0] = 0;
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		listener_set_creds(srv->listeners[i], creds);
+	for (struct vm *vm = srv->vms ? vms_first(srv->vms) : NULL; vm; vm = vms_next(vm))
+		if (vm->listener)
+			listener_set_creds(vm->listener, creds);
 	return srv->n_listeners ? 0 : listen_all(srv, err);
 }
 
@@ -364,6 +367,7 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 		m->vm = NULL;
 	}
 	vm->migration = NULL;
+	vm->listener = listener_free(vm->listener);
 	vm_event_uuid(srv, vm, "VM_GONE");
 	if (moved && vm->sock)
 		late_keep(srv, vm);
@@ -518,6 +522,8 @@ void server_stop(struct server *srv)
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		srv->listeners[i] = listener_free(srv->listeners[i]);
 	srv->n_listeners = 0;
+	for (struct vm *vm = vms_first(srv->vms); vm; vm = vms_next(vm))
+		vm->listener = listener_free(vm->listener);
 	TAILQ_FOREACH (m, &srv->migrations, link) {
 		if (migration_is_final(m) || !migration_can_cancel(m))
 			continue;

@@ -7,8 +7,13 @@
  */
 #include "daemon/migration.h"
 
-/* Begin to migrate vm to uri. 0, or -errno with the sentence and nothing changed. */
-int source_start(struct server *srv, struct vm *vm, const char *uri, struct err *err);
+/*
+ * Begin to migrate vm to uri. redial (NULL unless uri is fd:NAME) is where the destination is found
+ * for every other connection. 0, or -errno with the sentence and nothing changed but that a
+ * descriptor which is no connected socket is closed.
+ */
+int source_start(
+	struct server *srv, struct vm *vm, const char *uri, const char *redial, struct err *err);
 /* migrate_cancel: 0, or -EBUSY once the hand-over has begun. */
 int source_cancel(struct migration *m, struct err *err);
 /* migrate-continue: leave pre-switchover. */

@@ -16,6 +16,7 @@
 #include "daemon/params.h"
 #include "proto/vmm.h"
 
+struct listener;
 struct migration;
 struct qmp_sock;
 struct vm_request;
@@ -42,6 +43,7 @@ struct vm {
 	/* the next guest may come in, from whom: migrate-incoming */
 	bool expects;
 	char authz[PARAM_TEXT_MAX];
+	struct listener *listener; /* migrate-incoming with a socket that listens */
 	bool stopped_by_guest;
 	uint32_t serial;
 	TAILQ_HEAD(, vm_request) requests;

@@ -2,9 +2,12 @@
 #include "tools/htabctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -16,6 +19,8 @@ enum {
 	OPT_FROM,
 	OPT_NO_WAIT,
 	OPT_LISTEN,
+	OPT_REDIAL_URI,
+	OPT_FD,
 };
 
 /* options that not every command takes */
@@ -24,6 +29,8 @@ enum {
 	TAKES_FROM = 2,
 	TAKES_NO_WAIT = 4,
 	TAKES_LISTEN = 8,
+	TAKES_REDIAL = 16,
+	TAKES_FD = 32,
 };
 
 static const struct command {
@@ -37,10 +44,11 @@ static const struct command {
 	{"list", 0, 0, 0, htabctl_list, "list", "the VMs that the daemon knows"},
 	{"info", 0, 1, 0, htabctl_info, "info [VM]", "one VM and its migration"},
 	{"status", 0, 0, 0, htabctl_status, "status", "the daemon itself"},
-	{"migrate", 1, 2, TAKES_NO_WAIT, htabctl_migrate, "migrate [VM] URI [--no-wait]",
+	{"migrate", 1, 2, TAKES_NO_WAIT | TAKES_REDIAL | TAKES_FD, htabctl_migrate,
+		"migrate [VM] URI [--no-wait] [--redial-uri URI] [--fd N]",
 		"move a VM to the daemon at URI, showing the progress"},
-	{"incoming", 0, 1, TAKES_FROM | TAKES_LISTEN, htabctl_incoming,
-		"incoming [VM] [--from PATTERN] [--listen URI]",
+	{"incoming", 0, 1, TAKES_FROM | TAKES_LISTEN | TAKES_FD, htabctl_incoming,
+		"incoming [VM] [--from PATTERN] [--listen URI] [--fd N]",
 		"let a waiting VM take a guest, from a peer whose certificate matches"},
 	{"continue", 0, 1, 0, htabctl_continue, "continue [VM]",
 		"go on from the pause before the switchover"},
@@ -148,6 +156,30 @@ struct json_object *ctl_find_vm(struct ctl *ctl, const char *vm)
 	return found;
 }
 
+int ctl_give_fd(struct ctl *ctl, const char *uri)
+{
+	struct err err = {0};
+
+	if (ctl->fd < 0)
+		return CTL_OK;
+	if (!uri || strncmp(uri, "fd:", 3) != 0)
+		return ctl_usage("--fd goes with a URI fd:NAME");
+	if (qmpclient_getfd(ctl->qmp, uri + 3, ctl->fd, &err) < 0)
+		return ctl_fail(ctl, &err);
+	return CTL_OK;
+}
+
+static int parse_fd(const char *text, int *ret)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (end == text || *end || n < 0 || n > INT_MAX || fcntl((int)n, F_GETFD) < 0)
+		return -EINVAL;
+	*ret = (int)n;
+	return 0;
+}
+
 static int run(struct ctl *ctl, unsigned taken, int argc, char **argv)
 {
 	const struct command *c;
@@ -180,9 +212,11 @@ int main(int argc, char **argv)
 		{"from", required_argument, NULL, OPT_FROM},
 		{"no-wait", no_argument, NULL, OPT_NO_WAIT},
 		{"listen", required_argument, NULL, OPT_LISTEN},
+		{"redial-uri", required_argument, NULL, OPT_REDIAL_URI},
+		{"fd", required_argument, NULL, OPT_FD},
 		{0},
 	};
-	struct ctl ctl = {.socket = HTABCTL_SOCKET};
+	struct ctl ctl = {.socket = HTABCTL_SOCKET, .fd = -1};
 	unsigned taken = 0;
 	int opt, status;
 
@@ -207,6 +241,17 @@ int main(int argc, char **argv)
 		case OPT_LISTEN:
 			ctl.listen = optarg;
 			taken |= TAKES_LISTEN;
+			break;
+		case OPT_REDIAL_URI:
+			ctl.redial = optarg;
+			taken |= TAKES_REDIAL;
+			break;
+		case OPT_FD:
+			if (parse_fd(optarg, &ctl.fd) < 0)
+				return ctl_usage(
+					"--fd takes the number of an open descriptor, not %s",
+					optarg);
+			taken |= TAKES_FD;
 			break;
 		default: help(stderr); return CTL_USAGE;
 		}

@@ -27,6 +27,8 @@ struct ctl {
 	const char *vm;     /* --vm */
 	const char *from;   /* --from */
 	const char *listen; /* --listen */
+	const char *redial; /* --redial-uri */
+	int fd;             /* --fd, -1: none */
 	struct qmpclient *qmp;
 };
 
@@ -41,6 +43,11 @@ int ctl_call(struct ctl *ctl, const char *command, struct json_object *args,
 int ctl_do(struct ctl *ctl, const char *command, struct json_object *args);
 /* {"vm": vm}, or {} for NULL. The caller's. */
 struct json_object *ctl_vm_args(const char *vm);
+/*
+ * With --fd: give the daemon that descriptor under the name in uri, which has to be fd:NAME. 0, or
+ * the exit status.
+ */
+int ctl_give_fd(struct ctl *ctl, const char *uri);
 /* query-vms' object of that name or UUID (NULL: the only one): the caller's, or NULL. */
 struct json_object *ctl_find_vm(struct ctl *ctl, const char *vm);
 

@@ -178,7 +178,7 @@ static int finish(struct wait *w)
 		return CTL_FAILED;
 	}
 	if (!w->ctl->json) {
-		printf("%s runs at %s now\n", w->name, w->uri);
+		printf("%s runs at %s now\n", w->name, w->ctl->redial ? w->ctl->redial : w->uri);
 		show_migration(w->last);
 	}
 	return CTL_OK;
@@ -220,11 +220,13 @@ int htabctl_migrate(struct ctl *ctl, int argc, char **argv)
 		.uri = argv[argc - 1],
 		.tty = isatty(STDERR_FILENO) && !ctl->json,
 	};
-	struct json_object *args = ctl_vm_args(w.arg), *vm;
+	struct json_object *args, *vm;
 	struct err err = {0};
 	sigset_t set;
-	int status;
+	int status = ctl_give_fd(ctl, w.uri);
 
+	if (status)
+		return status;
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
@@ -233,7 +235,10 @@ int htabctl_migrate(struct ctl *ctl, int argc, char **argv)
 	vm = ctl_find_vm(ctl, w.arg);
 	snprintf(w.name, sizeof(w.name), "%s", member_text(vm, "name", w.arg ? w.arg : ""));
 	json_object_put(vm);
+	args = ctl_vm_args(w.arg);
 	json_object_object_add(args, "uri", json_object_new_string(w.uri));
+	if (ctl->redial)
+		json_object_object_add(args, "redial-uri", json_object_new_string(ctl->redial));
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	if (ctl->no_wait)
 		status = ctl_do(ctl, "migrate", args);
@@ -249,8 +254,12 @@ int htabctl_migrate(struct ctl *ctl, int argc, char **argv)
 
 int htabctl_incoming(struct ctl *ctl, int argc, char **argv)
 {
-	struct json_object *args = ctl_vm_args(argc > 0 ? argv[0] : NULL);
+	struct json_object *args;
+	int status = ctl_give_fd(ctl, ctl->listen);
 
+	if (status)
+		return status;
+	args = ctl_vm_args(argc > 0 ? argv[0] : NULL);
 	if (ctl->from)
 		json_object_object_add(args, "tls-authz", json_object_new_string(ctl->from));
 	if (ctl->listen)

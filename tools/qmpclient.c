@@ -92,18 +92,43 @@ static int wait_for(const struct qmpclient *c, short what, uint64_t deadline, st
 	}
 }
 
-int qmpclient_send(struct qmpclient *c, const void *buf, size_t len, struct err *err)
+/* Send what goes at once, with fd unless that is -1. */
+static ssize_t send_some(int sock, const void *buf, size_t len, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		struct cmsghdr *cmsg;
+
+		msg.msg_control = control.buf;
+		msg.msg_controllen = sizeof(control.buf);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL);
+}
+
+static int send_all(struct qmpclient *c, const void *buf, size_t len, int fd, struct err *err)
 {
 	uint64_t deadline = deadline_after(QMPCLIENT_TIMEOUT_MS);
 	const char *p = buf;
 
 	while (len > 0) {
-		ssize_t n = send(c->fd, p, len, MSG_NOSIGNAL);
+		ssize_t n = send_some(c->fd, p, len, fd);
 		int r;
 
 		if (n >= 0) {
 			p += n;
 			len -= (size_t)n;
+			fd = -1;
 			continue;
 		}
 		if (errno == EINTR)
@@ -115,6 +140,11 @@ int qmpclient_send(struct qmpclient *c, const void *buf, size_t len, struct err 
 			return r;
 	}
 	return 0;
+}
+
+int qmpclient_send(struct qmpclient *c, const void *buf, size_t len, struct err *err)
+{
+	return send_all(c, buf, len, -1, err);
 }
 
 static int fill(struct qmpclient *c, uint64_t deadline, struct err *err)
@@ -268,8 +298,8 @@ static int answer(struct qmpclient *c, struct json_object **ret, struct err *err
 	}
 }
 
-int qmpclient_request(
-	struct qmpclient *c, struct json_object *request, struct json_object **ret, struct err *err)
+static int request_fd(struct qmpclient *c, struct json_object *request, int fd,
+	struct json_object **ret, struct err *err)
 {
 	const char *text;
 	size_t len;
@@ -279,10 +309,29 @@ int qmpclient_request(
 	text = json_object_to_json_string_length(request, JSON_C_TO_STRING_PLAIN, &len);
 	if (!text)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = qmpclient_send(c, text, len, err);
+	r = send_all(c, text, len, fd, err);
 	if (r == 0)
 		r = qmpclient_send(c, "\n", 1, err);
 	return r < 0 ? r : answer(c, ret, err);
+}
+
+int qmpclient_request(
+	struct qmpclient *c, struct json_object *request, struct json_object **ret, struct err *err)
+{
+	return request_fd(c, request, -1, ret, err);
+}
+
+int qmpclient_getfd(struct qmpclient *c, const char *name, int fd, struct err *err)
+{
+	struct json_object *request = json_object_new_object(), *args = json_object_new_object();
+	int r;
+
+	json_object_object_add(args, "fdname", json_object_new_string(name));
+	json_object_object_add(request, "execute", json_object_new_string("getfd"));
+	json_object_object_add(request, "arguments", args);
+	r = request_fd(c, request, fd, NULL, err);
+	json_object_put(request);
+	return r;
 }
 
 int qmpclient_call(struct qmpclient *c, const char *command, struct json_object *args,

@@ -39,6 +39,9 @@ int qmpclient_call(struct qmpclient *c, const char *command, struct json_object 
 int qmpclient_request(struct qmpclient *c, struct json_object *request, struct json_object **ret,
 	struct err *err);
 
+/* getfd: give the daemon fd, which stays the caller's, under that name. */
+int qmpclient_getfd(struct qmpclient *c, const char *name, int fd, struct err *err);
+
 /* The next event: kept, or waited for. *ret is the caller's. -ETIMEDOUT: none came. */
 int qmpclient_event(struct qmpclient *c, int timeout_ms, struct json_object **ret, struct err *err);
 
