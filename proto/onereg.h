@@ -21,7 +21,7 @@
 #define ONE_REG_U128         0x0040000000000000ull
 #define ONE_REG_SIZE_MAX     16u
 #define ONE_REG_TM           0x80000000ull /* transactional memory's checkpointed registers */
-#define ONE_REG_NAME_MAX     24u
+#define ONE_REG_NAME_MAX     32u
 
 #define ONE_REG_NR(id)       ((uint32_t)(id)) /* without architecture and size */
 #define ONE_REG_ID(size, nr) (ONE_REG_PPC | ONE_REG_##size | (nr))

@@ -150,6 +150,18 @@ tests_integration_test_restart_CFLAGS = $(integration_cflags)
 tests_integration_test_restart_LDADD = libharness.la
 endif
 
+# A vCPU's state between two KVMs; for tests/powernv/state-kvm.test.sh.
+if POWER_KVM
+noinst_PROGRAMS += tests/powernv/state-kvm
+tests_powernv_state_kvm_SOURCES = \
+	tests/powernv/state-kvm.c tests/powernv/state-kvm.h \
+	tests/powernv/state-kvm-fill.c \
+	tests/powernv/state-kvm-guest.S \
+	tests/powernv/state-kvm-hostile.c \
+	tests/powernv/state-kvm-lib.c
+tests_powernv_state_kvm_LDADD = libpowerkvm.la libhtabvmm-core.la
+endif
+
 # The software HPT against the kernel's; for tests/powernv/hpt-diff.test.sh.
 if POWER_KVM
 noinst_PROGRAMS += tests/powernv/hpt-diff
