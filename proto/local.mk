@@ -1,6 +1,7 @@
 # proto/: formats and nothing else.
 noinst_LTLIBRARIES += libproto.la
 libproto_la_SOURCES = \
+	proto/devstate.c proto/devstate.h \
 	proto/htab.c proto/htab.h \
 	proto/ident.c proto/ident.h \
 	proto/onereg.c proto/onereg.h \

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "proto/devstate.h"
 #include "proto/onereg.h"
 
 void state_put(struct pack *k, enum state_kind kind, uint16_t vcpu, uint64_t id, const void *value,
@@ -103,7 +104,7 @@ int state_blob(const struct state_elem *elem, struct state_blob *ret)
 /* A name: what stands in front of it in a sentence, and itself. */
 struct name {
 	const char *what; /* "register ", "" */
-	char text[STATE_NAME_MAX - 32];
+	char text[STATE_NAME_MAX - 16];
 	bool known;
 };
 
@@ -231,6 +232,18 @@ static void show_blob(const struct state_elem *elem, char *buf, size_t size)
 		snprintf(buf, size, "%u bytes", elem->size);
 }
 
+static void name_device(const struct state_elem *elem, struct name *n)
+{
+	n->what = "device ";
+	n->known = state_device_name(elem, n->text, sizeof(n->text));
+}
+
+static void name_tce(const struct state_elem *elem, struct name *n)
+{
+	n->what = "TCE table ";
+	n->known = state_tce_name(elem, n->text, sizeof(n->text));
+}
+
 static const struct kind {
 	enum state_kind kind;
 	const char *name;
@@ -242,6 +255,8 @@ static const struct kind {
 	{STATE_ONE_REG, "one-reg", name_one_reg, show_one_reg},
 	{STATE_BLOB, "blob", name_blob, show_blob},
 	{STATE_TIME, "time", name_time, show_number},
+	{STATE_DEVICE, "device", name_device, state_device_show},
+	{STATE_TCE, "tce", name_tce, state_tce_show},
 };
 
 static const struct kind *find_kind(uint16_t kind)
@@ -282,6 +297,12 @@ void state_show(const struct state_elem *elem, char buf[static STATE_SHOW_MAX])
 		snprintf(buf, STATE_SHOW_MAX, "%u bytes", elem->size);
 }
 
+/* What is not of the machine as such, and has its name inside. */
+static bool names_itself(uint16_t kind)
+{
+	return kind == STATE_BLOB || kind == STATE_DEVICE || kind == STATE_TCE;
+}
+
 void state_describe(const struct state_elem *elem, char buf[static STATE_NAME_MAX])
 {
 	const struct kind *k = find_kind(elem->kind);
@@ -291,7 +312,7 @@ void state_describe(const struct state_elem *elem, char buf[static STATE_NAME_MA
 
 	if (elem->vcpu != STATE_VM)
 		snprintf(who, sizeof(who), "vCPU %u ", elem->vcpu);
-	else if (elem->kind == STATE_BLOB)
+	else if (names_itself(elem->kind))
 		who[0] = 0;
 	if (k)
 		k->put_name(elem, &n);
@@ -300,7 +321,7 @@ void state_describe(const struct state_elem *elem, char buf[static STATE_NAME_MA
 			elem->kind, id);
 	else if (!n.known)
 		snprintf(buf, STATE_NAME_MAX, "%s%s %s%#llx", who,
-			elem->kind == STATE_BLOB ? "malformed" : "unknown", n.what, id);
+			names_itself(elem->kind) ? "malformed" : "unknown", n.what, id);
 	else if (elem->kind == STATE_ONE_REG && one_reg_find(elem->id))
 		snprintf(buf, STATE_NAME_MAX, "%s%s%s (ONE_REG %#llx)", who, n.what, n.text, id);
 	else

@@ -39,6 +39,10 @@ enum state_kind {
 	STATE_BLOB = 4,
 	/* id: enum state_time. */
 	STATE_TIME = 5,
+	/* A value of a kernel device; id: its attribute. proto/devstate.h. */
+	STATE_DEVICE = 9,
+	/* Entries of a table of translation control entries; id: its LIOBN. proto/devstate.h. */
+	STATE_TCE = 10,
 };
 
 enum state_reg {

@@ -74,6 +74,18 @@ tests_unit_test_htabvmm_lease_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
 tests_unit_test_htabvmm_state_SOURCES = tests/unit/test-htabvmm-state.c $(htabvmm_harness)
 tests_unit_test_htabvmm_state_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_htabvmm_state_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+# Devices in the kernel, on software ones; TCE tables.
+fakedev = tests/unit/fakedev.c tests/unit/fakedev.h
+UNIT_TESTS += tests/unit/test-devices tests/unit/test-htabvmm-devices tests/unit/test-tce
+tests_unit_test_devices_SOURCES = tests/unit/test-devices.c $(fakedev)
+tests_unit_test_devices_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_devices_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+tests_unit_test_htabvmm_devices_SOURCES = tests/unit/test-htabvmm-devices.c $(fakedev) \
+	$(htabvmm_harness)
+tests_unit_test_htabvmm_devices_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_htabvmm_devices_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+tests_unit_test_tce_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_tce_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
 endif
 
 # A throw-away CA, for tests and the demonstration.
@@ -172,6 +184,20 @@ tests_powernv_hpt_diff_SOURCES = \
 tests_powernv_hpt_diff_LDADD = libpowerkvm.la libswhpt.la
 endif
 
+# An x86 guest's TSC between two VMs: on this machine's /dev/kvm, where it has one that works, and on
+# the emulated host of tests/x86/boot.sh.
+if X86_64
+INTEGRATION_TESTS += tests/x86/test-kvm-tsc
+tests_x86_test_kvm_tsc_LDADD = libhtabvmm-core.la
+endif
+
+# The kernel's devices between two VMs; for tests/powernv/kvm-devices.test.sh.
+if POWER_KVM
+noinst_PROGRAMS += tests/powernv/kvm-devices
+tests_powernv_kvm_devices_SOURCES = tests/powernv/kvm-devices.c
+tests_powernv_kvm_devices_LDADD = libpowerkvm.la libhtabvmm-core.la
+endif
+
 # The formats: every message and its limits, and the bytes that docs/protocol.md shows.
 wire_cases = tests/unit/wire-cases.c tests/unit/wire-cases.h
 if HAVE_CHECK
@@ -191,6 +217,10 @@ tests_unit_test_golden_LDADD = libhptecodec.la libproto.la $(CHECK_LIBS)
 tests_unit_test_golden_vmm_SOURCES = tests/unit/test-golden-vmm.c $(golden_harness)
 tests_unit_test_golden_vmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_golden_vmm_LDADD = libproto.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-proto-devstate
+tests_unit_test_proto_devstate_SOURCES = tests/unit/test-proto-devstate.c $(golden_harness)
+tests_unit_test_proto_devstate_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_proto_devstate_LDADD = libproto.la $(CHECK_LIBS)
 endif
 golden_files = \
 	tests/golden/abort.hex tests/golden/accept.hex tests/golden/ack.hex \
@@ -202,7 +232,8 @@ golden_files = \
 	tests/golden/never.hex tests/golden/open.hex tests/golden/pass-end.hex \
 	tests/golden/ping.hex tests/golden/pong.hex tests/golden/ready.hex \
 	tests/golden/records-le.hex tests/golden/records.hex tests/golden/refuse.hex \
-	tests/golden/running.hex tests/golden/state-image.hex tests/golden/state.hex \
+	tests/golden/running.hex tests/golden/state-devices.hex \
+	tests/golden/state-image.hex tests/golden/state.hex \
 	tests/golden/unknown.hex tests/golden/verified.hex tests/golden/vmm-event.hex \
 	tests/golden/vmm-get-state.hex tests/golden/vmm-lease.hex tests/golden/vmm-note.hex \
 	tests/golden/registers-le.hex tests/golden/registers.hex \
@@ -253,7 +284,8 @@ tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) proto/wire.c
 tests_fuzz_fuzz_wire_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c proto/vmm.c
 tests_fuzz_fuzz_vmm_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c proto/onereg.c proto/state.c
+tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c proto/devstate.c proto/onereg.c \
+	proto/state.c
 tests_fuzz_fuzz_state_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp_json.c daemon/qmp_check.c common/err.c
 tests_fuzz_fuzz_qmp_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(fuzz_flags)
@@ -273,8 +305,9 @@ fuzz-smoke: $(FUZZ_TARGETS)
 			hptecodec:hpte) lead='\000' ;; \
 			hptecodec:records) lead='\001' ;; \
 			*:hpte) continue ;; \
-			vmm:vmm-*|vmm:htabsock-*|state:state-image) lead= ;; \
-			*:vmm-*|*:htabsock-*|*:state-image|*:records*|*:registers*) continue ;; \
+			vmm:vmm-*|vmm:htabsock-*|state:state-image|state:state-devices) lead= ;; \
+			*:vmm-*|*:htabsock-*|*:state-image|*:state-devices|*:records*|*:registers*) \
+				continue ;; \
 			wire:*) lead= ;; \
 			*) continue ;; \
 			esac; \

@@ -132,10 +132,32 @@ struct htabvmm *htabvmm_free(struct htabvmm *h)
 	fd_close(h->timer);
 	fd_close(h->wake);
 	fd_close(h->epfd);
+	devices_free(&h->devices);
+	tces_free(&h->tces);
 	free((int *)(uintptr_t)h->kvm.vcpu_fds);
 	free((unsigned *)(uintptr_t)h->kvm.vcpu_ids);
 	free(h);
 	return NULL;
+}
+
+/* A list that a migration goes by does not change. */
+static bool busy(struct htabvmm *h)
+{
+	return source_holds(h) || h->work != WORK_NONE ||
+		sessions_in(&h->sessions, SESSION_LOADING) ||
+		sessions_in(&h->sessions, SESSION_READY);
+}
+
+int htabvmm_add_device(struct htabvmm *h, const struct htabvmm_device *device)
+{
+	if (busy(h))
+		return -EBUSY;
+	return devices_add(&h->devices, device, h->kvm.vcpu_fds, h->kvm.vcpus);
+}
+
+int htabvmm_add_tce(struct htabvmm *h, const struct htabvmm_tce *table)
+{
+	return busy(h) ? -EBUSY : tces_add(&h->tces, table);
 }
 
 int htabvmm_fd(const struct htabvmm *h)

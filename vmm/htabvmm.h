@@ -187,6 +187,136 @@ int htabvmm_state_blob(struct htabvmm_state *state, const char *name, uint32_t v
 int htabvmm_state_reg(struct htabvmm_state *state, unsigned vcpu, uint64_t one_reg_id,
 	const void *value, size_t size);
 
+/* -- devices in the kernel ---------------------------------------------------------------------
+ *
+ * A device is moved by a recipe: data that says which of its values are read at the source and set
+ * at the destination, and what is written to it before and after. A VMM adds a device of its own
+ * by writing another recipe. Both ends register the same devices by the same names; what arrives is
+ * set only if the destination's own recipe lists it, in the order of that recipe.
+ *
+ * Order, the vCPUs being stopped: at the source all _AT_HOLD steps (and XIVE sources are masked),
+ * then the vCPUs' registers, the values, the blobs of `save`. At the destination registers, blobs,
+ * then the recipe's _AT_LOAD and _MOVE steps as they stand. If the guest runs on at the source, its
+ * _AT_RELEASE steps are written in reverse order (and the masks put back) before `resume` is called.
+ */
+enum htabvmm_verb {
+	HTABVMM_STEP_MOVE = 1,       /* read at the source, set at the destination */
+	HTABVMM_STEP_AT_HOLD = 2,    /* write `constant` before anything is read */
+	HTABVMM_STEP_AT_RELEASE = 3, /* write it when the guest runs on here after all */
+	HTABVMM_STEP_AT_LOAD = 4,    /* write it when a guest is loaded */
+};
+
+/* Where a value lives. Part of the protocol: never renumbered. */
+enum htabvmm_space {
+	HTABVMM_IN_DEVICE = 1,   /* KVM_GET/SET_DEVICE_ATTR of htabvmm_device.fd */
+	HTABVMM_IN_VCPU = 2,     /* the same of each vCPU's fd */
+	HTABVMM_IN_VCPU_REG = 3, /* KVM_GET/SET_ONE_REG of each vCPU; the attribute is KVM's id */
+	HTABVMM_IN_XIVE_ESB = 4, /* P and Q of each XIVE source, through its ESB page; one byte */
+	HTABVMM_IN_CLOCK = 5,    /* x86: KVM_GET/SET_CLOCK of htabvmm_device.fd, a VM's */
+	HTABVMM_IN_VCPU_TSC = 6, /* x86: each vCPU's TSC offset and kHz; after an _IN_CLOCK */
+};
+
+/* How often a step is done, besides once for each vCPU in the spaces of vCPUs. */
+enum htabvmm_each {
+	HTABVMM_EACH_NONE = 0,
+	HTABVMM_EACH_SOURCE = 1, /* for each of htabvmm_device's interrupt sources */
+	HTABVMM_EACH_SERVER = 2, /* for each of its interrupt servers */
+};
+
+/* Flags of a step. */
+#define HTABVMM_STEP_OPTIONAL 1u /* a value that KVM says it has not (ENOENT, ENXIO) stays behind */
+#define HTABVMM_STEP_SPARSE   2u /* one that is all zero stays behind: it is what _AT_LOAD left */
+
+#define HTABVMM_FIELDS_MAX    8
+#define HTABVMM_BYTES(n)      (0x80 | (n)) /* a field of n bytes whose order is the same everywhere */
+
+/*
+ * The attributes of a step are first + number * scale + i * stride, with number the source's or the
+ * server's (0 for _EACH_NONE) and i from 0 to count - 1.
+ */
+struct htabvmm_step {
+	enum htabvmm_verb verb;
+	enum htabvmm_space space;
+	enum htabvmm_each each;
+	unsigned flags;
+	uint32_t group;
+	uint64_t first, scale, stride;
+	uint32_t count; /* 0: 1 */
+	/*
+	 * 1 or 2, of a value that KVM takes and never gives (_EACH_SOURCE, one field of 8 bytes): it
+	 * is read from, and written to, htabvmm_device.shadow[shadow - 1][index of the source].
+	 */
+	unsigned shadow;
+	uint64_t constant; /* what the _AT_ verbs write */
+	/* The value as KVM has it: widths of its integers (1, 2, 4, 8) or _BYTES(n), ended by 0. */
+	uint8_t fields[HTABVMM_FIELDS_MAX + 1];
+	uint8_t size; /* bytes of KVM's value, at most 64, zeros behind the fields; 0: no more */
+};
+
+struct htabvmm_recipe {
+	const struct htabvmm_step *steps;
+	unsigned count; /* 1 to 64 */
+};
+
+/*
+ * A recipe that the library has, or NULL:
+ *	xics	sources, ICP_STATE of each vCPU. The sources are all that the device has.
+ *	xive	queues, sources and their targets, VP_STATE, P and Q. shadow[0]: what
+ *		KVM_DEV_XIVE_GRP_SOURCE takes (bit 0 LSI, bit 1 asserted), shadow[1]: what
+ *		KVM_DEV_XIVE_GRP_SOURCE_CONFIG takes; KVM gives neither back.
+ *	mpic	registers, inputs. The sources are those of the model: 0 to 79, or 0 to 195.
+ *	tsc	x86: kvmclock and each vCPU's TSC; the device's fd is the VM's.
+ * Static; any thread.
+ */
+const struct htabvmm_recipe *htabvmm_recipe(const char *name);
+
+struct htabvmm_device {
+	size_t size;      /* sizeof(struct htabvmm_device), for later versions */
+	const char *name; /* 1 to 31 printable ASCII characters without a blank, once in a VM */
+	int fd;           /* stays the VMM's, and open; -1 when no step needs it */
+	const struct htabvmm_recipe *recipe;
+	/* Interrupt sources, in ascending order; NULL: first_source and those that follow it. */
+	const uint64_t *sources;
+	uint64_t first_source;
+	uint32_t source_count;
+	/* Interrupt servers of the vCPUs, `vcpus` of them, in ascending order; NULL: 0, 1, 2, ... */
+	const uint32_t *servers;
+	/* The vCPUs' fds, which stay the VMM's; NULL: those of htabvmm_config. */
+	const int *vcpu_fds;
+	unsigned vcpus; /* of vcpu_fds */
+	/*
+	 * The VMM's own, and in use until htabvmm_free(): source_count words each, read while the
+	 * guest is paused and written when one is loaded. NULL where no step needs it.
+	 */
+	uint64_t *shadow[2];
+	/* The same, bytes: 1 where the source is in use. NULL: all are. */
+	uint8_t *present;
+};
+
+/*
+ * Move this device with the guest, after those added before. Everything but shadow and present is
+ * copied. -EINVAL for what is out of its limits or a step that cannot be; -EEXIST for a name that
+ * there is; -ENOSPC past 16 devices; -EBUSY while a migration holds or brings a guest; -ENOMEM.
+ */
+int htabvmm_add_device(struct htabvmm *h, const struct htabvmm_device *device);
+
+/* A table of KVM_CREATE_SPAPR_TCE_64, with what it was created with. */
+struct htabvmm_tce {
+	size_t size; /* sizeof(struct htabvmm_tce), for later versions */
+	int fd;      /* KVM's; stays the VMM's */
+	uint64_t liobn;
+	uint32_t page_shift; /* 12 to 34 */
+	uint64_t offset;     /* of the window on the bus, in pages of that size */
+	uint64_t entries;    /* 1 to 2^24 */
+};
+
+/*
+ * Move this table of an emulated device (one that is tied to a VFIO group is the hardware's). It is
+ * mapped, and stays so until htabvmm_free(). Both ends have it in the same geometry. Errors as above,
+ * 64 tables, and what mmap() gives.
+ */
+int htabvmm_add_tce(struct htabvmm *h, const struct htabvmm_tce *table);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -8,6 +8,7 @@
 
 #include "proto/htab.h"
 #include "proto/onereg.h"
+#include "vmm/librecipe.h"
 #include "vmm/swhpt.h"
 
 static_assert(HTAB_FD_BOLTED_ONLY == KVM_GET_HTAB_BOLTED_ONLY, "flag");
@@ -41,3 +42,21 @@ SAME(HASHKEYR, 0xc7, U64, , )
 #ifdef KVM_REG_PPC_HASHPKEYR
 SAME(HASHPKEYR, 0xc8, U64, , )
 #endif
+/* vmm/librecipe.h in the same way. */
+static_assert(RECIPE_XICS_SOURCES == KVM_DEV_XICS_GRP_SOURCES, "group");
+static_assert(RECIPE_XIVE_CTRL == KVM_DEV_XIVE_GRP_CTRL, "group");
+static_assert(RECIPE_XIVE_RESET == KVM_DEV_XIVE_RESET, "attribute");
+static_assert(RECIPE_XIVE_EQ_SYNC == KVM_DEV_XIVE_EQ_SYNC, "attribute");
+static_assert(RECIPE_XIVE_SOURCE == KVM_DEV_XIVE_GRP_SOURCE, "group");
+static_assert(RECIPE_XIVE_SOURCE_CONFIG == KVM_DEV_XIVE_GRP_SOURCE_CONFIG, "group");
+static_assert(RECIPE_XIVE_EQ_CONFIG == KVM_DEV_XIVE_GRP_EQ_CONFIG, "group");
+static_assert(RECIPE_XIVE_SOURCE_SYNC == KVM_DEV_XIVE_GRP_SOURCE_SYNC, "group");
+static_assert(RECIPE_MPIC_MISC == KVM_DEV_MPIC_GRP_MISC, "group");
+static_assert(RECIPE_MPIC_REGISTER == KVM_DEV_MPIC_GRP_REGISTER, "group");
+static_assert(RECIPE_MPIC_IRQ_ACTIVE == KVM_DEV_MPIC_GRP_IRQ_ACTIVE, "group");
+static_assert(RECIPE_REG_ICP_STATE == KVM_REG_PPC_ICP_STATE, "register");
+static_assert(RECIPE_REG_VP_STATE == KVM_REG_PPC_VP_STATE, "register");
+static_assert(KVM_XIVE_ESB_PAGE_OFFSET == 4, "libkvmdev.c");
+static_assert(sizeof(struct kvm_ppc_xive_eq) == 64, "queue");
+static_assert(offsetof(struct kvm_ppc_xive_eq, qaddr) == 8, "queue");
+static_assert(offsetof(struct kvm_ppc_xive_eq, qindex) == 20, "queue");

@@ -8,12 +8,16 @@
 #include "common/fd.h"
 #include "vmm/libvmm.h"
 
+/* Devices are let go at once, unless it is a migration that holds them. */
 static void answer(struct htabvmm *h, const struct vmm_request *req)
 {
 	struct err e = {0};
 	int fd = -1;
 
 	lib_get_state(h, &fd, &e);
+	if (!sessions_in(&h->sessions, SESSION_PAUSED) &&
+		devices_release(&h->devices, e.code ? &(struct err){0} : &e) < 0)
+		fd = fd_close(fd);
 	request_reply(h, req, 0, fd, &e);
 	fd_close(fd);
 }

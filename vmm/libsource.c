@@ -22,8 +22,11 @@ bool source_holds(struct htabvmm *h)
 
 int lib_run_guest(struct htabvmm *h)
 {
-	int r;
+	struct err ignored;
+	int r = devices_release(&h->devices, &ignored);
 
+	if (r < 0)
+		return r;
 	atomic_store(&h->may_run, true);
 	r = h->ops->resume(h->opaque);
 	if (r < 0) {

@@ -79,15 +79,18 @@ int lib_note_pause(struct htabvmm *h, struct err *e)
 static int save(struct htabvmm *h, void *map, size_t *ret_len, struct err *e)
 {
 	struct htabvmm_state state = {.vcpus = h->kvm.vcpus, .kvm = h->kvm.vm_fd >= 0};
-	int r = 0;
+	int r = devices_hold(&h->devices, e);
 
 	pack_init(&state.pack, map, STATE_IMAGE_MAX);
-	if (state.kvm && !h->paused.known)
+	if (state.kvm && r == 0 && !h->paused.known)
 		r = lib_note_pause(h, e);
 	if (state.kvm && r == 0)
 		r = state_kvm_save(&h->kvm, h->paused.guest_tb, &state.pack, e);
+	if (r == 0)
+		r = devices_save(&h->devices, &state.pack, e);
 	if (r < 0)
 		return r;
+	tces_save(&h->tces, &state.pack);
 	if (h->ops->save)
 		r = h->ops->save(h->opaque, &state);
 	if (r >= 0 && state.error)
@@ -169,6 +172,8 @@ static int check_elem(
 		if (elem->vcpu != STATE_VM)
 			return refuse_elem(h, elem, -EBADMSG, "it is malformed", e);
 		break;
+	case STATE_DEVICE: return devices_check(&h->devices, elem, e);
+	case STATE_TCE: return tces_check(&h->tces, elem, e);
 	default: return refuse_elem(h, elem, -ENOTSUP, "it is of a kind unknown here", e);
 	}
 	if (elem->kind == STATE_ONE_REG &&
@@ -189,6 +194,8 @@ static int check_image(struct htabvmm *h, const void *image, size_t size, struct
 	struct unpack u;
 	int r;
 
+	devices_check_begin(&h->devices);
+	tces_check_begin(&h->tces);
 	unpack_init(&u, image, size);
 	while ((r = state_next(&u, &elem)) > 0) {
 		r = check_elem(h, &elem, &blobs, e);
@@ -198,7 +205,8 @@ static int check_image(struct htabvmm *h, const void *image, size_t size, struct
 	if (r < 0)
 		return err_set(e, r, "VM '%s' got a malformed state image: an element is cut short",
 			h->name);
-	return 0;
+	r = devices_check_end(&h->devices, e);
+	return r < 0 ? r : tces_check_end(&h->tces, e);
 }
 
 static int load_elem(struct htabvmm *h, const struct state_elem *elem, struct err *e)
@@ -212,11 +220,16 @@ static int load_elem(struct htabvmm *h, const struct state_elem *elem, struct er
 	} else if (elem->kind == STATE_ONE_REG && h->kvm.vm_fd < 0) {
 		one_reg_swap(elem->id, value, elem->value);
 		r = h->ops->load_reg(h->opaque, elem->vcpu, elem->id, value, elem->size);
+	} else if (elem->kind == STATE_TCE) {
+		tces_load(&h->tces, elem);
 	}
 	return r < 0 ? refuse_elem(h, elem, r, strerror(-r), e) : 0;
 }
 
-/* Registers before blobs, wherever they stand in the image. */
+/*
+ * Registers before blobs, wherever they stand in the image, and the kernel's devices last: an
+ * interrupt controller asks for the vCPUs and for the memory that its queues are in.
+ */
 static int apply(struct htabvmm *h, const void *image, size_t size, struct err *e)
 {
 	struct state_elem elem;
@@ -225,12 +238,16 @@ static int apply(struct htabvmm *h, const void *image, size_t size, struct err *
 
 	if (h->kvm.vm_fd >= 0)
 		r = state_kvm_apply(&h->kvm, image, size, &h->paused.known, &h->paused.guest_tb, e);
+	if (r == 0)
+		tces_load_begin(&h->tces);
 	for (int blobs = 0; blobs < 2 && r == 0; blobs++) {
 		unpack_init(&u, image, size);
 		while (r == 0 && state_next(&u, &elem) > 0)
 			if ((elem.kind == STATE_BLOB) == blobs)
 				r = load_elem(h, &elem, e);
 	}
+	if (r == 0)
+		r = devices_load(&h->devices, e);
 	return r;
 }
 

@@ -11,6 +11,7 @@
  *	libsession.c  the table of what may follow what
  *	libquery.c    the state of a guest that stays, and how exactly its time went on
  *	libstate.c    the machine-state image; state_kvm*.c, libkvm.c: KVM's part of it
+ *	libdevice.h   devices in the kernel; libtce.c: TCE tables
  *
  * One thread, but for may_run.
  */
@@ -24,8 +25,10 @@
 #include "proto/state.h"
 #include "proto/vmm.h"
 #include "vmm/htabvmm.h"
+#include "vmm/libdevice.h"
 #include "vmm/libkvm.h"
 #include "vmm/libsession.h"
+#include "vmm/libtce.h"
 
 #define LIB_WAITING_MAX 8 /* requests that wait while a callback is at work */
 
@@ -51,6 +54,8 @@ struct htabvmm {
 	struct vm_uuid uuid;
 	uint32_t pvr;
 	struct kvm_vm kvm;
+	struct lib_devices devices;
+	struct lib_tces tces;
 	const struct htabvmm_ops *ops;
 	void *opaque;
 

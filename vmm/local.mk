@@ -6,12 +6,19 @@ libhtabvmm_core_la_SOURCES = \
 	vmm/htabvmm.c vmm/htabvmm.h \
 	vmm/libconn.c \
 	vmm/libdest.c \
+	vmm/libdevice.c vmm/libdevice.h \
+	vmm/libdevice_load.c \
+	vmm/libesb.c \
 	vmm/libkvm.h \
 	vmm/libquery.c \
+	vmm/libkvmdev.c vmm/libkvmdev.h \
+	vmm/librecipe.c \
 	vmm/librequest.c \
 	vmm/libsession.c vmm/libsession.h \
 	vmm/libsource.c \
 	vmm/libstate.c \
+	vmm/libtce.c vmm/libtce.h \
+	vmm/libtsc.h \
 	vmm/libvmm.h \
 	vmm/state_kvm.h
 state_kvm_sources = vmm/state_kvm.c vmm/state_kvm_check.c vmm/state_kvm_impl.h vmm/state_kvm_set.c \

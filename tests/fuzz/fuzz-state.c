@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/state.h"
+#include "proto/devstate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -13,6 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	char text[STATE_NAME_MAX], value[STATE_SHOW_MAX];
 	struct state_elem elem;
 	struct state_blob blob;
+	struct state_device device;
+	struct state_tce tce;
 	size_t taken = 0;
 	struct unpack u;
 	struct pack k;
@@ -35,6 +37,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			assert(elem.size <= 8);
 		if (state_blob(&elem, &blob) == 0)
 			assert(state_blob_name_ok(blob.name) && blob.size < elem.size);
+		if (state_device(&elem, &device) == 0)
+			assert(state_device_name_ok(device.name) &&
+				device.data + device.size == elem.value + elem.size);
+		if (state_tce(&elem, &tce) == 0)
+			assert(tce.first <= tce.entries && tce.count <= tce.entries - tce.first);
 		state_put(&k, elem.kind, elem.vcpu, elem.id, elem.value, elem.size);
 		taken += STATE_HDR_SIZE + elem.size;
 	}
