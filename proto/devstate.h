@@ -69,8 +69,8 @@ struct state_tce {
 void state_tce_put(struct pack *k, const struct state_tce *t);
 
 /*
- * Take a STATE_TCE apart: 0 and *ret (data inside elem->value), or -EBADMSG when its form or size is
- * wrong, or the chunk is not within `entries`.
+ * Take a STATE_TCE apart: 0 and *ret (data inside elem->value), or -EBADMSG when its form or size
+ * is wrong, or the chunk is not within `entries`.
  */
 int state_tce(const struct state_elem *elem, struct state_tce *ret);
 

@@ -197,7 +197,8 @@ int htabvmm_state_reg(struct htabvmm_state *state, unsigned vcpu, uint64_t one_r
  * Order, the vCPUs being stopped: at the source all _AT_HOLD steps (and XIVE sources are masked),
  * then the vCPUs' registers, the values, the blobs of `save`. At the destination registers, blobs,
  * then the recipe's _AT_LOAD and _MOVE steps as they stand. If the guest runs on at the source, its
- * _AT_RELEASE steps are written in reverse order (and the masks put back) before `resume` is called.
+ * _AT_RELEASE steps are written in reverse order (and the masks put back) before `resume` is
+ * called.
  */
 enum htabvmm_verb {
 	HTABVMM_STEP_MOVE = 1,       /* read at the source, set at the destination */
@@ -228,7 +229,7 @@ enum htabvmm_each {
 #define HTABVMM_STEP_SPARSE   2u /* one that is all zero stays behind: it is what _AT_LOAD left */
 
 #define HTABVMM_FIELDS_MAX    8
-#define HTABVMM_BYTES(n)      (0x80 | (n)) /* a field of n bytes whose order is the same everywhere */
+#define HTABVMM_BYTES(n)      (0x80 | (n)) /* a field of n bytes, as they are */
 
 /*
  * The attributes of a step are first + number * scale + i * stride, with number the source's or the
@@ -243,8 +244,8 @@ struct htabvmm_step {
 	uint64_t first, scale, stride;
 	uint32_t count; /* 0: 1 */
 	/*
-	 * 1 or 2, of a value that KVM takes and never gives (_EACH_SOURCE, one field of 8 bytes): it
-	 * is read from, and written to, htabvmm_device.shadow[shadow - 1][index of the source].
+	 * 1 or 2, of a value that KVM takes and never gives (_EACH_SOURCE, one field of 8 bytes):
+	 * it is read from, and written to, htabvmm_device.shadow[shadow - 1][index of the source].
 	 */
 	unsigned shadow;
 	uint64_t constant; /* what the _AT_ verbs write */
@@ -279,7 +280,7 @@ struct htabvmm_device {
 	const uint64_t *sources;
 	uint64_t first_source;
 	uint32_t source_count;
-	/* Interrupt servers of the vCPUs, `vcpus` of them, in ascending order; NULL: 0, 1, 2, ... */
+	/* The vCPUs' interrupt servers, one each, in ascending order; NULL: 0, 1, 2, ... */
 	const uint32_t *servers;
 	/* The vCPUs' fds, which stay the VMM's; NULL: those of htabvmm_config. */
 	const int *vcpu_fds;
@@ -312,8 +313,8 @@ struct htabvmm_tce {
 
 /*
  * Move this table of an emulated device (one that is tied to a VFIO group is the hardware's). It is
- * mapped, and stays so until htabvmm_free(). Both ends have it in the same geometry. Errors as above,
- * 64 tables, and what mmap() gives.
+ * mapped, and stays so until htabvmm_free(). Both ends have it in the same geometry. Errors as
+ * above, 64 tables, and what mmap() gives.
  */
 int htabvmm_add_tce(struct htabvmm *h, const struct htabvmm_tce *table);
 

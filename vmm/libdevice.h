@@ -9,7 +9,8 @@
  *	libesb.c         the masks of XIVE sources
  *	libkvmdev.c      ioctls and pages, which tests replace
  *
- * The library's thread, while no vCPU runs. Functions return 0 or a negative errno, with a sentence.
+ * The library's thread, while no vCPU runs. Functions return 0 or a negative errno, with a
+ * sentence.
  */
 #include <stdbool.h>
 
@@ -46,7 +47,7 @@ struct lib_device {
 	const struct kvm_dev_io *io;
 
 	bool held;
-	/* XIVE's ESB pages, when a step needs them, and P and Q as they were: ESB_FREE, not held. */
+	/* XIVE's ESB pages, when a step needs them; P and Q as they were, or ESB_FREE. */
 	void *esb;
 	size_t esb_size;
 	uint8_t *pq;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The destination's side: every value has to be one that a recipe here lists, once, and nothing that
- * a recipe needs may be missing. Only then is anything set.
+ * The destination's side: every value has to be one that a recipe here lists, once, and nothing
+ * that a recipe needs may be missing. Only then is anything set.
  */
 #include <errno.h>
 #include <stdalign.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * P and Q of a XIVE source: P, an event was forwarded and not ended; Q, another came meanwhile. 01 is
- * off. A held source is at 10, where nothing is forwarded and an event is remembered as 11; one that
- * is off stays off.
+ * P and Q of a XIVE source: P, an event was forwarded and not ended; Q, another came meanwhile. 01
+ * is off. A held source is at 10, where nothing is forwarded and an event is remembered as 11; one
+ * that is off stays off.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Recipes for KVM's own devices. Numbers are KVM's (arch/powerpc/include/uapi/asm/kvm.h, which other
- * architectures lack; checked against it in kvm_abi_check.c); orders are those of
+ * Recipes for KVM's own devices. Numbers are KVM's (arch/powerpc/include/uapi/asm/kvm.h, which
+ * other architectures lack; checked against it in kvm_abi_check.c); orders are those of
  * Documentation/virt/kvm/devices/ and of arch/powerpc/kvm/.
  */
 #include "vmm/librecipe.h"
@@ -38,8 +38,9 @@ static const struct htabvmm_step xics[] = {
 
 /*
  * XIVE. Hold: each source is asked for by a sync (one that does not exist has no ESB page and would
- * raise SIGBUS), masked, and the queues flushed into the guest's memory. Load: queues, since targets
- * depend on them; sources and targets; thread contexts; P and Q. Priority 7 is the hypervisor's.
+ * raise SIGBUS), masked, and the queues flushed into the guest's memory. Load: queues, since
+ * targets depend on them; sources and targets; thread contexts; P and Q. Priority 7 is the
+ * hypervisor's.
  */
 static const struct htabvmm_step xive[] = {
 	{.verb = HTABVMM_STEP_AT_LOAD,
@@ -102,8 +103,8 @@ static const struct htabvmm_step xive[] = {
 /*
  * Freescale's MPIC. Reset, then registers (vectors last of a source's, since they let it through),
  * task priorities, and the inputs, which raise again what was raised. KVM's model gives no way to
- * read which interrupts a vCPU has taken and not ended, nor an MSI's bits without clearing them, and
- * its timers do not count: those stay behind.
+ * read which interrupts a vCPU has taken and not ended, nor an MSI's bits without clearing them,
+ * and its timers do not count: those stay behind.
  */
 static const struct htabvmm_step mpic[] = {
 	{.verb = HTABVMM_STEP_AT_LOAD,

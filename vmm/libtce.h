@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * Tables of translation control entries (KVM_CREATE_SPAPR_TCE), mapped from their fds. An entry is a
- * doubleword in host order. The library's thread, while no vCPU runs.
+ * Tables of translation control entries (KVM_CREATE_SPAPR_TCE), mapped from their fds. An entry is
+ * a doubleword in host order. The library's thread, while no vCPU runs.
  */
 #include <stdbool.h>
 

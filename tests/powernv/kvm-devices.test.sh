@@ -1,5 +1,5 @@
 #!/bin/sh
-# The kernel's XICS, XIVE and TCE tables move between two VMs: every value arrives, and masks come off.
+# The kernel's XICS, XIVE and TCE tables move between two VMs: all values arrive, masks come off.
 # hosts: one
 # needs: tests/powernv/kvm-devices
 # limit: 60

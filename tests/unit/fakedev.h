@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * KVM's devices in software, behind libkvmdev.h's functions: values by descriptor, XIVE's ESB pages,
- * clocks. What is asked of them is written down in order, and any call can be made to fail. One of
- * each at a time; descriptors are numbers that the test invents.
+ * KVM's devices in software, behind libkvmdev.h's functions: values by descriptor, XIVE's ESB
+ * pages, clocks. What is asked of them is written down in order, and any call can be made to fail.
+ * One of each at a time; descriptors are numbers that the test invents.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -531,7 +531,7 @@ START_TEST(test_kvm_does_not_take)
 }
 END_TEST
 
-/* -- what a destination refuses ----------------------------------------------------------------- */
+/* -- what a destination refuses ---------------------------------------------------------------- */
 
 static void append(struct state_device v)
 {
@@ -644,7 +644,7 @@ START_TEST(test_something_is_missing)
 }
 END_TEST
 
-/* -- what cannot be added ----------------------------------------------------------------------- */
+/* -- what cannot be added ---------------------------------------------------------------------- */
 
 static int add_changed(int n, struct htabvmm_device *d, struct htabvmm_step *s)
 {

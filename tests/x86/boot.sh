@@ -2,14 +2,14 @@
 # Boot an emulated x86-64 host with KVM (AMD's SVM, emulated by QEMU's TCG) and run a command on it.
 #
 # usage: boot.sh [-t SECONDS] [-l DIR] -c COMMAND [FILE...]
-#	-c COMMAND  run by the host's shell in /t, where FILE... and the libraries they need are laid
+#	-c COMMAND  run by the host's shell in /t, where FILE... and their libraries are laid
 #	-t SECONDS  time limit for everything (default 120)
 #	-l DIR      keep the whole console as DIR/console
 #
-# What COMMAND prints goes to standard output. The exit status is COMMAND's; 124 when the time was up;
-# 125 when the host did not boot. The kernel and busybox are Debian's for this machine's own suite,
-# fetched once by apt into $HTAB_CACHE/x86 (see tests/powernv/fetch.sh) and not installed. QEMU never
-# outlives this script.
+# What COMMAND prints goes to standard output. The exit status is COMMAND's; 124 when the time was
+# up; 125 when the host did not boot. The kernel and busybox are Debian's for this machine's own
+# suite, fetched once by apt into $HTAB_CACHE/x86 (see tests/powernv/fetch.sh) and not installed.
+# QEMU never outlives this script.
 set -euo pipefail
 
 command='' limit=120 logdir=''
