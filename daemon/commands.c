@@ -13,6 +13,7 @@
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
+#include "daemon/vmstate.h"
 
 static const char *text_arg(struct json_object *args, const char *name)
 {
@@ -139,6 +140,18 @@ static void query_status(
 	add_bool(o, "running", v->reg.running);
 	add_bool(o, "singlestep", false);
 	qmp_return(call, o);
+}
+
+static void query_vm_state(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = vm_arg(opaque, call, vm, args);
+	struct json_object *n;
+
+	if (v)
+		vmstate_query(v, call,
+			json_object_object_get_ex(args, "vcpu", &n) ? json_object_get_int64(n)
+								    : VMSTATE_ALL);
 }
 
 static void query_daemon(
@@ -480,6 +493,7 @@ static void x_continue(
 const struct qmp_command commands[] = {
 	{"query-status", {VM_ARG}, query_status},
 	{"query-vms", {{NULL}}, query_vms},
+	{"query-vm-state", {VM_ARG, {"vcpu", QMP_INT, true}}, query_vm_state},
 	{"query-daemon", {{NULL}}, query_daemon},
 	{"query-migrate", {VM_ARG}, query_migrate},
 	{"query-migrate-parameters", {VM_ARG}, query_parameters},

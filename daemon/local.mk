@@ -41,7 +41,8 @@ libdaemon_la_SOURCES = \
 	daemon/settings.c daemon/settings.h \
 	daemon/source.c daemon/source.h \
 	daemon/switchover.c \
-	daemon/vm.c daemon/vm.h
+	daemon/vm.c daemon/vm.h \
+	daemon/vmstate.c daemon/vmstate.h
 libdaemon_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(OPENSSL_CFLAGS) $(SYSTEMD_CFLAGS)
 
 # The QMP server; it knows nothing of migrations.

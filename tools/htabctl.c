@@ -21,6 +21,8 @@ enum {
 	OPT_LISTEN,
 	OPT_REDIAL_URI,
 	OPT_FD,
+	OPT_STATE,
+	OPT_VCPU,
 };
 
 /* options that not every command takes */
@@ -31,6 +33,8 @@ enum {
 	TAKES_LISTEN = 8,
 	TAKES_REDIAL = 16,
 	TAKES_FD = 32,
+	TAKES_STATE = 64,
+	TAKES_VCPU = 128,
 };
 
 static const struct command {
@@ -42,7 +46,8 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"list", 0, 0, 0, htabctl_list, "list", "the VMs that the daemon knows"},
-	{"info", 0, 1, 0, htabctl_info, "info [VM]", "one VM and its migration"},
+	{"info", 0, 1, TAKES_STATE | TAKES_VCPU, htabctl_info, "info [VM] [--state [--vcpu N]]",
+		"one VM and its migration, or every element of its state"},
 	{"status", 0, 0, 0, htabctl_status, "status", "the daemon itself"},
 	{"migrate", 1, 2, TAKES_NO_WAIT | TAKES_REDIAL | TAKES_FD, htabctl_migrate,
 		"migrate [VM] URI [--no-wait] [--redial-uri URI] [--fd N]",
@@ -214,6 +219,8 @@ int main(int argc, char **argv)
 		{"listen", required_argument, NULL, OPT_LISTEN},
 		{"redial-uri", required_argument, NULL, OPT_REDIAL_URI},
 		{"fd", required_argument, NULL, OPT_FD},
+		{"state", no_argument, NULL, OPT_STATE},
+		{"vcpu", required_argument, NULL, OPT_VCPU},
 		{0},
 	};
 	struct ctl ctl = {.socket = HTABCTL_SOCKET, .fd = -1};
@@ -241,6 +248,14 @@ int main(int argc, char **argv)
 		case OPT_LISTEN:
 			ctl.listen = optarg;
 			taken |= TAKES_LISTEN;
+			break;
+		case OPT_STATE:
+			ctl.state = true;
+			taken |= TAKES_STATE;
+			break;
+		case OPT_VCPU:
+			ctl.vcpu = optarg;
+			taken |= TAKES_VCPU;
 			break;
 		case OPT_REDIAL_URI:
 			ctl.redial = optarg;

@@ -24,6 +24,8 @@ struct ctl {
 	const char *socket;
 	bool json;
 	bool no_wait;
+	bool state;         /* --state */
+	const char *vcpu;   /* --vcpu */
 	const char *vm;     /* --vm */
 	const char *from;   /* --from */
 	const char *listen; /* --listen */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -137,12 +138,65 @@ static void show_vm(struct json_object *vm)
 	}
 }
 
+/* Every element of the state, by vCPU. */
+static int show_state(struct ctl *ctl, const char *name)
+{
+	static const struct table_column columns[] = {
+		{"VCPU", true},
+		{"KIND", false},
+		{"NAME", false},
+		{"VALUE", false},
+		{0},
+	};
+	struct json_object *args = ctl_vm_args(name), *state, *list;
+	struct err err = {0};
+	struct table *t;
+	char *end = NULL;
+
+	if (ctl->vcpu) {
+		long n = strtol(ctl->vcpu, &end, 10);
+
+		if (end == ctl->vcpu || *end || n < 0 || n > 65534) {
+			json_object_put(args);
+			return ctl_usage("--vcpu takes the number of a vCPU, not %s", ctl->vcpu);
+		}
+		json_object_object_add(args, "vcpu", json_object_new_int64(n));
+	}
+	if (ctl_call(ctl, "query-vm-state", args, &state, &err) < 0)
+		return ctl_fail(ctl, &err);
+	list = member(state, "elements");
+	t = ctl->json ? NULL : table_new(columns);
+	if (ctl->json)
+		output_json(state);
+	for (size_t i = 0; t && list && i < json_object_array_length(list); i++) {
+		struct json_object *e = json_object_array_get_idx(list, i);
+		int64_t vcpu = member_int(e, "vcpu", -1);
+
+		if (vcpu < 0)
+			table_cell(t, "-");
+		else
+			table_cell(t, "%" PRId64, vcpu);
+		table_cell(t, "%s", member_text(e, "kind", "?"));
+		table_cell(t, "%s", member_text(e, "name", "?"));
+		table_cell(t, "%s", member_text(e, "value", "?"));
+	}
+	if (t)
+		table_print(t, stdout);
+	table_free(t);
+	json_object_put(state);
+	return CTL_OK;
+}
+
 int htabctl_info(struct ctl *ctl, int argc, char **argv)
 {
 	const char *name = argc > 0 ? argv[0] : NULL;
 	struct json_object *migration, *vm;
 	struct err err = {0};
 
+	if (ctl->vcpu && !ctl->state)
+		return ctl_usage("--vcpu goes with --state");
+	if (ctl->state)
+		return show_state(ctl, name);
 	if (ctl_call(ctl, "query-migrate", ctl_vm_args(name), &migration, &err) < 0)
 		return ctl_fail(ctl, &err);
 	vm = ctl_find_vm(ctl, name);

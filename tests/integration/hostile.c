@@ -186,6 +186,14 @@ void fake_vmm_reply(struct fake_vmm *v, uint32_t serial, int error, uint64_t val
 	reply(v, serial, error, value, -1);
 }
 
+void fake_vmm_reply_fd(struct fake_vmm *v, uint32_t serial, int fd)
+{
+	struct vmm_reply m = {0};
+	uint8_t buf[VMM_PACKET_MAX];
+
+	send_packet(v, buf, vmm_pack_reply(serial, &m, buf), fd);
+}
+
 static int state_memfd(struct fake_vmm *v)
 {
 	int fd = fd_memfd("fake-state");
@@ -469,6 +477,15 @@ void talk_session(struct talk *t, enum wire_type type, const struct wire_session
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
 	send_frame(t, buf, wire_pack_session(type, s, buf, sizeof(buf)));
+}
+
+void talk_end(struct talk *t, const struct session_id *s, uint64_t pause_age)
+{
+	struct wire_end m = {
+		.session = *s, .generation = 1, .passes = 1, .pause_age = pause_age, .channels = 1};
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+
+	send_frame(t, buf, wire_pack_end(&m, buf, sizeof(buf)));
 }
 
 void talk_verified(struct talk *t)

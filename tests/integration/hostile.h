@@ -32,6 +32,8 @@ void fake_vmm_register(struct fake_vmm *v);
 void fake_vmm_request(struct fake_vmm *v, enum vmm_type type, struct vmm_request *ret);
 void fake_vmm_answer(struct fake_vmm *v, const struct vmm_request *req);
 void fake_vmm_reply(struct fake_vmm *v, uint32_t serial, int error, uint64_t value);
+/* With a descriptor, which stays the caller's, or -1. */
+void fake_vmm_reply_fd(struct fake_vmm *v, uint32_t serial, int fd);
 void fake_vmm_send(struct fake_vmm *v, const void *buf, size_t len);
 /* Its guest of that session runs again. */
 void fake_vmm_resumed(struct fake_vmm *v, const struct session_id *session);
@@ -69,6 +71,8 @@ void talk_ends(struct talk *t);
 void talk_ping_after(struct talk *t, uint64_t moment);
 void talk_open(struct talk *t, const struct wire_session *s, const char *name);
 void talk_session(struct talk *t, enum wire_type type, const struct wire_session *s);
+/* END of a session that sent nothing. */
+void talk_end(struct talk *t, const struct session_id *s, uint64_t pause_age);
 /* Both tables are equal. */
 void talk_verified(struct talk *t);
 /* After ACCEPT: the data channel that it is for. */

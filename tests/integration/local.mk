@@ -42,6 +42,11 @@ tests_integration_test_htabctl_LDADD = libharness.la
 INTEGRATION_TESTS += tests/integration/test-migrate-basic
 tests_integration_test_migrate_basic_CFLAGS = $(integration_cflags)
 tests_integration_test_migrate_basic_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-vmstate
+tests_integration_test_vmstate_SOURCES = tests/integration/test-vmstate.c \
+	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_vmstate_CFLAGS = $(integration_cflags)
+tests_integration_test_vmstate_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-refusals
 tests_integration_test_refusals_CFLAGS = $(integration_cflags)
 tests_integration_test_refusals_LDADD = libharness.la

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* query-vm-state; and a guest's time as another host tells it. */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/fd.h"
+#include "proto/state.h"
+#include "tests/integration/hostile.h"
+#include "tests/integration/pair.h"
+
+#define UUID       "75000000-0000-0000-0000-000000000000"
+#define UUID_FIRST 0x75
+
+/* The elements of an answer; those of one vCPU where vcpu is one. */
+static size_t elements(struct harness *h, struct json_object *o, int64_t vcpu)
+{
+	struct json_object *list = member(o, "elements");
+	size_t n;
+
+	h_check(h, list && json_object_is_type(list, json_type_array), "no elements: %s",
+		json_object_to_json_string(o));
+	n = json_object_array_length(list);
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *e = json_object_array_get_idx(list, i);
+
+		h_check(h,
+			member_text(e, "name", NULL) && member_text(e, "value", NULL) &&
+				member_text(e, "kind", NULL) && member_text(e, "id", NULL),
+			"element %zu: %s", i, json_object_to_json_string(e));
+		if (vcpu >= 0)
+			h_check(h, member_int(e, "vcpu", -1) == vcpu, "element %zu is of vCPU %lld",
+				i, (long long)member_int(e, "vcpu", -1));
+	}
+	return n;
+}
+
+/* -- a guest that runs, or waits ---------------------------------------------------------------- */
+
+START_TEST(a_guest_that_runs)
+{
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct guest *g = guest_start(a, "vm1", &(struct guest_opts){.rate = 1000, .vcpus = 2});
+	struct json_object *o;
+	size_t all, one;
+	struct err err;
+
+	o = host_ask(a, "query-vm-state", "{'vm': 'vm1'}");
+	all = elements(h, o, -1);
+	json_object_put(o);
+	o = host_ask(a, "query-vm-state", "{'vm': 'vm1', 'vcpu': 1}");
+	one = elements(h, o, 1);
+	json_object_put(o);
+	h_check(h, one > 0 && all > 2 * one, "%zu elements in all, %zu of vCPU 1", all, one);
+	guest_runs(g); /* and found nothing wrong: it checks itself */
+	host_refused(a, &err, "query-vm-state", "{'vm': 'vm1', 'vcpu': 2}");
+	h_check_text(h, err.text, "vCPUs 0 to 1");
+	host_refused(a, &err, "query-vm-state", "{'vm': 'vm1', 'vcpu': -1}");
+	h_check_text(h, err.text, "'vcpu'");
+	host_refused(a, &err, "query-vm-state", "{'vm': 'vm2'}");
+	h_check(h, err.class == ERR_DEVICE_NOT_FOUND, "class %s", err_class_name(err.class));
+	guest_start(a, "vm3", &(struct guest_opts){.incoming = true});
+	host_refused(a, &err, "query-vm-state", "{'vm': 'vm3'}");
+	h_check_text(h, err.text, "has no guest yet");
+	guest_runs(g);
+	harness_free(h);
+}
+END_TEST
+
+START_TEST(in_a_migration)
+{
+	struct pair p = pair_new(
+		&(struct pair_opts){.source = {.rate = 1000}, .a = {.hold = "active,last-pass"}});
+	struct json_object *o;
+	struct err err;
+
+	host_do(p.a, "migrate-set-capabilities",
+		"{'capabilities': [{'capability': 'pause-before-switchover', 'state': true}]}");
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "active");
+	o = host_ask(p.a, "query-vm-state", "{'vm': '" PAIR_VM "'}");
+	elements(p.h, o, -1);
+	json_object_put(o);
+	guest_runs(p.source);
+	host_do(p.a, "x-continue", NULL);
+	host_status(p.a, PAIR_VM, "pre-switchover"); /* paused: as it is */
+	o = host_ask(p.a, "query-vm-state", "{'vm': '" PAIR_VM "'}");
+	elements(p.h, o, -1);
+	json_object_put(o);
+	host_do(p.a, "migrate-continue", "{'state': 'pre-switchover'}");
+	host_held(p.a, PAIR_VM, "last-pass");
+	host_refused(p.a, &err, "query-vm-state", "{'vm': '" PAIR_VM "'}");
+	h_check_text(p.h, err.text, "handed over");
+	host_do(p.a, "x-continue", NULL);
+	pair_completes(&p);
+	o = host_ask(p.b, "query-vm-state", "{'vm': '" PAIR_VM "'}");
+	elements(p.h, o, -1);
+	json_object_put(o);
+	guest_runs(p.destination);
+	pair_free(&p);
+}
+END_TEST
+
+/* -- VMMs that answer with anything ------------------------------------------------------------- */
+
+enum answer { REFUSED, NO_FD, NOT_SEALED, EMPTY, CUT_SHORT, TOO_MANY, GOOD, DIES, ANSWERS };
+
+static const char *const words[ANSWERS] = {
+	[REFUSED] = "does not wish it",
+	[NO_FD] = "no sealed memory",
+	[NOT_SEALED] = "no sealed memory",
+	[EMPTY] = "no sealed memory",
+	[CUT_SHORT] = "malformed state image",
+	[TOO_MANY] = "more than 2048 elements",
+	[DIES] = "went away",
+};
+
+static int image(struct harness *h, enum answer answer)
+{
+	static uint8_t buf[256 << 10];
+	int fd = fd_memfd("image");
+	size_t len;
+	struct pack k;
+
+	pack_init(&k, buf, sizeof(buf));
+	for (unsigned i = 0; i < (answer == TOO_MANY ? 2049 : 2048); i++)
+		state_put_u64(&k, STATE_REG, 0, i % 49, i);
+	len = answer == EMPTY ? 0 : answer == CUT_SHORT ? k.len - 1 : k.len;
+	h_check(h, fd >= 0 && write(fd, buf, len) == (ssize_t)len, "memory: %m");
+	if (answer != NOT_SEALED)
+		h_check(h, fd_memfd_seal(fd) == 0, "seal: %m");
+	return fd;
+}
+
+/* The answer to what was sent; events are passed over. The caller's. */
+static struct json_object *answer_of(struct harness *h, struct qmpclient *c)
+{
+	for (;;) {
+		struct err err = {0};
+		struct json_object *o;
+
+		h_check(h, qmpclient_read(c, 30000, &o, &err) == 0, "%s", err.text);
+		if (member(o, "return") || member(o, "error"))
+			return o;
+		json_object_put(o);
+	}
+}
+
+static void answer(struct fake_vmm *v, uint32_t serial, enum answer with)
+{
+	struct harness *h = v->host->h;
+	int fd = with == NO_FD ? -1 : image(h, with);
+
+	if (with == DIES)
+		fake_vmm_kill(v);
+	else if (with == REFUSED)
+		fake_vmm_reply(v, serial, -EIO, 0);
+	else
+		fake_vmm_reply_fd(v, serial, fd);
+	fd_close(fd);
+}
+
+START_TEST(vmms_that_answer_with_anything)
+{
+	static const char ask[] = "{\"execute\":\"query-vm-state\",\"arguments\":{\"vm\":\"vm1\"}}";
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct err err = {0};
+	struct qmpclient *c;
+	struct fake_vmm v;
+
+	fake_vmm_new(&v, a, "vm1");
+	fake_vmm_register(&v);
+	h_check(h, qmpclient_open(a->control, 10000, &c, &err) == 0, "%s", err.text);
+	for (enum answer i = 0; i < ANSWERS; i++) {
+		struct vmm_request req;
+		struct json_object *o;
+
+		h_check(h, qmpclient_send(c, ask, sizeof(ask) - 1, &err) == 0, "%s", err.text);
+		fake_vmm_request(&v, VMM_QUERY_STATE, &req);
+		answer(&v, req.serial, i);
+		o = answer_of(h, c);
+		if (i == GOOD)
+			h_check(h, elements(h, member(o, "return"), 0) == 2048, "some are missing");
+		else
+			h_check_text(h, member_text(member(o, "error"), "desc", ""), words[i]);
+		json_object_put(o);
+	}
+	qmpclient_free(c);
+	host_do(a, "query-vms", NULL);
+	fake_vmm_free(&v);
+	harness_free(h);
+}
+END_TEST
+
+/* -- time --------------------------------------------------------------------------------------- */
+
+static void end_with(uint64_t age, const char *says)
+{
+	static const struct wire_session s = {.session = {{7}}, .uuid = {{UUID_FIRST}}};
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.rate = 1000, .uuid = UUID},
+		.destination = {.rate = 1000, .uuid = UUID},
+	});
+	struct talk control, data = {.fd = -1};
+	struct json_object *q;
+
+	talk_dial(&control, p.b, NULL, WIRE_ROLE_CONTROL);
+	talk_open(&control, &s, PAIR_VM);
+	talk_expect(&control, WIRE_ACCEPT);
+	talk_join(&control, &data, &s.session);
+	host_status(p.b, PAIR_VM, "active");
+	talk_end(&control, &s.session, age);
+	talk_ends(&control);
+	host_status(p.b, PAIR_VM, "failed");
+	q = host_query(p.b, PAIR_VM);
+	h_check_text(p.h, member_text(q, "error-desc", ""), says);
+	json_object_put(q);
+	talk_close(&control);
+	talk_close(&data);
+	pair_is_as_before(&p);
+	pair_incoming(&p);
+	pair_migrate(&p);
+	pair_completes(&p);
+	pair_free(&p);
+}
+
+START_TEST(ages_that_cannot_be)
+{
+	end_with(UINT64_MAX, "has stood still for");
+	end_with((uint64_t)-1000, "has stood still for");
+	end_with(3600ull * 1000000000, "has stood still for 3600.0 s");
+}
+END_TEST
+
+int main(void)
+{
+	TCase *c;
+	Suite *s = harness_suite("vmstate", &c);
+
+	harness_add(c, a_guest_that_runs);
+	harness_add(c, in_a_migration);
+	harness_add(c, vmms_that_answer_with_anything);
+	harness_add(c, ages_that_cannot_be);
+	return harness_main(s);
+}
