@@ -10,7 +10,7 @@
 /* Elements in one answer: decoding them is one turn of the loop. */
 #define VMSTATE_ELEMENTS_MAX 2048u
 
-#define VMSTATE_ALL          -1
+#define VMSTATE_ALL          INT64_MIN
 
 /* Answers call, now or later. vcpu: only that one's elements, or VMSTATE_ALL. */
 void vmstate_query(struct vm *vm, struct qmp_call *call, int64_t vcpu);
