@@ -30,6 +30,9 @@ struct uri {
 /* 0 and *ret, or -EINVAL with a sentence. A missing port is DIAL_PORT. */
 int uri_parse(const char *text, struct uri *ret, struct err *err);
 
+/* Does it begin as file:PATH does? */
+bool uri_is_file(const char *text);
+
 /*
  * Credentials: QEMU's and libvirt's file names in one directory. ca-cert.pem is needed; a client
  * uses client-cert.pem and client-key.pem, a server server-cert.pem and server-key.pem. TLS 1.3

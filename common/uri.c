@@ -98,6 +98,11 @@ static int parse_tcp(struct uri *u, const char *text, const char *rest, struct e
 	return r < 0 ? r : set_port(u, text, port ? port : DIAL_PORT, err);
 }
 
+bool uri_is_file(const char *text)
+{
+	return after(text, "file:");
+}
+
 int uri_parse(const char *text, struct uri *ret, struct err *err)
 {
 	struct uri u = {0};

@@ -9,6 +9,7 @@
 
 #include "common/fd.h"
 #include "daemon/dest.h"
+#include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 
@@ -70,7 +71,9 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 
 	if (take_htab(m, reply, fd, &m->htab) < 0)
 		return;
-	if (m->open.flags & WIRE_OPEN_VERIFY)
+	if (m->load)
+		load_passes(m);
+	else if (m->open.flags & WIRE_OPEN_VERIFY)
 		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, verify_htab_cb);
 	else
 		migration_enter(m, MIG_IN_JOIN, join_go);
@@ -105,12 +108,16 @@ static void loading_cb(void *arg, const struct vmm_reply *reply, int fd)
 }
 
 /* The note carries whose session it is: a later daemon answers nobody else. */
-static void prepare_go(struct migration *m)
+void dest_prepare(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_LOADING};
 
-	req.cookie_len = (uint16_t)strlen(m->peer_name);
-	memcpy(req.cookie, m->peer_name, req.cookie_len);
+	if (m->load) {
+		req.cookie_len = load_cookie(m, req.cookie);
+	} else {
+		req.cookie_len = (uint16_t)strlen(m->peer_name);
+		memcpy(req.cookie, m->peer_name, req.cookie_len);
+	}
 	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, loading_cb);
 }
 
@@ -120,7 +127,7 @@ static int refusal(struct err *err, enum wire_refusal *code, enum wire_refusal c
 	return err_set(err, -EPERM, "%s", text);
 }
 
-static int check_machine(
+int dest_check_machine(
 	const struct vm *vm, const struct wire_open *o, enum wire_refusal *code, struct err *err)
 {
 	const struct vmm_register *r = &vm->reg;
@@ -186,7 +193,7 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 	if (server_find_session(srv, &o->session) || vm_note(vm, &o->session))
 		return refusal(
 			err, code, WIRE_REFUSE_PROTOCOL, "this session has been here before");
-	return check_machine(vm, o, code, err);
+	return dest_check_machine(vm, o, code, err);
 }
 
 void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
@@ -216,5 +223,5 @@ void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
 	peer_set_ops(p, &dest_ops, m);
 	peer_keepalive(p);
 	log_info("vm %s: a guest begins to arrive from %s", m->vm_name, m->uri_text);
-	migration_begin(m, prepare_go);
+	migration_begin(m, dest_prepare);
 }

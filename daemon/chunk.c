@@ -40,6 +40,7 @@ int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_co
 		.generation = config->generation,
 		.codec = config->codec,
 		.plain_max = config->chunk,
+		.file = config->file,
 		.digest = STREAM_DIGEST_INIT,
 		.rate = config->max_bandwidth,
 	};
@@ -113,6 +114,7 @@ int recvring_init(struct recvring *r, struct flow *flow, const struct inflow_con
 		.flow = flow,
 		.generation = config->generation,
 		.codec = config->codec,
+		.file = config->file,
 		.digest = STREAM_DIGEST_INIT,
 	};
 	ret = ring_init(&r->ring, config->ring, WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
@@ -135,7 +137,7 @@ unsigned recvring_report(struct recvring *r, uint64_t *ret_seq, struct marker *r
 	while (r->markers_reported < r->markers_done)
 		ret_marker[n++] = r->marker[r->markers_reported++ % RING_MARKERS];
 	pthread_mutex_unlock(&r->flow->lock);
-	if (n)
+	if (n || r->file)
 		flow_wake(r->flow, r->receiver); /* it may wait for room */
 	return n;
 }

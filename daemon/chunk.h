@@ -64,6 +64,7 @@ struct sendring {
 	enum wire_codec codec;
 	struct codec *coder; /* the sender's */
 	size_t plain_max;
+	bool file; /* nobody acknowledges: what is sent is acked */
 
 	uint64_t filled, sending, sent, acked; /* (lock) */
 	uint64_t ack_time;                     /* (lock) of the last progress */
@@ -102,6 +103,7 @@ struct recvring {
 	uint32_t generation;
 	enum wire_codec codec;
 	struct codec *coder; /* the receiver's */
+	bool file; /* it waits for room: no source is there to keep to the ring's size */
 
 	uint64_t received, written, reported; /* (lock) */
 	uint64_t digest;                      /* (lock) of chunks 1 to written */

@@ -10,6 +10,7 @@
 
 #include "daemon/dest.h"
 #include "daemon/incoming.h"
+#include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
@@ -385,6 +386,20 @@ static void go_on(void *opaque, struct qmp_call *call, const char *vm, struct js
 		finish(call, source_continue(m, &err), &err);
 }
 
+static int incoming_file(
+	struct server *srv, struct vm *vm, const char *text, const char *authz, struct err *err)
+{
+	struct uri uri;
+	int r;
+
+	if (authz)
+		return err_set(err, -EINVAL,
+			"Parameter 'tls-authz' is about guests that come over the network, not about "
+			"a file");
+	r = uri_parse(text, &uri, err);
+	return r < 0 ? r : load_start(srv, vm, text, &uri, err);
+}
+
 static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
 	struct vm *v = vm_arg(opaque, call, vm, args);
@@ -395,13 +410,19 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 
 	if (!v)
 		return;
-	if (!authz)
-		authz = v->params.tls_authz;
 	if (!v->reg.incoming)
 		r = err_set(&err, -EINVAL, "VM %s has a guest: start its VMM as a destination",
 			v->reg.name);
 	else if (v->migration && !migration_is_final(v->migration))
 		r = err_set(&err, -EBUSY, "a guest arrives at VM %s already", v->reg.name);
+	if (r == 0 && uri && uri_is_file(uri)) {
+		finish(call, incoming_file(srv, v, uri, authz, &err), &err);
+		return;
+	}
+	if (!authz)
+		authz = v->params.tls_authz;
+	if (r < 0)
+		;
 	else if (strlen(authz) >= sizeof(v->authz))
 		r = err_set(&err, -EINVAL, "Parameter 'tls-authz' is longer than %zu bytes",
 			sizeof(v->authz) - 1);

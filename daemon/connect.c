@@ -10,6 +10,7 @@
 #include "common/fd.h"
 #include "daemon/incoming.h"
 #include "daemon/log.h"
+#include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
 
@@ -39,6 +40,10 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 
 	if (source_open_htab(m, fd, reply, &io) < 0)
 		return;
+	if (m->save) {
+		source_flow(m, io, NULL);
+		return;
+	}
 	s = peer_take_stream(m->joining);
 	if (!s) {
 		htabio_free(io);
@@ -53,8 +58,14 @@ static void start_go(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_OPEN_HTAB};
 
-	event_del(m->timer);
+	if (m->timer)
+		event_del(m->timer);
 	source_ask(m, &req, htab_cb);
+}
+
+void source_start_htab(struct migration *m)
+{
+	migration_enter(m, MIG_START, start_go);
 }
 
 static void setup_timeout_cb(evutil_socket_t fd, short what, void *arg)
@@ -150,9 +161,9 @@ static void join_go(struct migration *m)
 		source_failf(m, err.code, "%s", err.text);
 }
 
-static void send_open(struct migration *m)
+void source_describe(const struct migration *m, struct wire_open *ret)
 {
-	struct wire_open open = {
+	*ret = (struct wire_open){
 		.session = m->session,
 		.uuid = m->uuid,
 		.mmu = m->vm->reg.mmu,
@@ -163,9 +174,15 @@ static void send_open(struct migration *m)
 		.channels = 1,
 		.flags = m->verify ? WIRE_OPEN_VERIFY : 0,
 	};
-	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	snprintf(ret->name, sizeof(ret->name), "%s", m->vm_name);
+}
 
-	snprintf(open.name, sizeof(open.name), "%s", m->vm_name);
+static void send_open(struct migration *m)
+{
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	struct wire_open open;
+
+	source_describe(m, &open);
 	peer_send(m->peer, buf, wire_pack_open(&open, buf, sizeof(buf)));
 }
 
@@ -289,7 +306,7 @@ static int parse_address(const char *text, struct uri *ret, struct err *err)
 	if (u.kind != URI_TCP && u.kind != URI_UNIX)
 		return err_set(err, -ENOTSUP,
 			"'%s' is no address that a VM can be migrated to: use "
-			"tcp:HOST:PORT or unix:PATH",
+			"tcp:HOST:PORT, unix:PATH or file:PATH",
 			text);
 	*ret = u;
 	return 0;
@@ -299,8 +316,8 @@ static int parse_address(const char *text, struct uri *ret, struct err *err)
  * uri and redial-uri: *ret is the address of the destination, *ret_fd its control connection when a
  * client of ours made it, or -1.
  */
-static int check_uris(struct server *srv, const char *uri, const char *redial, struct uri *ret,
-	int *ret_fd, struct err *err)
+static int check_uris(struct server *srv, const struct vm *vm, const char *uri, const char *redial,
+	struct uri *ret, int *ret_fd, struct err *err)
 {
 	struct uri u;
 	bool listens;
@@ -313,6 +330,10 @@ static int check_uris(struct server *srv, const char *uri, const char *redial, s
 		return err_set(err, -EINVAL,
 			"Parameter 'redial-uri' goes with an fd: URI: '%s' is dialled again itself",
 			uri);
+	if (u.kind == URI_FILE) {
+		*ret = u;
+		return save_check(vm, &u, err);
+	}
 	if (u.kind != URI_FD)
 		return parse_address(uri, ret, err);
 	if (!redial)
@@ -342,8 +363,10 @@ static int check_start(struct server *srv, struct vm *vm, struct err *err)
 		return err_set(err, -EINVAL,
 			"VM %s waits for a guest itself: it has none to migrate", vm->reg.name);
 	if (vm->migration && !vm->migration->incoming && vm->migration->state == MIG_COMPLETED)
-		return err_set(err, -EINVAL, "the guest of VM %s runs at %s now", vm->reg.name,
-			vm->migration->uri_text);
+		return err_set(err, -EINVAL,
+			migration_is_file(vm->migration) ? "the guest of VM %s is saved in %s"
+							 : "the guest of VM %s runs at %s now",
+			vm->reg.name, vm->migration->uri_text);
 	if (!vm->reg.running)
 		return err_set(err, -EINVAL,
 			"the guest of VM %s does not run: start it before it is migrated",
@@ -370,11 +393,11 @@ int source_start(
 	int r, fd;
 
 	r = check_start(srv, vm, err);
-	if (r == 0)
+	if (r == 0 && !uri_is_file(uri))
 		r = server_creds(srv, &vm->params, &creds, err);
 	if (r < 0)
 		return r;
-	r = check_uris(srv, uri, redial, &u, &fd, err);
+	r = check_uris(srv, vm, uri, redial, &u, &fd, err);
 	if (r < 0) {
 		tls_creds_unref(creds);
 		return r;
@@ -395,6 +418,6 @@ int source_start(
 		return err_set(err, -EIO, "the kernel has no random numbers");
 	}
 	log_info("vm %s: migrates to %s", m->vm_name, uri);
-	migration_begin(m, connect_go);
+	migration_begin(m, u.kind == URI_FILE ? save_begin : connect_go);
 	return 0;
 }

@@ -14,10 +14,12 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "daemon/dest.h"
+#include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 
-#define RUN_MS 86400000 /* `activate` takes what it takes: its answer decides */
+#define RUN_MS       86400000 /* `activate` takes what it takes: its answer decides */
+#define RUN_AGAIN_MS 2000
 
 static void say(struct migration *m, enum wire_type type)
 {
@@ -88,6 +90,18 @@ void decide_closed(struct migration *m)
 static void running_go(struct migration *m)
 {
 	say(m, WIRE_RUNNING);
+	if (migration_is_file(m)) /* there is no source that has to let it go first */
+		complete(m);
+}
+
+static void run_go(struct migration *m);
+
+static void run_again_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_IN_RUN && m->vm)
+		run_go(m);
 }
 
 /* Its answer may come when the session is over: it is but for people. */
@@ -126,6 +140,8 @@ static void run_cb(void *arg, const struct vmm_reply *reply, int fd)
 	if (reply->value != NOTE_DEAD) {
 		log_err("vm %s: %s", m->vm_name, m->error.text);
 		say_and_close(m, WIRE_UNKNOWN);
+		if (migration_is_file(m) && m->vm)
+			migration_timer(m, RUN_AGAIN_MS, run_again_cb);
 		return; /* still IN_RUN: asked again with the next COMMIT */
 	}
 	m->never = true;
@@ -157,7 +173,9 @@ static void ready_timeout_cb(evutil_socket_t fd, short what, void *arg)
 static void ready_go(struct migration *m)
 {
 	say(m, WIRE_READY);
-	if (!m->peer)
+	if (migration_is_file(m))
+		migration_enter(m, MIG_IN_RUN, run_go);
+	else if (!m->peer)
 		migration_timer(m, READY_WAIT_MS, ready_timeout_cb);
 }
 
@@ -240,7 +258,7 @@ void dest_question(struct server *srv, struct peer *p, const struct wire_session
 	struct migration *m = server_find_session(srv, &s->session);
 	bool loading;
 
-	if (!m || !m->incoming) {
+	if (!m || !m->incoming || migration_is_file(m)) {
 		answer_and_close(p, WIRE_UNKNOWN, s);
 		return;
 	}
@@ -287,8 +305,9 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
 	m->incoming = true;
 	m->adopted = true;
 	m->session = note->session;
-	snprintf(m->peer_name, sizeof(m->peer_name), "%.*s", (int)note->cookie_len,
-		(const char *)note->cookie);
+	if (!load_adopt(m, note))
+		snprintf(m->peer_name, sizeof(m->peer_name), "%.*s", (int)note->cookie_len,
+			(const char *)note->cookie);
 	m->asked_run = note->note == NOTE_RUN;
 	m->never = note->note == NOTE_DEAD;
 	if (first == MIG_FAILED) {
@@ -298,6 +317,10 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
 	}
 	log_note("vm %s: holds a guest that an earlier daemon %s", m->vm_name,
 		first == MIG_IN_RUNNING ? "started" : "loaded; its source decides");
+	if (migration_is_file(m)) {
+		migration_begin(m, first == MIG_IN_READY ? ready_go : running_go);
+		return;
+	}
 	migration_begin(m, nothing_go);
 	if (first == MIG_IN_READY)
 		decide_disconnected(m);
@@ -332,6 +355,10 @@ void dest_vm_gone(struct migration *m, bool dead)
 	} else if (m->state == MIG_IN_RUN && dead) {
 		err_set(&m->error, -EOWNERDEAD,
 			"the VMM of %s died when it was asked to run the guest", m->vm_name);
+		if (migration_is_file(m)) { /* the file has it still: nobody waits for a word */
+			migration_set(m, MIG_FAILED);
+			return;
+		}
 		log_err("%s: session lost; use 'resolve' with what is known of the guest",
 			m->error.text);
 		say_and_close(m, WIRE_LOST);

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "proto/state.h"
@@ -25,7 +26,7 @@ void dest_ask(struct migration *m, struct vmm_request *req, int fd, int timeout_
 
 /* -- giving up before COMMIT -- */
 
-static void stopped_one(struct migration *m)
+void dest_stopped_one(struct migration *m)
 {
 	assert(m->waits > 0);
 	if (--m->waits == 0)
@@ -45,7 +46,7 @@ static void dead_cb(void *arg, const struct vmm_reply *reply, int fd)
 			reply->text);
 	}
 	m->vm_waits--;
-	stopped_one(m);
+	dest_stopped_one(m);
 }
 
 static void stop_go(struct migration *m)
@@ -56,14 +57,16 @@ static void stop_go(struct migration *m)
 		m->waits++;
 		inflow_stop(m->in);
 	}
-	if (m->vm) {
+	if (load_busy(m->load))
+		m->waits++;
+	if (m->vm && load_told(m)) {
 		m->waits++;
 		m->vm_waits++;
 		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, dead_cb);
 	} else if (m->vm_dead && !m->asked_run) {
 		m->never = true;
 	}
-	stopped_one(m);
+	dest_stopped_one(m);
 }
 
 void dest_stop(
@@ -160,16 +163,23 @@ static void state_go(struct migration *m)
 		dest_ask(m, &req, m->state_fd, VMM_TIMEOUT_MS, state_set_cb);
 }
 
+void dest_set_state(struct migration *m)
+{
+	migration_enter(m, MIG_IN_STATE, state_go);
+}
+
 static void in_finished(void *arg)
 {
 	struct migration *m = arg;
 
 	inflow_get_stats(m->in, &m->in_stats);
 	m->in = inflow_free(m->in);
-	if (m->state == MIG_IN_FINISH)
-		migration_enter(m, MIG_IN_STATE, state_go);
+	if (m->state == MIG_IN_FINISH && m->load)
+		load_state(m);
+	else if (m->state == MIG_IN_FINISH)
+		dest_set_state(m);
 	else if (m->state == MIG_IN_STOPPING)
-		stopped_one(m);
+		dest_stopped_one(m);
 	server_moved(m->srv, m);
 }
 
@@ -298,6 +308,8 @@ static void in_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 
 	inflow_get_stats(m->in, &m->in_stats);
 	server_status(m->srv);
+	if (m->load && m->state == MIG_IN_ACTIVE && pass == m->end.passes)
+		migration_enter(m, MIG_IN_FINISH, finish_go);
 	if (stream != WIRE_STREAM_VERIFY || !m->peer)
 		return;
 	m->verified.entries = m->in_stats.verified;
@@ -344,8 +356,9 @@ static void active_go(struct migration *m)
 
 /* -- JOIN -- */
 
-static int joined_stream(struct migration *m, struct stream *stream, struct err *err)
+int dest_flow(struct migration *m, struct stream *stream, struct err *err)
 {
+	struct flow_io file;
 	struct inflow_config c = {
 		.base = m->srv->base,
 		.order = m->order,
@@ -356,8 +369,13 @@ static int joined_stream(struct migration *m, struct stream *stream, struct err 
 		.ops = &in_ops,
 		.arg = m,
 	};
-	int r = inflow_new(&c, m->htab, stream, &m->in, err);
+	int r;
 
+	if (m->load) {
+		file = load_io(m);
+		c.file = &file;
+	}
+	r = inflow_new(&c, m->htab, stream, &m->in, err);
 	if (r < 0)
 		return r;
 	m->htab = NULL;
@@ -379,7 +397,7 @@ static void joined_drained(void *arg, struct peer *p)
 		dest_failf(m, -EPROTO, "the source sent data before the channel was joined");
 		return;
 	}
-	if (joined_stream(m, stream, &err) < 0) {
+	if (dest_flow(m, stream, &err) < 0) {
 		stream_free(stream);
 		dest_failf(m, err.code, "%s", err.text);
 		return;

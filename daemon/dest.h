@@ -34,6 +34,17 @@ int dest_failf(struct migration *m, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void dest_ask(
 	struct migration *m, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb);
+/* One of those that MIG_IN_STOPPING waits for is over. */
+void dest_stopped_one(struct migration *m);
+/* Is the guest of OPEN one for this VM? 0, or -EINVAL with *code and the sentence. */
+int dest_check_machine(
+	const struct vm *vm, const struct wire_open *o, enum wire_refusal *code, struct err *err);
+/* Let the VMM make ready: LOADING, an empty table, its fd. */
+void dest_prepare(struct migration *m);
+/* Begin to write what comes; stream becomes the flow's, on success only. */
+int dest_flow(struct migration *m, struct stream *stream, struct err *err);
+/* m->state_fd is whole: SET_STATE is next. */
+void dest_set_state(struct migration *m);
 /* The VMM noted READY. */
 void decide_ready(struct migration *m);
 int decide_commit(struct migration *m); /* 0, or -EBADMSG: out of order */

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "daemon/log.h"
+#include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
 
@@ -69,11 +70,11 @@ void handover_finish(struct migration *m)
 		peer_send_session(m->peer, WIRE_CLOSED, &m->session, &m->uuid);
 		peer_finish(m->peer);
 		m->peer = NULL;
-	} else if (m->redials < CLOSED_TRIES) {
+	} else if (!migration_is_file(m) && m->redials < CLOSED_TRIES) {
 		/* The destination may not migrate this guest on before it heard CLOSED. */
 		migration_timer(m, m->redials++ * REDIAL_MS, redial_cb);
 		return;
-	} else {
+	} else if (!migration_is_file(m)) {
 		log_warn("vm %s: %s was not told that the session is closed: it has to be resolved "
 			 "there before the guest can migrate on",
 			m->vm_name, m->uri_text);
@@ -110,7 +111,7 @@ static void release_go(struct migration *m)
 }
 
 /* RUNNING, or the operator's word for it. */
-static void release(struct migration *m)
+void handover_release(struct migration *m)
 {
 	if (m->t_pause && !m->adopted)
 		m->downtime_ns = clock_ns() - m->t_pause - m->verify_ns;
@@ -163,7 +164,7 @@ static void undo_go(struct migration *m)
 }
 
 /* NEVER, or the operator's word for it: the guest goes on here, if its VMM still has it. */
-static void undo(struct migration *m, const char *why)
+void handover_undo(struct migration *m, const char *why)
 {
 	err_set(&m->error, -EREMOTEIO, "%s", why);
 	m->dial = dial_cancel(m->dial);
@@ -215,11 +216,11 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 		if (m->state == MIG_RELEASE)
 			handover_finish(m);
 		else
-			release(m);
+			handover_release(m);
 		return 0;
 	}
 	if (type == WIRE_NEVER && m->state != MIG_RELEASE) {
-		undo(m, "the destination says that this guest never runs there");
+		handover_undo(m, "the destination says that this guest never runs there");
 		return 0;
 	}
 	if (m->state == MIG_RELEASE && type != WIRE_UNKNOWN)
@@ -243,7 +244,7 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 }
 
 /* The connection or the attempt at one failed: again, later. */
-static void no_answer(struct migration *m, const struct err *err)
+void handover_no_answer(struct migration *m, const struct err *err)
 {
 	m->error = *err;
 	if (m->state == MIG_RELEASE)
@@ -271,7 +272,7 @@ static int asking_frame(
 		err_set(&err, -EREMOTEIO, "the destination refused to answer: %s", refuse.text);
 		m->peer = NULL;
 		peer_finish(p);
-		no_answer(m, &err);
+		handover_no_answer(m, &err);
 		return 0;
 	case WIRE_RUNNING:
 	case WIRE_NEVER:
@@ -286,7 +287,7 @@ static void asking_closed(void *arg, struct peer *p, const struct err *err)
 	struct migration *m = arg;
 
 	m->peer = peer_free(p);
-	no_answer(m, err);
+	handover_no_answer(m, err);
 }
 
 static const struct peer_ops asking_ops = {.frame = asking_frame, .closed = asking_closed};
@@ -298,19 +299,19 @@ static void asking_dialled(void *arg, struct stream *stream, const struct err *e
 
 	m->dial = NULL;
 	if (!stream) {
-		no_answer(m, err);
+		handover_no_answer(m, err);
 		return;
 	}
 	if (strcmp(stream_peer(stream), m->peer_name)) {
 		err_set(&e, -EPERM, "%s is '%s' now, not the '%s' that has the guest", m->uri_text,
 			stream_peer(stream), m->peer_name);
 		stream_free(stream);
-		no_answer(m, &e);
+		handover_no_answer(m, &e);
 		return;
 	}
 	if (peer_new(m->srv->base, stream, &asking_ops, m, &m->peer) < 0) {
 		err_set(&e, -ENOMEM, "out of memory");
-		no_answer(m, &e);
+		handover_no_answer(m, &e);
 		return;
 	}
 	m->asked = true;
@@ -324,12 +325,14 @@ static void redial_cb(evutil_socket_t fd, short what, void *arg)
 	struct err err = {0};
 
 	m->creds = tls_creds_unref(m->creds); /* they may have been renewed */
-	if (server_creds(m->srv, &m->params, &m->creds, &err) < 0)
-		no_answer(m, &err);
+	if (migration_is_file(m))
+		save_ask(m);
+	else if (server_creds(m->srv, &m->params, &m->creds, &err) < 0)
+		handover_no_answer(m, &err);
 	else if (dial_start(m->srv->base, &m->uri, m->creds,
 			 m->params.tls_hostname[0] ? m->params.tls_hostname : NULL, REDIAL_MAX_MS,
 			 asking_dialled, m, &m->dial, &err) < 0)
-		no_answer(m, &err);
+		handover_no_answer(m, &err);
 }
 
 /* Loudly: the guest stays paused until there is an answer. */
@@ -339,8 +342,11 @@ static void tell_unresolved(struct migration *m)
 	char text[33];
 
 	session_text(&m->session, text);
-	log_err("vm %s: its guest stays paused until %s answers about session %s (%s); when that host "
-		"is known to be dead and fenced: htabctl resolve %s %s run",
+	log_err(migration_is_file(m)
+			? "vm %s: its guest stays paused until it is known whether %s holds session %s "
+			  "(%s); when it never will: htabctl resolve %s %s run"
+			: "vm %s: its guest stays paused until %s answers about session %s (%s); when "
+			  "that host is known to be dead and fenced: htabctl resolve %s %s run",
 		m->vm_name, m->uri_text, text, m->error.text, m->vm_name, text);
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
 	json_object_object_add(o, "session", json_object_new_string(text));
@@ -393,7 +399,9 @@ static void commit_go(struct migration *m)
 		event_del(m->timer);
 	if (m->limit)
 		event_del(m->limit);
-	if (m->peer)
+	if (m->save)
+		save_commit(m);
+	else if (m->peer)
 		peer_send_session(m->peer, WIRE_COMMIT, &m->session, &m->uuid);
 	else
 		handover_asking(m);
@@ -509,8 +517,10 @@ void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note
 		tell_unresolved(m);
 		return; /* an operator has to resolve it */
 	}
-	log_note("vm %s: was handed over to %s by an earlier daemon; asking there", m->vm_name,
-		m->uri_text);
+	log_note(migration_is_file(m)
+			? "vm %s: was saved to %s by an earlier daemon; looking what is there"
+			: "vm %s: was handed over to %s by an earlier daemon; asking there",
+		m->vm_name, m->uri_text);
 	migration_begin(m, asking_go);
 }
 
@@ -527,8 +537,8 @@ int source_resolve(struct migration *m, bool run, struct err *err)
 		event_del(m->timer);
 	m->peer = peer_free(m->peer);
 	if (run)
-		undo(m, "an operator resolved that the guest runs here");
+		handover_undo(m, "an operator resolved that the guest runs here");
 	else
-		release(m);
+		handover_release(m);
 	return 0;
 }

@@ -125,7 +125,8 @@ int inflow_new(const struct inflow_config *config, struct htabio *htab, struct s
 		err_set(err, r, "out of memory for %u chunks", config->ring);
 		goto fail;
 	}
-	receiver_init(&i->receiver, &i->ring, flow_io_stream(stream), config->timeout_ms);
+	receiver_init(&i->receiver, &i->ring, config->file ? *config->file : flow_io_stream(stream),
+		config->timeout_ms);
 	writer_init(&i->writer, &i->ring, htab, htab_entries(config->order), config->timeout_ms);
 	i->ring.receiver = flow_add(&i->flow, "htab-receiver", receiver_step, &i->receiver);
 	i->ring.writer = flow_add(&i->flow, "htab-writer", writer_step, &i->writer);

@@ -12,6 +12,7 @@
 #include <event2/event.h>
 
 #include "common/stream.h"
+#include "daemon/flow.h"
 #include "daemon/htabio.h"
 #include "proto/wire.h"
 
@@ -52,11 +53,16 @@ struct inflow_config {
 	uint32_t ring; /* as ACCEPTed: more chunks in flight are a protocol error */
 	enum wire_codec codec;
 	int timeout_ms; /* silence in the middle of a frame that ends it */
+	/* A file in place of the channel: it is read no faster than its chunks are written. */
+	const struct flow_io *file;
 	const struct inflow_ops *ops;
 	void *arg;
 };
 
-/* htab (open for writing) and stream (JOINED) become the inflow's, on success only. */
+/*
+ * htab (open for writing) and stream (JOINED; NULL with config->file) become the inflow's, on
+ * success only.
+ */
 int inflow_new(const struct inflow_config *config, struct htabio *htab, struct stream *stream,
 	struct inflow **ret, struct err *err);
 /*

@@ -30,12 +30,18 @@ libdaemon_la_SOURCES = \
 	daemon/converge.c daemon/converge.h \
 	daemon/decide.c \
 	daemon/dest.c daemon/dest.h \
+	daemon/filepath.c daemon/filepath.h \
 	daemon/handover.c \
 	daemon/incoming.c daemon/incoming.h \
+	daemon/job.c daemon/job.h \
+	daemon/load.c daemon/load.h \
+	daemon/loadfile.c daemon/loadfile.h \
 	daemon/log.c daemon/log.h \
 	daemon/migration.c daemon/migration.h \
 	daemon/params.c daemon/params.h \
 	daemon/peer.c daemon/peer.h \
+	daemon/save.c daemon/save.h \
+	daemon/savefile.c daemon/savefile.h \
 	daemon/server.c daemon/server.h \
 	daemon/service.c daemon/service.h \
 	daemon/settings.c daemon/settings.h \

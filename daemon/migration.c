@@ -10,7 +10,9 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/load.h"
 #include "daemon/log.h"
+#include "daemon/save.h"
 #include "daemon/server.h"
 
 #define TO(s) (1ull << (s))
@@ -24,7 +26,8 @@ static const struct {
 	const char *step, *status;
 	uint64_t next;
 } states[MIG_STATES] = {
-	[MIG_CONNECT] = {"connect", "setup", TO(MIG_OPEN) | TO(MIG_STOPPING)},
+	[MIG_CONNECT] = {"connect", "setup",
+		TO(MIG_OPEN) | TO(MIG_START) | TO(MIG_STOPPING)}, /* START: the file is there */
 	[MIG_OPEN] = {"open", "setup", TO(MIG_JOIN) | TO(MIG_STOPPING)},
 	[MIG_JOIN] = {"join", "setup", TO(MIG_START) | TO(MIG_STOPPING)},
 	[MIG_START] = {"start", "setup", TO(MIG_ACTIVE) | TO(MIG_STOPPING)},
@@ -46,7 +49,8 @@ static const struct {
 	[MIG_UNDO] = {"undo", "device", TO(MIG_FAILED)},
 	[MIG_STOPPING] = {"stopping", NULL, TO(MIG_FAILED) | TO(MIG_CANCELLED)},
 
-	[MIG_IN_PREPARE] = {"in-prepare", "setup", TO(MIG_IN_JOIN) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_PREPARE] = {"in-prepare", "setup",
+		TO(MIG_IN_JOIN) | TO(MIG_IN_ACTIVE) | TO(MIG_IN_STOPPING)}, /* ACTIVE: a file */
 	[MIG_IN_JOIN] = {"in-join", "setup", TO(MIG_IN_ACTIVE) | TO(MIG_IN_STOPPING)},
 	[MIG_IN_ACTIVE] = {"in-active", "active", TO(MIG_IN_FINISH) | TO(MIG_IN_STOPPING)},
 	[MIG_IN_FINISH] = {"in-finish", "active", TO(MIG_IN_STATE) | TO(MIG_IN_STOPPING)},
@@ -81,6 +85,11 @@ bool migration_allowed(enum mig_state from, enum mig_state to)
 bool migration_is_final(const struct migration *m)
 {
 	return states[m->state].next == 0;
+}
+
+bool migration_is_file(const struct migration *m)
+{
+	return m->uri.kind == URI_FILE;
 }
 
 bool migration_can_cancel(const struct migration *m)
@@ -120,6 +129,8 @@ static void ended(struct migration *m)
 	m->htab = htabio_free(m->htab);
 	m->htab_verify = htabio_free(m->htab_verify);
 	m->creds = tls_creds_unref(m->creds);
+	m->save = save_free(m->save);
+	m->load = load_free(m->load);
 	migration_describe(m, text, sizeof(text));
 	log_msg(m->state == MIG_FAILED ? SD_WARNING : SD_NOTICE, "%s", text);
 }
@@ -261,6 +272,8 @@ struct migration *migration_free(struct migration *m)
 	tls_creds_unref(m->creds);
 	fd_close(m->state_fd);
 	fd_close(m->connected_fd);
+	save_free(m->save);
+	load_free(m->load);
 	if (m->timer)
 		event_free(m->timer);
 	if (m->limit)
@@ -377,13 +390,13 @@ struct json_object *migration_json(struct migration *m)
 void migration_describe(const struct migration *m, char *buf, size_t len)
 {
 	const char *way = m->incoming ? "from" : "to";
+	const char *moved = !migration_is_file(m) ? "migrated" : m->incoming ? "loaded" : "saved";
 	const char *where = m->incoming && m->peer_name[0] ? m->peer_name : m->uri_text;
 
 	switch (m->state) {
 	case MIG_COMPLETED:
-		snprintf(buf, len,
-			"%s: migrated %s %s in %u passes, total %.0f ms, downtime %.0f ms",
-			m->vm_name, way, where, m->incoming ? m->in_stats.pass : m->pass,
+		snprintf(buf, len, "%s: %s %s %s in %u passes, total %.0f ms, downtime %.0f ms",
+			m->vm_name, moved, way, where, m->incoming ? m->in_stats.pass : m->pass,
 			(double)(m->t_final - m->t_start) / 1e6, (double)m->downtime_ns / 1e6);
 		return;
 	case MIG_FAILED:
@@ -395,7 +408,10 @@ void migration_describe(const struct migration *m, char *buf, size_t len)
 			m->error.code ? ": " : "", m->error.text);
 		return;
 	case MIG_ASKING:
-		snprintf(buf, len, "%s: paused, asks %s whether its guest runs there: %s",
+		snprintf(buf, len,
+			migration_is_file(m)
+				? "%s: paused, looks whether it is saved whole in %s: %s"
+				: "%s: paused, asks %s whether its guest runs there: %s",
 			m->vm_name, where, m->error.text);
 		return;
 	case MIG_CONNECT:

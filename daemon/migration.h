@@ -3,8 +3,8 @@
 /*
  * One migration of one VM, in either direction: its state, the table of allowed transitions, its
  * figures. migration_set() is the one function that changes the state. What is done in each state
- * is in connect.c, source.c, switchover.c, handover.c and in arrive.c, dest.c, decide.c. Loop
- * thread only.
+ * is in connect.c, source.c, switchover.c, handover.c, save.c and in arrive.c, dest.c, decide.c,
+ * load.c. Loop thread only.
  */
 #include <event2/event.h>
 #include <json-c/json.h>
@@ -21,6 +21,8 @@
 #include "daemon/vm.h"
 #include "proto/wire.h"
 
+struct load;
+struct save;
 struct server;
 
 enum mig_state {
@@ -96,6 +98,8 @@ struct migration {
 	struct outflow *out;
 	bool out_stopping;
 	struct inflow *in;
+	struct save *save;   /* to file:PATH, see save.h */
+	struct load *load;   /* from there, see load.h */
 	struct event *timer; /* lease, time-outs, redials: what the state says */
 	struct event *limit; /* how long the state may last; while passes run, parameter timeout */
 	uint8_t secret[WIRE_SECRET_SIZE];
@@ -156,6 +160,8 @@ void migration_set(struct migration *m, enum mig_state state);
 void migration_enter(struct migration *m, enum mig_state state, void (*go)(struct migration *m));
 bool migration_allowed(enum mig_state from, enum mig_state to);
 bool migration_is_final(const struct migration *m);
+/* To or from file:PATH: there is no other daemon. */
+bool migration_is_file(const struct migration *m);
 /* May it still be cancelled: has the hand-over not begun? */
 bool migration_can_cancel(const struct migration *m);
 

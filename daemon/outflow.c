@@ -86,7 +86,8 @@ int outflow_new(const struct outflow_config *config, struct htabio *htab, struct
 		.io = htab,
 		.entries = htab_entries(config->order),
 	};
-	sender_init(&o->sender, &o->ring, flow_io_stream(stream), config->timeout_ms);
+	sender_init(&o->sender, &o->ring, config->file ? *config->file : flow_io_stream(stream),
+		config->timeout_ms);
 	o->ring.reader = flow_add(&o->flow, "htab-reader", reader_step, &o->reader);
 	o->ring.sender = flow_add(&o->flow, "htab-sender", sender_step, &o->sender);
 	r = notify_new(config->base, on_notify, o, &o->flow.notify);

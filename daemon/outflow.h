@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 #include "common/stream.h"
+#include "daemon/flow.h"
 #include "daemon/htabio.h"
 #include "proto/wire.h"
 
@@ -47,11 +48,16 @@ struct outflow_config {
 	enum wire_codec codec;
 	uint64_t max_bandwidth; /* bytes/s, 0: none */
 	int timeout_ms;         /* a channel or destination that takes nothing for so long fails */
+	/* A file in place of the channel: what is written to it needs no acknowledgement. */
+	const struct flow_io *file;
 	const struct outflow_ops *ops;
 	void *arg;
 };
 
-/* htab and stream (the one data channel, JOINED already) become the outflow's, on success only. */
+/*
+ * htab and stream (the one data channel, JOINED already; NULL with config->file) become the
+ * outflow's, on success only.
+ */
 int outflow_new(const struct outflow_config *config, struct htabio *htab, struct stream *stream,
 	struct outflow **ret, struct err *err);
 /*

@@ -242,6 +242,18 @@ static enum flow_next nothing(struct receiver *r, ssize_t n, uint64_t now, struc
 	return FLOW_END;
 }
 
+/* Is there room in the ring for what comes next? */
+static bool has_room(struct receiver *r)
+{
+	struct recvring *ring = r->ring;
+	bool room;
+
+	pthread_mutex_lock(&ring->flow->lock);
+	room = ring->received < ring->reported + ring->ring.size;
+	pthread_mutex_unlock(&ring->flow->lock);
+	return room;
+}
+
 enum flow_next receiver_step(void *receiver, struct flow_wait *wait)
 {
 	struct receiver *r = receiver;
@@ -251,6 +263,8 @@ enum flow_next receiver_step(void *receiver, struct flow_wait *wait)
 
 	if (r->state == RECEIVER_MARK)
 		return mark(r);
+	if (r->ring->file && r->state == RECEIVER_HEADER && !has_room(r))
+		return FLOW_WAIT;
 	if (r->state == RECEIVER_PAYLOAD)
 		to = chunk_plain(ring_chunk(&r->ring->ring, r->meta.seq));
 	flow_at("receiver-read");

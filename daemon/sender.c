@@ -129,6 +129,8 @@ static void frame_sent(struct sender *s, uint64_t now)
 	if (chunk) {
 		ring->sent = s->chunk->meta.seq;
 		ring->digest = s->digest;
+		if (ring->file)
+			ring->acked = ring->sent;
 		if (ring->acked < ring->sent && ring->ack_time < now)
 			ring->ack_time = now;
 	} else {

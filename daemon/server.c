@@ -13,7 +13,9 @@
 #include "daemon/accept.h"
 #include "daemon/commands.h"
 #include "daemon/dest.h"
+#include "daemon/load.h"
 #include "daemon/log.h"
+#include "daemon/save.h"
 #include "daemon/service.h"
 #include "daemon/source.h"
 
@@ -548,8 +550,8 @@ void server_end(struct server *srv)
 
 	accept_close_all(srv);
 	TAILQ_FOREACH (m, &srv->migrations, link) {
-		if (m->out ||
-			m->in) /* its threads cannot be joined in time: the end takes them along */
+		/* its threads cannot be joined in time: the end takes them along */
+		if (m->out || m->in || save_busy(m->save) || load_busy(m->load))
 			_exit(1);
 		/* nothing is asked of a VMM any more: its library sees the end */
 		if (m->vm)

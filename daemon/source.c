@@ -10,6 +10,7 @@
 #include "common/fd.h"
 #include "daemon/converge.h"
 #include "daemon/log.h"
+#include "daemon/save.h"
 #include "daemon/server.h"
 
 #define CHANNEL_MS 30000 /* of silence on the data channel */
@@ -26,7 +27,7 @@ static void drop_connection(struct migration *m)
 
 /* -- putting everything back -- */
 
-static void stopped_one(struct migration *m)
+void source_stopped_one(struct migration *m)
 {
 	assert(m->waits > 0);
 	if (--m->waits == 0)
@@ -66,7 +67,7 @@ static void resumed_cb(void *arg, const struct vmm_reply *reply, int fd)
 	}
 	m->paused = false;
 	m->vm_waits--;
-	stopped_one(m);
+	source_stopped_one(m);
 }
 
 void source_stop_flow(struct migration *m)
@@ -94,11 +95,15 @@ static void stop_go(struct migration *m)
 		m->waits++;
 		source_stop_flow(m);
 	}
+	if (m->save) {
+		m->waits++;
+		save_put_back(m);
+	}
 	unthrottle(m);
 	if (m->vm && m->paused) {
 		source_ask_wait(m, &req, resumed_cb);
 	}
-	stopped_one(m);
+	source_stopped_one(m);
 }
 
 void source_stop(
@@ -252,6 +257,8 @@ static void out_failed(void *arg, const struct err *err)
 
 	if (!migration_can_cancel(m))
 		return;
+	if (m->save && save_error(m)->code)
+		err = save_error(m); /* without the sender's words around it */
 	if (m->peer && migration_is_cut(err)) {
 		/* The destination hung up: its ABORT, which says why, may be on its way. */
 		m->error = *err;
@@ -267,8 +274,10 @@ static void out_stopped(void *arg)
 
 	outflow_get_stats(m->out, &m->out_stats);
 	m->out = outflow_free(m->out);
+	if (m->state == MIG_STOPPING && m->save)
+		save_put_back(m);
 	if (m->state == MIG_STOPPING)
-		stopped_one(m);
+		source_stopped_one(m);
 	else
 		handover_finish(m);
 	server_moved(m->srv, m);
@@ -308,8 +317,13 @@ void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
 		.ops = &out_ops,
 		.arg = m,
 	};
+	struct flow_io file;
 	struct err err;
 
+	if (m->save) {
+		file = save_io(m);
+		c.file = &file;
+	}
 	if (outflow_new(&c, io, stream, &m->out, &err) < 0) {
 		htabio_free(io);
 		stream_free(stream);

@@ -48,6 +48,12 @@ void source_answered(struct migration *m);
 void source_stop_flow(struct migration *m);
 int source_open_htab(
 	struct migration *m, int fd, const struct vmm_reply *reply, struct htabio **ret);
+/* All that OPEN says of the guest. */
+void source_describe(const struct migration *m, struct wire_open *ret);
+/* The way for the table is there: START. */
+void source_start_htab(struct migration *m);
+/* One of those that MIG_STOPPING waits for is over. */
+void source_stopped_one(struct migration *m);
 /* Begin the passes; io and stream become the flow's. */
 void source_flow(struct migration *m, struct htabio *io, struct stream *stream);
 /* Go on from ACTIVE: stop the guest. */
@@ -56,11 +62,20 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 /* A frame of the control connection from the pause on; as peer_ops.frame. */
 int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
 void switchover_drained(struct migration *m);
+/* Fill in m->end, but for the state's digest. */
+void switchover_describe_end(struct migration *m);
+/* Everything is safe elsewhere: ask the VMM for its COMMITTING note. */
+void switchover_note(struct migration *m);
 /* The control connection ended after COMMITTING was asked for. */
 void handover_closed(struct migration *m, const struct err *err);
 /* READY is here; the VMM died with a guest that never ran again: commit for it. */
 void handover_commit(struct migration *m);
 void handover_finish(struct migration *m);
+/* The last word about the session: it is the other end's guest, or ours. */
+void handover_release(struct migration *m);
+void handover_undo(struct migration *m, const char *why);
+/* Nobody could be asked now: again, later. */
+void handover_no_answer(struct migration *m, const struct err *err);
 /* Ask the destination what became of the session, now and again. */
 void handover_asking(struct migration *m);
 /* An answer to COMMIT: RUNNING, NEVER, UNKNOWN, LOST. As peer_ops.frame. */

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "daemon/log.h"
+#include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
 #include "proto/state.h"
@@ -60,11 +61,15 @@ static void committing_go(struct migration *m)
 	vm_ask(m->vm, &req, -1, NOTE_MS, noted_cb, m);
 }
 
-static void send_end(struct migration *m)
+void switchover_note(struct migration *m)
 {
-	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	migration_enter(m, MIG_COMMITTING, committing_go);
+}
 
+void switchover_describe_end(struct migration *m)
+{
 	m->t_end = clock_ns();
+	outflow_get_stats(m->out, &m->out_stats);
 	outflow_get_end(m->out, &m->end);
 	m->end.session = m->session;
 	m->end.generation = 1;
@@ -74,6 +79,13 @@ static void send_end(struct migration *m)
 	m->end.invalid = m->out_stats.invalid;
 	m->end.state_size = m->state_size;
 	m->end.state_digest = m->state_digest;
+}
+
+static void send_end(struct migration *m)
+{
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+
+	switchover_describe_end(m);
 	peer_send(m->peer, buf, wire_pack_end(&m->end, buf, sizeof(buf)));
 	migration_limit(m, ANSWER_MS, answer_limit_cb);
 }
@@ -137,7 +149,10 @@ static void state_cb(void *arg, const struct vmm_reply *reply, int fd)
 	m->state_fd = fd;
 	m->state_size = size;
 	m->state_digest = STREAM_DIGEST_INIT;
-	send_state(m);
+	if (m->save)
+		save_state(m);
+	else
+		send_state(m);
 }
 
 static void state_go(struct migration *m)
@@ -293,7 +308,7 @@ static int ready(struct migration *m, const uint8_t *body, size_t len)
 	if (!m->vm) /* it died with a guest that never ran again: the whole one is over there */
 		handover_commit(m);
 	else
-		migration_enter(m, MIG_COMMITTING, committing_go);
+		switchover_note(m);
 	return 0;
 }
 

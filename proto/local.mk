@@ -2,6 +2,8 @@
 noinst_LTLIBRARIES += libproto.la
 libproto_la_SOURCES = \
 	proto/devstate.c proto/devstate.h \
+	proto/file.c proto/file.h \
+	proto/hpte.c proto/hpte.h \
 	proto/htab.c proto/htab.h \
 	proto/ident.c proto/ident.h \
 	proto/onereg.c proto/onereg.h \

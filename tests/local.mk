@@ -232,7 +232,7 @@ golden_files = \
 	tests/golden/never.hex tests/golden/open.hex tests/golden/pass-end.hex \
 	tests/golden/ping.hex tests/golden/pong.hex tests/golden/ready.hex \
 	tests/golden/records-le.hex tests/golden/records.hex tests/golden/refuse.hex \
-	tests/golden/running.hex tests/golden/state-devices.hex \
+	tests/golden/running.hex tests/golden/saved-file.hex tests/golden/state-devices.hex \
 	tests/golden/state-image.hex tests/golden/state.hex \
 	tests/golden/unknown.hex tests/golden/verified.hex tests/golden/vmm-event.hex \
 	tests/golden/vmm-get-state.hex tests/golden/vmm-lease.hex tests/golden/vmm-note.hex \
@@ -256,6 +256,11 @@ tests_unit_test_params_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_params_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(JSON_LIBS)
 tests_unit_test_migration_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_migration_LDADD = $(daemon_test_libs)
+# A guest in a file.
+UNIT_TESTS += tests/unit/test-savefile
+tests_unit_test_savefile_SOURCES = tests/unit/test-savefile.c $(golden_harness)
+tests_unit_test_savefile_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_savefile_LDADD = $(daemon_test_libs)
 # Connections to other daemons and to VMMs.
 UNIT_TESTS += tests/unit/test-peer tests/unit/test-vm tests/unit/test-vm-requests
 tests_unit_test_peer_SOURCES = tests/unit/test-peer.c $(net_test_harness)

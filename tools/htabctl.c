@@ -23,6 +23,7 @@ enum {
 	OPT_FD,
 	OPT_STATE,
 	OPT_VCPU,
+	OPT_LOAD,
 };
 
 /* options that not every command takes */
@@ -35,6 +36,7 @@ enum {
 	TAKES_FD = 32,
 	TAKES_STATE = 64,
 	TAKES_VCPU = 128,
+	TAKES_LOAD = 256,
 };
 
 static const struct command {
@@ -51,10 +53,11 @@ static const struct command {
 	{"status", 0, 0, 0, htabctl_status, "status", "the daemon itself"},
 	{"migrate", 1, 2, TAKES_NO_WAIT | TAKES_REDIAL | TAKES_FD, htabctl_migrate,
 		"migrate [VM] URI [--no-wait] [--redial-uri URI] [--fd N]",
-		"move a VM to the daemon at URI, showing the progress"},
-	{"incoming", 0, 1, TAKES_FROM | TAKES_LISTEN | TAKES_FD, htabctl_incoming,
-		"incoming [VM] [--from PATTERN] [--listen URI] [--fd N]",
-		"let a waiting VM take a guest, from a peer whose certificate matches"},
+		"move a VM to the daemon at URI, or into a file, showing the progress"},
+	{"incoming", 0, 1, TAKES_FROM | TAKES_LISTEN | TAKES_FD | TAKES_LOAD | TAKES_NO_WAIT,
+		htabctl_incoming,
+		"incoming [VM] [--from PATTERN] [--listen URI] [--fd N] | --load PATH [--no-wait]",
+		"let a waiting VM take a guest, from a peer whose certificate matches, or a file"},
 	{"continue", 0, 1, 0, htabctl_continue, "continue [VM]",
 		"go on from the pause before the switchover"},
 	{"cancel", 0, 1, 0, htabctl_cancel, "cancel [VM]",
@@ -221,6 +224,7 @@ int main(int argc, char **argv)
 		{"fd", required_argument, NULL, OPT_FD},
 		{"state", no_argument, NULL, OPT_STATE},
 		{"vcpu", required_argument, NULL, OPT_VCPU},
+		{"load", required_argument, NULL, OPT_LOAD},
 		{0},
 	};
 	struct ctl ctl = {.socket = HTABCTL_SOCKET, .fd = -1};
@@ -267,6 +271,10 @@ int main(int argc, char **argv)
 					"--fd takes the number of an open descriptor, not %s",
 					optarg);
 			taken |= TAKES_FD;
+			break;
+		case OPT_LOAD:
+			ctl.load = optarg;
+			taken |= TAKES_LOAD;
 			break;
 		default: help(stderr); return CTL_USAGE;
 		}

@@ -31,6 +31,7 @@ struct ctl {
 	const char *listen; /* --listen */
 	const char *redial; /* --redial-uri */
 	int fd;             /* --fd, -1: none */
+	const char *load;   /* --load */
 	struct qmpclient *qmp;
 };
 

@@ -15,7 +15,8 @@
 #include "tools/output.h"
 #include "tools/progress.h"
 
-#define TERMINAL_MS 100  /* between two looks at the progress */
+#define TERMINAL_MS 100 /* between two looks at the progress */
+#define CTL_URI_MAX 512
 #define LOG_MS      1000 /* the same where there is no terminal: passes announce themselves */
 
 /* A migration that is waited for. */
@@ -24,6 +25,7 @@ struct wait {
 	const char *arg; /* the VM as the user named it, NULL: the only one */
 	char name[128];  /* the VM's name, as events have it */
 	const char *uri;
+	bool load; /* from uri, not to it */
 	bool tty, drawn;
 	int signals;
 	bool interrupted;
@@ -178,7 +180,14 @@ static int finish(struct wait *w)
 		return CTL_FAILED;
 	}
 	if (!w->ctl->json) {
-		printf("%s runs at %s now\n", w->name, w->ctl->redial ? w->ctl->redial : w->uri);
+		const char *where = w->ctl->redial ? w->ctl->redial : w->uri;
+
+		if (w->load)
+			printf("%s runs, loaded from %s\n", w->name, w->uri);
+		else if (!strncmp(w->uri, "file:", 5))
+			printf("%s is saved in %s\n", w->name, w->uri + 5);
+		else
+			printf("%s runs at %s now\n", w->name, where);
 		show_migration(w->last);
 	}
 	return CTL_OK;
@@ -212,12 +221,14 @@ static int wait_for_end(struct wait *w)
 	}
 }
 
-int htabctl_migrate(struct ctl *ctl, int argc, char **argv)
+/* Begin with that command, and stay until the end. */
+static int run(struct ctl *ctl, const char *vm_arg, const char *uri, const char *command)
 {
 	struct wait w = {
 		.ctl = ctl,
-		.arg = argc > 1 ? argv[0] : NULL,
-		.uri = argv[argc - 1],
+		.arg = vm_arg,
+		.uri = uri,
+		.load = strcmp(command, "migrate") != 0,
 		.tty = isatty(STDERR_FILENO) && !ctl->json,
 	};
 	struct json_object *args, *vm;
@@ -241,8 +252,8 @@ int htabctl_migrate(struct ctl *ctl, int argc, char **argv)
 		json_object_object_add(args, "redial-uri", json_object_new_string(ctl->redial));
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	if (ctl->no_wait)
-		status = ctl_do(ctl, "migrate", args);
-	else if (ctl_call(ctl, "migrate", args, NULL, &err) < 0)
+		status = ctl_do(ctl, command, args);
+	else if (ctl_call(ctl, command, args, NULL, &err) < 0)
 		status = ctl_fail(ctl, &err);
 	else
 		status = wait_for_end(&w);
@@ -252,10 +263,33 @@ int htabctl_migrate(struct ctl *ctl, int argc, char **argv)
 	return status;
 }
 
+int htabctl_migrate(struct ctl *ctl, int argc, char **argv)
+{
+	return run(ctl, argc > 1 ? argv[0] : NULL, argv[argc - 1], "migrate");
+}
+
+static int load(struct ctl *ctl, const char *vm)
+{
+	char uri[CTL_URI_MAX];
+
+	if (ctl->from || ctl->listen)
+		return ctl_usage("--load is for a file: no --from, no --listen");
+	if ((size_t)snprintf(uri, sizeof(uri), "file:%s", ctl->load) >= sizeof(uri))
+		return ctl_usage("the path after --load is longer than %zu characters",
+			sizeof(uri) - sizeof("file:"));
+	return run(ctl, vm, uri, "migrate-incoming");
+}
+
 int htabctl_incoming(struct ctl *ctl, int argc, char **argv)
 {
 	struct json_object *args;
-	int status = ctl_give_fd(ctl, ctl->listen);
+	int status;
+
+	if (ctl->load)
+		return load(ctl, argc > 0 ? argv[0] : NULL);
+	if (ctl->no_wait)
+		return ctl_usage("--no-wait goes with --load");
+	status = ctl_give_fd(ctl, ctl->listen);
 
 	if (status)
 		return status;

@@ -98,7 +98,7 @@ static struct expect expect(enum mig_state state)
 static uint64_t successors(enum mig_state state)
 {
 	switch (state) {
-	case MIG_CONNECT: return TO(OPEN) | TO(STOPPING);
+	case MIG_CONNECT: return TO(OPEN) | TO(START) | TO(STOPPING);
 	case MIG_OPEN: return TO(JOIN) | TO(STOPPING);
 	case MIG_JOIN: return TO(START) | TO(STOPPING);
 	case MIG_START: return TO(ACTIVE) | TO(STOPPING);
@@ -115,7 +115,7 @@ static uint64_t successors(enum mig_state state)
 	case MIG_RELEASE: return TO(COMPLETED);
 	case MIG_UNDO: return TO(FAILED);
 	case MIG_STOPPING: return TO(FAILED) | TO(CANCELLED);
-	case MIG_IN_PREPARE: return TO(IN_JOIN) | TO(IN_STOPPING);
+	case MIG_IN_PREPARE: return TO(IN_JOIN) | TO(IN_ACTIVE) | TO(IN_STOPPING);
 	case MIG_IN_JOIN: return TO(IN_ACTIVE) | TO(IN_STOPPING);
 	case MIG_IN_ACTIVE: return TO(IN_FINISH) | TO(IN_STOPPING);
 	case MIG_IN_FINISH: return TO(IN_STATE) | TO(IN_STOPPING);
