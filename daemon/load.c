@@ -56,12 +56,19 @@ static void done(void *arg)
 
 static void start(struct load *l, int (*fn)(struct load *l), void (*then)(struct migration *m))
 {
+	struct err err;
+	int r;
+
 	assert(!l->job);
 	l->work = fn;
 	l->then = then;
-	l->result = job_start(l->m->srv->base, "file", work, done, l, &l->job, &l->err);
-	if (l->result < 0)
+	/* from here to done() result and err are the thread's */
+	r = job_start(l->m->srv->base, "file", work, done, l, &l->job, &err);
+	if (r < 0) {
+		l->result = r;
+		l->err = err;
 		then(l->m);
+	}
 }
 
 bool load_busy(const struct load *l)

@@ -93,6 +93,7 @@ int main(int argc, char **argv)
 		return r < 0 ? 2 : 0;
 	log_set_verbose(srv.config.verbose);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not the end */
 	lock = lock_directory(srv.config.control, &err);
 	if (lock < 0) {
 		log_err("%s", err.text);

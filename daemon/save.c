@@ -69,13 +69,20 @@ static void done(void *arg)
 /* Do it in a thread, and go on with `then`; when there is no thread, with an error there. */
 static void start(struct save *s, int (*fn)(struct save *s), void (*then)(struct migration *m))
 {
+	struct err err;
+	int r;
+
 	assert(!s->job);
 	s->work = fn;
 	s->then = then;
 	s->err = (struct err){0};
-	s->result = job_start(s->m->srv->base, "file", work, done, s, &s->job, &s->err);
-	if (s->result < 0)
+	/* from here to done() result and err are the thread's */
+	r = job_start(s->m->srv->base, "file", work, done, s, &s->job, &err);
+	if (r < 0) {
+		s->result = r;
+		s->err = err;
 		then(s->m);
+	}
 }
 
 static struct save *save_new(struct migration *m)

@@ -101,6 +101,11 @@ bool harness_wants(const char *test);
 		if (harness_wants(#test))            \
 			tcase_add_test(tcase, test); \
 	} while (0)
+#define harness_add_loop(tcase, test, n)                        \
+	do {                                                    \
+		if (harness_wants(#test))                       \
+			tcase_add_loop_test(tcase, test, 0, n); \
+	} while (0)
 /* One that waits for a time-out of a minute: with $HTAB_TEST_SLOW, or asked for by name. */
 #define harness_add_slow(tcase, test)                                                          \
 	do {                                                                                   \

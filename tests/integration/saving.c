@@ -4,7 +4,9 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 
@@ -71,6 +73,82 @@ void saving_fails(struct saving *s, const char *words)
 	guest_runs(s->source);
 }
 
+void saving_is_as_before(struct saving *s)
+{
+	uint64_t deadline = harness_deadline();
+
+	h_check(s->h, !strcmp(host_vm_status(s->host, SAVING_VM), "running"), "the VM is %s",
+		host_vm_status(s->host, SAVING_VM));
+	guest_runs(s->source);
+	h_check(s->h, saving_files(s) == 0, "%u files are left", saving_files(s));
+	while (process_fds(s->host->process) > s->fds) {
+		h_check(s->h, clock_ns() < deadline,
+			"the daemon has %u descriptors open, it had %u",
+			process_fds(s->host->process), s->fds);
+		host_do(s->host, "query-status",
+			"{'vm': '" SAVING_VM "'}"); /* a turn of its loop */
+	}
+}
+
+void saving_limit(struct saving *s, uint64_t bytes)
+{
+	struct rlimit now, to;
+
+	h_check(s->h, prlimit(s->host->process->pid, RLIMIT_FSIZE, NULL, &now) == 0, "prlimit: %m");
+	to = (struct rlimit){bytes < now.rlim_max ? bytes : now.rlim_max, now.rlim_max};
+	h_check(s->h, prlimit(s->host->process->pid, RLIMIT_FSIZE, &to, NULL) == 0, "prlimit: %m");
+}
+
+void saving_go_on(struct saving *s)
+{
+	struct json_object *answer;
+	struct err err;
+
+	/* what was held may have ended meanwhile */
+	if (qmpclient_call(s->host->qmp, "x-continue",
+		    harness_json(s->h, "{'vm': '" SAVING_VM "'}"), &answer, &err) == 0)
+		json_object_put(answer);
+}
+
+void saving_over(struct saving *s)
+{
+	uint64_t deadline = harness_deadline();
+	bool over = false;
+
+	while (!over) {
+		struct json_object *q = host_query(s->host, SAVING_VM);
+		const char *status = member_text(q, "status", "");
+
+		over = !strcmp(status, "completed") || !strcmp(status, "failed") ||
+			!strcmp(status, "cancelled");
+		json_object_put(q);
+		h_check(s->h, clock_ns() < deadline, "a migration is left");
+	}
+}
+
+void saving_copy(struct saving *s, const char *path, size_t n)
+{
+	FILE *from = fopen(s->path, "re"), *to = fopen(path, "we");
+	int c;
+
+	h_check(s->h, from && to, "cannot copy %s", s->path);
+	while (n-- && (c = getc(from)) != EOF)
+		putc(c, to);
+	fclose(from);
+	h_check(s->h, fclose(to) == 0, "cannot copy %s", s->path);
+}
+
+struct guest *saving_wait(struct saving *s)
+{
+	return guest_start(s->host, SAVING_VM, &(struct guest_opts){.incoming = true});
+}
+
+void saving_load_again(struct saving *s)
+{
+	host_take_events(s->host);
+	host_do(s->host, "migrate-incoming", "{'vm': '" SAVING_VM "', 'uri': 'file:%s'}", s->path);
+}
+
 struct guest *saving_load(struct saving *s, const struct guest_opts *opts)
 {
 	struct guest_opts o = *opts;
@@ -78,8 +156,7 @@ struct guest *saving_load(struct saving *s, const struct guest_opts *opts)
 
 	o.incoming = true;
 	g = guest_start(s->host, SAVING_VM, &o);
-	host_take_events(s->host);
-	host_do(s->host, "migrate-incoming", "{'vm': '" SAVING_VM "', 'uri': 'file:%s'}", s->path);
+	saving_load_again(s);
 	return g;
 }
 

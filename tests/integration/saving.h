@@ -15,8 +15,7 @@ struct saving {
 	struct host *host;
 	struct guest *source;
 	char path[HARNESS_PATH]; /* DIR/save/guest */
-	unsigned loads;
-	unsigned fds; /* open descriptors of the daemon before anything */
+	unsigned fds;            /* open descriptors of the daemon before anything */
 };
 
 struct saving saving_new(const struct saving_opts *opts);
@@ -26,6 +25,20 @@ void saving_save(struct saving *s);
 void saving_saved(struct saving *s);
 /* It failed and says `words`: the source's guest runs on, nothing is left in the directory. */
 void saving_fails(struct saving *s, const char *words);
+/* As before: the source's guest runs, and the daemon keeps nothing, nor does the directory. */
+void saving_is_as_before(struct saving *s);
+/* Files of the daemon may grow to so many bytes (RLIMIT_FSIZE). */
+void saving_limit(struct saving *s, uint64_t bytes);
+/* Whatever is held goes on. */
+void saving_go_on(struct saving *s);
+/* Wait until the migration is over, one way or another. */
+void saving_over(struct saving *s);
+/* The first n bytes of the file in another one. */
+void saving_copy(struct saving *s, const char *path, size_t n);
+/* A VM that waits. */
+struct guest *saving_wait(struct saving *s);
+/* The VM that waits is told to load the file. */
+void saving_load_again(struct saving *s);
 /* A VM that waits is told to load the file. */
 struct guest *saving_load(struct saving *s, const struct guest_opts *opts);
 /* The guest goes on in it from where it was. */
