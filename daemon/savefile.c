@@ -195,7 +195,7 @@ int savefile_publish(struct savefile *f, struct err *err)
 		return failed(f, -errno, "give its name to", err);
 	f->named = false;
 	if (fsync(f->path.dir) < 0) {
-		/* Its name may be gone after a crash, with the only guest in it: it is not saved. */
+		/* After a crash its name may be gone, and the guest with it: it is not saved. */
 		r = failed(f, -errno, "keep the name of", err);
 		unlinkat(f->path.dir, f->path.base, 0);
 		return r;

@@ -41,7 +41,7 @@ struct hpte {
 	unsigned base_shift;   /* log2 of the base page's bytes: 12, 16, 24, 34; 0: unknown */
 	unsigned actual_shift; /* and of the actual page's, at least that */
 	uint64_t vsid;
-	/* Of the page within its segment, in bytes: the AVPN has its high bits, the hash the rest. */
+	/* Of the page in its segment, in bytes: high bits from the AVPN, the rest from the hash. */
 	uint64_t offset;
 	bool misplaced; /* the hash of this page leads to another PTEG */
 	uint64_t real;  /* the real page's address, in bytes */

@@ -198,7 +198,7 @@ START_TEST(guest_that_does_not_fit)
 	load_is_refused(&s, &(struct guest_opts){.vcpus = 2}, "start it with 1");
 	load_is_refused(&s, &(struct guest_opts){.uuid = "00000000-0000-4000-8000-000000000001"},
 		"has UUID 00000000-0000-4000-8000-000000000001: start it with that one");
-	/* another machine is told from the file alone: nothing was changed in the VM, and it fits */
+	/* that is told from the file alone: nothing was changed, and the right one is loaded */
 	g = saving_load(&s, &(struct guest_opts){0});
 	saving_loaded(&s, g);
 	saving_free(&s);
