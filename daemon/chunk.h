@@ -103,7 +103,7 @@ struct recvring {
 	uint32_t generation;
 	enum wire_codec codec;
 	struct codec *coder; /* the receiver's */
-	bool file; /* it waits for room: no source is there to keep to the ring's size */
+	bool file;           /* it waits for room: no source is there to keep to the ring's size */
 
 	uint64_t received, written, reported; /* (lock) */
 	uint64_t digest;                      /* (lock) of chunks 1 to written */

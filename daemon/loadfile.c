@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "daemon/codec.h"
 #include "daemon/filepath.h"
 
 #define READ_BYTES (128u << 10)
@@ -20,6 +21,7 @@ struct loadfile {
 	struct filepath path;
 	int fd;
 	EVP_MD_CTX *sha;
+	struct codec *codec; /* once OPEN was read */
 	struct file_check check;
 	uint64_t at; /* of the second reading */
 	struct err err;
@@ -72,8 +74,18 @@ static int bad(struct loadfile *f, int code, struct err *err)
 		f->check.wrong_at, f->check.why);
 }
 
+static int judge_records(struct loadfile *f, uint8_t *plain)
+{
+	struct file_check *c = &f->check;
+
+	memcpy(plain, c->payload, c->payload_len);
+	if (codec_decode(f->codec, plain, c->payload_len, c->chunk.plain) < 0)
+		plain = NULL;
+	return file_check_records(c, plain);
+}
+
 /* One frame: 1, 0 at the file's end, or -errno. */
-static int judge_frame(struct loadfile *f, uint8_t *buf, struct err *err)
+static int judge_frame(struct loadfile *f, uint8_t *buf, uint8_t *plain, struct err *err)
 {
 	struct file_check *c = &f->check;
 	uint64_t at = c->offset;
@@ -98,6 +110,13 @@ static int judge_frame(struct loadfile *f, uint8_t *buf, struct err *err)
 		return bad(f, r, err);
 	}
 	r = file_check_body(c, buf + WIRE_HDR_SIZE);
+	if (r == 0 && c->type == WIRE_OPEN)
+		r = codec_new(c->open.codec, c->open.order, &f->codec);
+	if (r < 0 && c->type == WIRE_OPEN && !c->why[0])
+		return err_set(err, r, "%s cannot be loaded: there is no codec %s here",
+			f->path.path, codec_name(c->open.codec));
+	if (r > 0)
+		r = judge_records(f, plain);
 	if (r < 0)
 		return bad(f, r, err);
 	hashed = WIRE_HDR_SIZE + c->body;
@@ -120,17 +139,21 @@ static int compare_digest(struct loadfile *f, const char *what, struct err *err)
 
 static int judge(struct loadfile *f, struct err *err)
 {
-	uint8_t *buf = malloc(WIRE_HDR_SIZE + FILE_BODY_MAX);
+	uint8_t *buf = malloc(WIRE_HDR_SIZE + FILE_BODY_MAX), *plain = malloc(FILE_BODY_MAX);
 	int r;
 
-	if (!buf)
+	if (!buf || !plain) {
+		free(buf);
+		free(plain);
 		return err_set(err, -ENOMEM, "out of memory for %s", f->path.path);
+	}
 	file_check_init(&f->check);
 	r = sha_begin(f, err);
 	if (r == 0)
-		while ((r = judge_frame(f, buf, err)) > 0)
+		while ((r = judge_frame(f, buf, plain, err)) > 0)
 			;
 	free(buf);
+	free(plain);
 	return r < 0 ? r
 		     : compare_digest(f, "its SHA-256 is not the one that it was saved with", err);
 }
@@ -331,6 +354,7 @@ struct loadfile *loadfile_free(struct loadfile *f)
 	if (f) {
 		fd_close(f->fd);
 		filepath_close(&f->path);
+		codec_free(f->codec);
 		EVP_MD_CTX_free(f->sha);
 		free(f);
 	}

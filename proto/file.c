@@ -201,11 +201,11 @@ static int take_open(struct file_check *c, const uint8_t *body)
 
 	if (wire_unpack_open(body, c->body, &c->open) < 0)
 		return wrong(c, at, -EBADMSG, "a malformed OPEN frame");
-	if (o->mmu != MMU_HPT || o->codec != WIRE_CODEC_NONE || o->channels != 1 || o->flags)
+	if (o->mmu != MMU_HPT || o->channels != 1 || o->flags)
 		return wrong(c, at, -EOPNOTSUPP,
-			"it holds a guest with MMU %d, codec %d, %u channels and flags 0x%x, which "
-			"this program does not read",
-			(int)o->mmu, (int)o->codec, o->channels, o->flags);
+			"it holds a guest with MMU %d, %u channels and flags 0x%x, which this "
+			"program does not read",
+			(int)o->mmu, o->channels, o->flags);
 	c->place = FILE_AT_PASS;
 	c->passes_at = c->offset + WIRE_HDR_SIZE + c->body;
 	return 0;
@@ -225,50 +225,61 @@ static int check_pass(
 	return 0;
 }
 
-/* The byte of the first record that is not good, and why. */
-static int wrong_record(struct file_check *c, const uint8_t *payload, size_t len, uint64_t at)
+/* The first record that is not good, and why; with codec NONE also its byte. */
+static int wrong_record(struct file_check *c, const uint8_t *plain)
 {
+	uint64_t at = c->offset + WIRE_HDR_SIZE + WIRE_CHUNK_HDR;
 	struct htab_iter it;
 	struct htab_rec rec;
 	unsigned nr = 0;
-	int r;
 
-	htab_iter_init(&it, payload, len, htab_entries(c->open.order), HTAB_WIRE);
-	while ((r = htab_iter_next(&it, &rec)) > 0)
+	htab_iter_init(&it, plain, c->chunk.plain, htab_entries(c->open.order), HTAB_WIRE);
+	while (htab_iter_next(&it, &rec) > 0)
 		nr++;
-	return wrong(c, at + (uint64_t)(it.p - payload), -EBADMSG,
-		"record %u of chunk %" PRIu64 ": %s", nr + 1, c->seq + 1,
-		r < 0 ? it.why : "out of order");
+	if (c->chunk.codec == WIRE_CODEC_NONE)
+		at += (uint64_t)(it.p - plain);
+	return wrong(c, at, -EBADMSG, "record %u of chunk %" PRIu64 ": %s", nr + 1, c->chunk.seq,
+		it.why);
 }
 
 static int take_chunk(struct file_check *c, const uint8_t *body)
 {
 	uint64_t at = c->offset + WIRE_HDR_SIZE;
-	const uint8_t *payload;
-	struct wire_chunk m;
-	const char *why;
-	size_t len;
+	struct wire_chunk *m = &c->chunk;
 	int r;
 
-	if (wire_unpack_chunk(body, c->body, &m, &payload, &len) < 0)
+	if (wire_unpack_chunk(body, c->body, m, &c->payload, &c->payload_len) < 0)
 		return wrong(
 			c, at, -EBADMSG, "a malformed CHUNK frame after chunk %" PRIu64, c->seq);
-	r = check_pass(c, m.stream, m.generation, m.pass);
+	r = check_pass(c, m->stream, m->generation, m->pass);
 	if (r < 0)
 		return r;
-	if (m.codec != c->open.codec || m.seq != c->seq + 1)
+	if (m->codec != c->open.codec || m->seq != c->seq + 1)
 		return wrong(c, at, -EBADMSG,
 			"chunk %" PRIu64 " with codec %d where chunk %" PRIu64
 			" with codec %d is expected",
-			m.seq, (int)m.codec, c->seq + 1, (int)c->open.codec);
-	if (htab_check(payload, len, htab_entries(c->open.order), HTAB_WIRE, &c->count, &why) < 0)
-		return wrong_record(c, payload, len, at + WIRE_CHUNK_HDR);
-	c->seq = m.seq;
-	c->pass = m.pass;
+			m->seq, (int)m->codec, c->seq + 1, (int)c->open.codec);
+	return 1;
+}
+
+int file_check_records(struct file_check *c, const uint8_t *plain)
+{
+	size_t len = c->chunk.plain;
+	const char *why;
+
+	if (!plain)
+		return wrong(c, c->offset + WIRE_HDR_SIZE + WIRE_CHUNK_HDR, -EBADMSG,
+			"chunk %" PRIu64 " of %zu bytes of codec %d cannot be decoded",
+			c->chunk.seq, c->payload_len, (int)c->chunk.codec);
+	if (htab_check(plain, len, htab_entries(c->open.order), HTAB_WIRE, &c->count, &why) < 0)
+		return wrong_record(c, plain);
+	c->seq = c->chunk.seq;
+	c->pass = c->chunk.pass;
 	c->in_pass = true;
-	c->digest = stream_digest(c->digest, payload, len);
+	c->digest = stream_digest(c->digest, plain, len);
 	c->valid += c->count.valid;
 	c->invalid += c->count.invalid;
+	c->offset += WIRE_HDR_SIZE + c->body;
 	return 0;
 }
 

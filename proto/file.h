@@ -90,7 +90,11 @@ struct file_check {
 	size_t elem_got;
 	uint64_t elem_left; /* bytes of its value to come */
 
-	struct htab_count count; /* of the last CHUNK */
+	/* the last CHUNK */
+	struct wire_chunk chunk;
+	const uint8_t *payload;
+	size_t payload_len;
+	struct htab_count count;
 
 	/* after an error */
 	uint64_t wrong_at; /* the byte where it shows */
@@ -103,8 +107,13 @@ void file_check_init(struct file_check *c);
  * -EBADMSG (-EOPNOTSUPP: a later version's) with c->why and c->wrong_at.
  */
 int file_check_frame(struct file_check *c, const uint8_t *hdr);
-/* That body, c->body bytes. As file_check_frame(). */
+/*
+ * That body, c->body bytes. As file_check_frame(); or 1: it was a CHUNK, whose payload_len bytes at
+ * c->payload (inside body) decode to c->chunk.plain bytes, for file_check_records().
+ */
 int file_check_body(struct file_check *c, const uint8_t *body);
+/* The decoded records of that CHUNK; plain NULL: it cannot be decoded. As file_check_frame(). */
+int file_check_records(struct file_check *c, const uint8_t *plain);
 /*
  * The file ends, `extra` bytes after the last whole frame: 0 when that is as it should be. The
  * digest of c->trailer is still to be compared.
