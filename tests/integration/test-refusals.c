@@ -212,8 +212,7 @@ END_TEST
 START_TEST(bad_uris)
 {
 	static const char *const bad[] = {"", "tcp:", "http://example.org/",
-		"tcp:127.0.0.1:notaport", "tcp:127.0.0.1:0", "unix:", "fd:nothing",
-		"file:nowhere"};
+		"tcp:127.0.0.1:notaport", "tcp:127.0.0.1:0", "unix:", "fd:nothing", "file:nowhere"};
 	struct harness *h = harness_new();
 	struct host *a = host_start(h, "a", NULL);
 	struct guest *g = guest_start(a, PAIR_VM, &(struct guest_opts){.rate = 1000});
