@@ -50,7 +50,13 @@ static int do_pause(void *opaque)
 static int do_resume(void *opaque)
 {
 	struct kvmvm *m = opaque;
+	char why[KVMVM_WHY_MAX];
+	int r = kvmvm_devices_check(&m->guest, why);
 
+	if (r < 0) {
+		kvmvm_guest_sick(&m->guest, why);
+		return r;
+	}
 	kvm_vm_resume(m->guest.vm);
 	return 0;
 }
@@ -114,6 +120,8 @@ static int connect_daemon(struct kvmvm *m)
 
 	memcpy(c.uuid, m->o.uuid.b, sizeof(c.uuid));
 	r = htabvmm_new(&c, &m->h);
+	if (r == 0)
+		r = kvmvm_devices_add(&m->guest, m->h);
 	if (r < 0) {
 		err_set(&e, r, "cannot prepare for %s: %s", c.socket ? c.socket : HTABVMM_SOCKET,
 			strerror(-r));

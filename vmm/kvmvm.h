@@ -8,6 +8,7 @@
  *	kvmvm_opts.c    its command line
  *	kvmvm_guest.c   the VM, its vCPUs and why they stop
  *	kvmvm_memory.c  the guest's memory as a blob of the machine state
+ *	kvmvm_devices.c an interrupt controller and a TCE table
  *	kvmvm_dump.c    the table as a file
  *	kvmvm_code.S    what the guest runs; kvmvm_layout.h: where in its memory
  *
@@ -26,6 +27,15 @@
 #include "vmm/vmmcommon.h"
 
 #define KVMVM_EXIT_SELFCHECK 3
+#define KVMVM_WHY_MAX        256 /* of a sentence about what is wrong */
+#define KVMVM_SOURCE_FIRST   0x1000u
+#define KVMVM_SOURCES        32u
+
+enum kvmvm_irqchip {
+	KVMVM_NO_IRQCHIP = 0,
+	KVMVM_XICS,
+	KVMVM_XIVE,
+};
 
 struct kvmvm_opts {
 	const char *socket, *name, *dump;
@@ -34,6 +44,8 @@ struct kvmvm_opts {
 	bool large_entry; /* for tests */
 	unsigned order, vcpus;
 	size_t memory; /* bytes */
+	enum kvmvm_irqchip irqchip;
+	uint64_t tces; /* entries of a TCE table; 0: none */
 };
 
 /* 0; 1 when all is said (--help); -EINVAL after a sentence on stderr. */
@@ -41,8 +53,21 @@ int kvmvm_opts_parse(int argc, char **argv, struct kvmvm_opts *ret);
 
 /* -- the guest -- */
 
+struct kvmvm_devices {
+	enum kvmvm_irqchip irqchip;
+	int fd, tce_fd; /* -1: none */
+	/* What the VMM keeps of XIVE's sources, since KVM does not give it back. */
+	uint64_t shadow[2][KVMVM_SOURCES];
+	uint8_t present[KVMVM_SOURCES];
+	void *esb; /* XIVE's ESB pages */
+	size_t esb_size;
+	uint64_t *table;
+	uint64_t tces;
+};
+
 struct kvmvm_guest {
 	struct kvm_vm *vm;
+	struct kvmvm_devices devices;
 	uint8_t *memory;
 	size_t size;
 	unsigned order, vcpus;
@@ -50,7 +75,7 @@ struct kvmvm_guest {
 	int sick_fd;               /* an eventfd: something is wrong */
 	atomic_uint errors;
 	pthread_mutex_t lock;
-	char why[256]; /* the first thing that was wrong; under lock */
+	char why[KVMVM_WHY_MAX]; /* the first thing that was wrong; under lock */
 };
 
 /* A VM whose vCPUs stand. One that is not to wait for a guest from elsewhere has its own. */
@@ -58,7 +83,18 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 void kvmvm_guest_free(struct kvmvm_guest *g);
 void kvmvm_guest_figures(const struct kvmvm_guest *g, struct vmm_figures *ret);
 /* What was wrong first, "" when nothing was. */
-void kvmvm_guest_why(struct kvmvm_guest *g, char why[static 256]);
+void kvmvm_guest_why(struct kvmvm_guest *g, char why[static KVMVM_WHY_MAX]);
+/* Something outside of the vCPUs is wrong. */
+void kvmvm_guest_sick(struct kvmvm_guest *g, const char *why);
+
+/* -- its devices: 0 or a negative errno -- */
+
+/* After the vCPUs; a VM that waits for a guest has them as they are made. */
+int kvmvm_devices_new(struct kvmvm_guest *g, const struct kvmvm_opts *o);
+void kvmvm_devices_free(struct kvmvm_guest *g);
+int kvmvm_devices_add(struct kvmvm_guest *g, struct htabvmm *h);
+/* Are they as they were set up, wherever that was? -EILSEQ and *why when not. vCPUs stopped. */
+int kvmvm_devices_check(struct kvmvm_guest *g, char why[static KVMVM_WHY_MAX]);
 
 /* -- its memory -- */
 

@@ -35,7 +35,7 @@ extern const uint8_t kvmvm_code[], kvmvm_code_end[];
 
 /* -- what is wrong ---------------------------------------------------------------------------- */
 
-static void sick(struct kvmvm_guest *g, const char *why)
+void kvmvm_guest_sick(struct kvmvm_guest *g, const char *why)
 {
 	uint64_t one = 1;
 
@@ -48,7 +48,7 @@ static void sick(struct kvmvm_guest *g, const char *why)
 		perror(vmm_program);
 }
 
-void kvmvm_guest_why(struct kvmvm_guest *g, char why[static 256])
+void kvmvm_guest_why(struct kvmvm_guest *g, char why[static KVMVM_WHY_MAX])
 {
 	pthread_mutex_lock(&g->lock);
 	memcpy(why, g->why, sizeof(g->why));
@@ -106,7 +106,7 @@ static enum kvm_vcpu_next vcpu_exit(struct kvm_vcpu *vcpu, struct kvm_run *run, 
 	else
 		snprintf(what, sizeof(what), "KVM exit for reason %u", run->exit_reason);
 	snprintf(why, sizeof(why), "vCPU %u: %s", kvm_vcpu_id(vcpu), what);
-	sick(g, why);
+	kvmvm_guest_sick(g, why);
 	return KVM_VCPU_STOP;
 }
 
@@ -246,6 +246,10 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 		if (r == 0)
 			g->fds[i] = kvm_vcpu_fd(vcpu);
 	}
+	if (r == 0) {
+		step = "its interrupt controller and TCE table";
+		r = kvmvm_devices_new(g, o);
+	}
 	if (r == 0 && !o->incoming) {
 		step = "the guest's registers";
 		r = fill_memory(g, &o->uuid);
@@ -266,6 +270,7 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 
 void kvmvm_guest_free(struct kvmvm_guest *g)
 {
+	kvmvm_devices_free(g);
 	g->vm = kvm_vm_free(g->vm);
 	g->sick_fd = fd_close(g->sick_fd);
 	pthread_mutex_destroy(&g->lock);

@@ -7,6 +7,7 @@
  *	BLOCKS     a block for each vCPU: its counters and what it was told at its start
  *	TOUCHES    two pages for each vCPU, mapped in turn through its segment
  *	SHADOWS    a shadow for each vCPU: what each table slot of its own should hold
+ *	QUEUES     XIVE's event queues, 64 KiB each
  */
 #define KVMVM_ENTRY       0x2000
 #define KVMVM_CODE_MAX    0x8000
@@ -16,6 +17,7 @@
 #define KVMVM_TOUCH_SIZE  0x2000
 #define KVMVM_SHADOWS     0x200000
 #define KVMVM_SHADOW_SIZE 0x10000
+#define KVMVM_QUEUES      0x600000
 #define KVMVM_MEMORY_MIN  0x800000
 
 /* A block's doublewords, in the guest's byte order. */

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "proto/htab.h"
 #include "vmm/kvmvm.h"
 #include "vmm/kvmvm_layout.h"
 
 #define MEMORY_MAX_MIB 65536u
+#define TCES_MAX       1048576u
 
 enum option_number {
 	OPT_SOCKET = 256,
@@ -18,6 +20,8 @@ enum option_number {
 	OPT_VCPUS,
 	OPT_MEMORY,
 	OPT_DUMP,
+	OPT_IRQCHIP,
+	OPT_TCES,
 	OPT_HELP,
 	OPT_LARGE_ENTRY,
 };
@@ -31,6 +35,8 @@ static const struct option options[] = {
 	{"vcpus", required_argument, NULL, OPT_VCPUS},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"dump", required_argument, NULL, OPT_DUMP},
+	{"irqchip", required_argument, NULL, OPT_IRQCHIP},
+	{"tces", required_argument, NULL, OPT_TCES},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"large-entry", no_argument, NULL, OPT_LARGE_ENTRY},
 	{NULL, 0, NULL, 0},
@@ -48,6 +54,10 @@ static const char usage[] =
 	"  --order N        log2 of the table's bytes, 18 to 36 (20)\n"
 	"  --vcpus N        vCPUs, 1 to 64 (2)\n"
 	"  --memory MIB     the guest's memory, 8 to 65536 MiB (16); the same at both ends\n"
+	"  --irqchip KIND   have KVM's interrupt controller, xics or xive, set up in a known way; the\n"
+	"                   same at both ends\n"
+	"  --tces N         have a TCE table of 1 to 1048576 entries, filled in a known way; the same\n"
+	"                   at both ends\n"
 	"  --dump FILE      write the last table there, normalised, when the guest ends here (SIGTERM,\n"
 	"                   or moved away); zstd when it ends in .zst\n"
 	"\n"
@@ -80,6 +90,18 @@ static int parse_one(int c, const char *arg, struct kvmvm_opts *o)
 	case OPT_MEMORY:
 		r = vmm_parse_number("memory", arg, KVMVM_MEMORY_MIN >> 20, MEMORY_MAX_MIB, &v);
 		o->memory = (size_t)v << 20;
+		break;
+	case OPT_IRQCHIP:
+		if (strcmp(arg, "xics") == 0)
+			o->irqchip = KVMVM_XICS;
+		else if (strcmp(arg, "xive") == 0)
+			o->irqchip = KVMVM_XIVE;
+		else
+			r = vmm_refuse("irqchip", arg, "xics or xive");
+		break;
+	case OPT_TCES:
+		r = vmm_parse_number("tces", arg, 1, TCES_MAX, &v);
+		o->tces = v;
 		break;
 	case OPT_DUMP: o->dump = arg; break;
 	case OPT_LARGE_ENTRY: o->large_entry = true; break;

@@ -79,6 +79,7 @@ htab_kvmvm_SOURCES = \
 	vmm/hptfile.c vmm/hptfile.h \
 	vmm/kvmvm.c vmm/kvmvm.h \
 	vmm/kvmvm_code.S \
+	vmm/kvmvm_devices.c \
 	vmm/kvmvm_dump.c \
 	vmm/kvmvm_guest.c \
 	vmm/kvmvm_layout.h \
