@@ -87,6 +87,7 @@ static int hello(struct accepted *a, const uint8_t *body, size_t len)
 	}
 	welcome.features = hello.features & WIRE_FEATURES;
 	snprintf(welcome.name, sizeof(welcome.name), "%s", a->srv->config.name);
+	peer_set_features(p, welcome.features);
 	a->role = hello.role;
 	a->greeted = true;
 	peer_send(p, buf, wire_pack_welcome(&welcome, buf, sizeof(buf)));

@@ -43,6 +43,7 @@ int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_co
 		.file = config->file,
 		.digest = STREAM_DIGEST_INIT,
 		.rate = config->max_bandwidth,
+		.link.recovers = config->recover,
 	};
 	assert(config->chunk >= HTAB_READ_MIN && config->chunk <= WIRE_PLAIN_MAX);
 	ret = ring_init(&r->ring, config->ring, codec_bound(config->codec, config->chunk));
@@ -62,6 +63,8 @@ void sendring_begin(struct sendring *r, enum wire_stream stream, uint32_t pass)
 	pthread_mutex_lock(&r->flow->lock);
 	assert(!r->reading && !r->ending && !r->done);
 	assert(pass > r->pass);
+	if (r->ended == r->pass)
+		r->ended = pass - 1;
 	r->stream = stream;
 	r->pass = pass;
 	r->reading = true;
@@ -93,6 +96,24 @@ int sendring_ack(struct sendring *r, uint64_t seq)
 	return 0;
 }
 
+int sendring_resume(struct sendring *r, uint64_t seq, uint32_t generation, uint32_t pass)
+{
+	int ret = -EBADMSG;
+
+	pthread_mutex_lock(&r->flow->lock);
+	assert(r->link.down);
+	if (generation == r->generation && seq >= r->acked && seq <= r->sent && pass <= r->ended &&
+		(seq == r->filled || pass < ring_chunk(&r->ring, seq + 1)->meta.pass)) {
+		r->acked = r->sent = r->sending = seq;
+		r->ended = pass;
+		ret = 0;
+	}
+	pthread_mutex_unlock(&r->flow->lock);
+	if (ret == 0)
+		flow_wake(r->flow, r->reader);
+	return ret;
+}
+
 void sendring_get_end(struct sendring *r, struct wire_end *end)
 {
 	assert(r->channel < WIRE_CHANNELS_MAX);
@@ -101,7 +122,7 @@ void sendring_get_end(struct sendring *r, struct wire_end *end)
 	end->passes = r->pass;
 	end->valid = r->stats.valid;
 	end->invalid = r->stats.invalid;
-	end->channel[r->channel].seq = r->sent;
+	end->channel[r->channel].seq = r->filled; /* all were sent once */
 	end->channel[r->channel].digest = r->digest;
 	pthread_mutex_unlock(&r->flow->lock);
 }
@@ -116,6 +137,7 @@ int recvring_init(struct recvring *r, struct flow *flow, const struct inflow_con
 		.codec = config->codec,
 		.file = config->file,
 		.digest = STREAM_DIGEST_INIT,
+		.link.recovers = config->recover,
 	};
 	ret = ring_init(&r->ring, config->ring, WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
 	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
@@ -140,6 +162,19 @@ unsigned recvring_report(struct recvring *r, uint64_t *ret_seq, struct marker *r
 	if (n || r->file)
 		flow_wake(r->flow, r->receiver); /* it may wait for room */
 	return n;
+}
+
+bool recvring_settled(struct recvring *r, uint64_t *ret_seq, uint32_t *ret_pass)
+{
+	bool settled;
+
+	pthread_mutex_lock(&r->flow->lock);
+	settled = r->link.down && r->reported == r->received &&
+		r->markers_reported == r->markers_in;
+	*ret_seq = r->received;
+	*ret_pass = r->markers_in ? r->marker[(r->markers_in - 1) % RING_MARKERS].pass : 0;
+	pthread_mutex_unlock(&r->flow->lock);
+	return settled;
 }
 
 /* Everything that END speaks of is written. Under the lock. */

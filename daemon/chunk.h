@@ -8,6 +8,7 @@
  * (seq - 1) % size of its channel's ring, so a ring is no more than a few sequence numbers:
  *
  *	source:       sent <= sending <= filled <= min(acked, sent) + size; acked <= sending
+ *	              (sent and sending go back, to acked, with a channel that replaces another)
  *	destination:  reported <= written <= received <= reported + size
  *
  * Fields marked (lock) are guarded by the flow's lock; a chunk belongs to one actor at a time, as
@@ -20,6 +21,7 @@
 #include "daemon/codec.h"
 #include "daemon/flow.h"
 #include "daemon/inflow.h"
+#include "daemon/link.h"
 #include "daemon/outflow.h"
 #include "proto/wire.h"
 
@@ -71,10 +73,13 @@ struct sendring {
 	uint64_t digest;                       /* (lock) of chunks 1 to sent */
 	/* The pass (lock): reading, then ending (its PASS_END is to be written), then neither. */
 	bool reading, ending;
-	bool done; /* (lock) ended, and the loop does not know it yet */
+	bool done;      /* (lock) ended, and the loop does not know it yet */
+	uint32_t ended; /* (lock) the last pass whose PASS_END is written */
 	enum wire_stream stream;
 	uint32_t pass;
 	uint64_t pass_start;
+	struct link link;
+	uint64_t down_since;        /* the loop's: what a pass's time is short of */
 	struct outflow_stats stats; /* (lock) */
 	uint64_t rate;              /* (lock) bytes/s, 0: no limit */
 };
@@ -85,6 +90,8 @@ void sendring_fini(struct sendring *r);
 void sendring_begin(struct sendring *r, enum wire_stream stream, uint32_t pass);
 /* Loop: as outflow_ack(). */
 int sendring_ack(struct sendring *r, uint64_t seq);
+/* Loop, the channel being down: as outflow_resume(). */
+int sendring_resume(struct sendring *r, uint64_t seq, uint32_t generation, uint32_t pass);
 /* Loop, after the last pass: this channel's part of END, and what is counted for all. */
 void sendring_get_end(struct sendring *r, struct wire_end *end);
 
@@ -108,6 +115,7 @@ struct recvring {
 	uint64_t received, written, reported; /* (lock) */
 	uint64_t digest;                      /* (lock) of chunks 1 to written */
 	bool eof;                             /* (lock) the channel ended between two frames */
+	struct link link;
 	/* Ends of passes (lock), in order; slot n % RING_MARKERS: in by the receiver, done by the
 	 * writer when all before is written, reported by the loop. */
 	struct marker marker[RING_MARKERS];
@@ -122,6 +130,8 @@ void recvring_fini(struct recvring *r);
  * markers of ended passes go to ret_marker[RING_MARKERS], their number is returned.
  */
 unsigned recvring_report(struct recvring *r, uint64_t *ret_seq, struct marker *ret_marker);
+/* Loop: is the channel down, and all that came by it written and reported? */
+bool recvring_settled(struct recvring *r, uint64_t *ret_seq, uint32_t *ret_pass);
 /*
  * Loop: does what END says hold? 1: yes, and everything is written. 0: not all of it has arrived.
  * Otherwise a negative errno and the sentence.

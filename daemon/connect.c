@@ -102,7 +102,7 @@ static int joining_frame(
 	if (type == WIRE_REFUSE)
 		return refused(m, body, len);
 	if (type == WIRE_WELCOME) {
-		if (peer_welcome(body, len) < 0 || m->welcomed)
+		if (peer_welcome(p, body, len) < 0 || m->welcomed)
 			return -EBADMSG;
 		m->welcomed = true;
 		memcpy(join.secret, m->secret, sizeof(join.secret));
@@ -191,7 +191,7 @@ static int open_frame(struct migration *m, enum wire_type type, const uint8_t *b
 	struct wire_accept accept;
 
 	if (type == WIRE_WELCOME) {
-		if (peer_welcome(body, len) < 0 || m->welcomed)
+		if (peer_welcome(m->peer, body, len) < 0 || m->welcomed)
 			return -EBADMSG;
 		m->welcomed = true;
 		send_open(m);

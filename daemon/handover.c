@@ -262,7 +262,7 @@ static int asking_frame(
 
 	switch ((unsigned)type) {
 	case WIRE_WELCOME:
-		if (peer_welcome(body, len) < 0)
+		if (peer_welcome(p, body, len) < 0)
 			return -EBADMSG;
 		peer_send_session(p, WIRE_COMMIT, &m->session, &m->uuid);
 		return 0;

@@ -25,6 +25,7 @@ struct inflow {
 	bool whole;     /* and what it says holds */
 	struct wire_end end;
 	uint64_t told; /* last chunk reported as written */
+	bool settling; /* the channel is closed; settled was not said yet */
 };
 
 static void close_all(struct inflow *i)
@@ -71,6 +72,26 @@ static void report_failure(struct inflow *i)
 	}
 }
 
+static void report_link(struct inflow *i)
+{
+	struct err err;
+	bool lost, down;
+	uint64_t seq;
+	uint32_t pass;
+
+	link_report(&i->ring.link, &i->flow, &lost, &err, &down);
+	if (lost && telling(i))
+		i->config.ops->lost(i->config.arg, &err);
+	if (down && !i->stopping) {
+		i->stream = stream_free(i->stream);
+		i->settling = true;
+	}
+	if (i->settling && telling(i) && recvring_settled(&i->ring, &seq, &pass)) {
+		i->settling = false;
+		i->config.ops->settled(i->config.arg, seq, pass);
+	}
+}
+
 static void check_finish(struct inflow *i)
 {
 	struct err err;
@@ -96,6 +117,7 @@ static void on_notify(void *arg)
 
 	report_progress(i);
 	report_failure(i);
+	report_link(i);
 	check_finish(i);
 	if (i->closed || !(i->stopping || (i->whole && !i->failed)) || !flow_ended(&i->flow))
 		return;
@@ -180,6 +202,23 @@ void inflow_finish(struct inflow *i, const struct wire_end *end)
 	i->end = *end;
 	i->finishing = true;
 	flow_notify(&i->flow);
+}
+
+void inflow_cut(struct inflow *i)
+{
+	link_cut(&i->ring.link, &i->flow, i->ring.receiver);
+}
+
+void inflow_attach(struct inflow *i, struct stream *stream)
+{
+	assert(!i->stream && !i->settling);
+	i->stream = stream;
+	pthread_mutex_lock(&i->flow.lock);
+	i->receiver.io = flow_io_stream(stream);
+	i->ring.eof = false;
+	link_up(&i->ring.link);
+	pthread_mutex_unlock(&i->flow.lock);
+	flow_wake(&i->flow, i->ring.receiver);
 }
 
 void inflow_get_stats(const struct inflow *i, struct inflow_stats *ret)

@@ -40,6 +40,16 @@ struct inflow_ops {
 	 * gives up, its ABORT on the control connection may come before or after.
 	 */
 	void (*failed)(void *arg, const struct err *err);
+	/*
+	 * The channel broke, with config.recover: what came whole is kept. settled follows. (Its
+	 * orderly end is told by settled alone.)
+	 */
+	void (*lost)(void *arg, const struct err *err);
+	/*
+	 * The channel is closed, after lost, inflow_cut() or its end, and all that came by it is
+	 * written: every chunk up to seq, and pass is the last one whose end came.
+	 */
+	void (*settled)(void *arg, uint64_t seq, uint32_t pass);
 	/* After inflow_finish(): what END said holds; threads are joined, the htab fd is closed. */
 	void (*finished)(void *arg);
 	/* After inflow_stop(): threads joined, everything closed. */
@@ -52,6 +62,7 @@ struct inflow_config {
 	uint32_t generation;
 	uint32_t ring; /* as ACCEPTed: more chunks in flight are a protocol error */
 	enum wire_codec codec;
+	bool recover;   /* a channel that broke is lost, not failed */
 	int timeout_ms; /* silence in the middle of a frame that ends it */
 	/* A file in place of the channel: it is read no faster than its chunks are written. */
 	const struct flow_io *file;
@@ -78,6 +89,10 @@ void inflow_set_verify(struct inflow *i, struct htabio *htab);
  * comes; else `failed`.
  */
 void inflow_finish(struct inflow *i, const struct wire_end *end);
+/* Take the channel away; nothing when it is gone already. */
+void inflow_cut(struct inflow *i);
+/* After settled: go on with another channel, which becomes the inflow's. */
+void inflow_attach(struct inflow *i, struct stream *stream);
 void inflow_get_stats(const struct inflow *i, struct inflow_stats *ret);
 void inflow_stop(struct inflow *i);
 struct inflow *inflow_free(struct inflow *i); /* after finished or stopped; takes NULL */

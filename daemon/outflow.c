@@ -31,6 +31,28 @@ static void close_all(struct outflow *o)
 	o->flow.notify = notify_free(o->flow.notify);
 }
 
+static bool telling(const struct outflow *o)
+{
+	return !o->stopping && !o->failed;
+}
+
+static void report_link(struct outflow *o)
+{
+	struct err err;
+	bool lost, down;
+
+	link_report(&o->ring.link, &o->flow, &lost, &err, &down);
+	if (lost && telling(o))
+		o->config.ops->lost(o->config.arg, &err);
+	if (!down)
+		return;
+	if (!o->stopping)
+		o->stream = stream_free(o->stream);
+	o->ring.down_since = o->flow.clock();
+	if (telling(o))
+		o->config.ops->parked(o->config.arg);
+}
+
 static void on_notify(void *arg)
 {
 	struct outflow *o = arg;
@@ -49,12 +71,13 @@ static void on_notify(void *arg)
 	err = flow->err;
 	pthread_mutex_unlock(&flow->lock);
 
-	if (done && !o->stopping && !o->failed)
+	if (done && telling(o))
 		o->config.ops->pass_done(o->config.arg, stream, pass);
-	if (failed && !o->stopping && !o->failed) {
+	if (failed && telling(o)) {
 		o->failed = true;
 		o->config.ops->failed(o->config.arg, &err);
 	}
+	report_link(o);
 	if (o->stopping && !o->stopped && flow_ended(flow)) {
 		close_all(o);
 		o->stopped = true;
@@ -135,6 +158,31 @@ int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq)
 	if (channel != o->ring.channel)
 		return -EBADMSG;
 	return sendring_ack(&o->ring, seq);
+}
+
+void outflow_cut(struct outflow *o)
+{
+	link_cut(&o->ring.link, &o->flow, o->ring.sender);
+}
+
+int outflow_resume(struct outflow *o, uint64_t seq, uint32_t generation, uint32_t pass)
+{
+	return sendring_resume(&o->ring, seq, generation, pass);
+}
+
+void outflow_attach(struct outflow *o, struct stream *stream)
+{
+	uint64_t now = o->flow.clock();
+
+	assert(!o->stream);
+	o->stream = stream;
+	pthread_mutex_lock(&o->flow.lock);
+	o->sender.io = flow_io_stream(stream);
+	o->ring.ack_time = now;
+	o->ring.pass_start += now - o->ring.down_since;
+	link_up(&o->ring.link);
+	pthread_mutex_unlock(&o->flow.lock);
+	flow_wake(&o->flow, o->ring.sender);
 }
 
 void outflow_set_bandwidth(struct outflow *o, uint64_t bytes_per_second)

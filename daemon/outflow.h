@@ -35,6 +35,13 @@ struct outflow_ops {
 	void (*pass_done)(void *arg, enum wire_stream stream, uint32_t pass);
 	/* Something broke; comes at most once; nothing else comes after it but stopped. */
 	void (*failed)(void *arg, const struct err *err);
+	/*
+	 * The channel broke, with config.recover: chunks are kept until they are known to be
+	 * written. parked follows.
+	 */
+	void (*lost)(void *arg, const struct err *err);
+	/* After lost or outflow_cut(): the channel is closed, outflow_resume() may be said. */
+	void (*parked)(void *arg);
 	/* After outflow_stop(): all threads are joined, the htab fd and the channel are closed. */
 	void (*stopped)(void *arg);
 };
@@ -47,6 +54,7 @@ struct outflow_config {
 	size_t chunk;  /* plain bytes of a chunk, HTAB_READ_MIN to WIRE_PLAIN_MAX */
 	enum wire_codec codec;
 	uint64_t max_bandwidth; /* bytes/s, 0: none */
+	bool recover;           /* a channel that broke is lost, not failed */
 	int timeout_ms;         /* a channel or destination that takes nothing for so long fails */
 	/* A file in place of the channel: what is written to it needs no acknowledgement. */
 	const struct flow_io *file;
@@ -69,6 +77,18 @@ void outflow_pass(struct outflow *o, enum wire_stream stream, uint32_t pass);
 void outflow_set_htab(struct outflow *o, struct htabio *htab);
 /* The destination wrote every chunk up to seq. -EBADMSG for one that was never sent. */
 int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq);
+/*
+ * Take the channel away; the table is read on until the ring is full. Nothing when it is gone
+ * already.
+ */
+void outflow_cut(struct outflow *o);
+/*
+ * After parked: what the destination has: every chunk up to seq is written there, and pass is the
+ * last one whose end it knows. -EBADMSG, and nothing changed, for what cannot be.
+ */
+int outflow_resume(struct outflow *o, uint64_t seq, uint32_t generation, uint32_t pass);
+/* After outflow_resume(): go on with another channel, JOINED, which becomes the outflow's. */
+void outflow_attach(struct outflow *o, struct stream *stream);
 void outflow_set_bandwidth(struct outflow *o, uint64_t bytes_per_second);
 void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret);
 /* END's generation, passes (the last one's number), entries, and each channel's last chunk and

@@ -22,6 +22,7 @@ struct peer {
 	bool paused, finishing, keepalive;
 	bool write_blocks_read; /* TLS: a read waits for POLLOUT, or a write for POLLIN */
 	uint64_t heard, rtt;
+	uint64_t features; /* in use, after WELCOME */
 	/* frame being read */
 	uint8_t hdr[WIRE_HDR_SIZE];
 	size_t got; /* of header and body together */
@@ -367,14 +368,25 @@ void peer_send_hello(struct peer *p, enum wire_role role, const char *name)
 	peer_send(p, buf, wire_pack_hello(&m, buf, sizeof(buf)));
 }
 
-int peer_welcome(const uint8_t *body, size_t len)
+int peer_welcome(struct peer *p, const uint8_t *body, size_t len)
 {
 	struct wire_welcome m;
 
 	if (wire_unpack_welcome(body, len, &m) < 0 || m.version < WIRE_VERSION_MIN ||
 		m.version > WIRE_VERSION_MAX || (m.features & ~WIRE_FEATURES))
 		return -EBADMSG;
+	p->features = m.features;
 	return 0;
+}
+
+uint64_t peer_features(const struct peer *p)
+{
+	return p->features;
+}
+
+void peer_set_features(struct peer *p, uint64_t features)
+{
+	p->features = features;
 }
 
 void peer_send_refuse(struct peer *p, enum wire_type type, enum wire_refusal code, const char *text)

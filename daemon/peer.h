@@ -46,7 +46,10 @@ void peer_send_session(struct peer *p, enum wire_type type, const struct session
 	const struct vm_uuid *uuid);
 void peer_send_hello(struct peer *p, enum wire_role role, const char *name);
 /* The server's WELCOME: 0, or -EBADMSG when it is none, or chose what was not offered. */
-int peer_welcome(const uint8_t *body, size_t len);
+int peer_welcome(struct peer *p, const uint8_t *body, size_t len);
+/* The features in use, WIRE_FEATURE_*: from peer_welcome(), or as the server that we are chose. */
+uint64_t peer_features(const struct peer *p);
+void peer_set_features(struct peer *p, uint64_t features);
 /* REFUSE or ABORT with a sentence. */
 void peer_send_refuse(
 	struct peer *p, enum wire_type type, enum wire_refusal code, const char *text);

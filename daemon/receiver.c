@@ -225,21 +225,25 @@ static enum flow_next nothing(struct receiver *r, ssize_t n, uint64_t now, struc
 		wait->until = limit;
 		if (now < limit)
 			return FLOW_WAIT;
-		return flow_fail(flow, -ETIMEDOUT,
+		expect_frame(r);
+		return link_break(&ring->link, flow, -ETIMEDOUT,
 			"the source sent nothing on channel %u for %d ms, in the middle of a frame",
 			ring->channel, r->timeout_ms);
 	}
+	expect_frame(r);
 	if (n < 0)
-		return flow_fail(flow, (int)n, "channel %u broke after chunk %" PRIu64 ": %s",
-			ring->channel, ring->received, r->io.error(r->io.ctx));
+		return link_break(&ring->link, flow, (int)n,
+			"channel %u broke after chunk %" PRIu64 ": %s", ring->channel,
+			ring->received, r->io.error(r->io.ctx));
 	if (!between)
-		return flow_fail(flow, -EPIPE,
+		return link_break(&ring->link, flow, -EPIPE,
 			"channel %u ended in the middle of a frame, after chunk %" PRIu64,
 			ring->channel, ring->received);
 	pthread_mutex_lock(&flow->lock);
 	ring->eof = true;
 	pthread_mutex_unlock(&flow->lock);
-	return FLOW_END;
+	/* END tells whether anything is missing: until then it is no failure. */
+	return ring->link.recovers ? link_park(&ring->link, flow) : FLOW_END;
 }
 
 /* Is there room in the ring for what comes next? */
@@ -261,6 +265,10 @@ enum flow_next receiver_step(void *receiver, struct flow_wait *wait)
 	uint8_t *to = r->head;
 	ssize_t n;
 
+	if (link_is_cut(&r->ring->link, r->ring->flow)) {
+		expect_frame(r); /* half a frame is none */
+		return link_park(&r->ring->link, r->ring->flow);
+	}
 	if (r->state == RECEIVER_MARK)
 		return mark(r);
 	if (r->ring->file && r->state == RECEIVER_HEADER && !has_room(r))

@@ -22,13 +22,15 @@ void sender_init(struct sender *s, struct sendring *ring, struct flow_io io, int
 	bucket_set_rate(&s->bucket, ring->rate, s->bucket.last);
 }
 
-/* Make a frame of a chunk. */
+/* Make a frame of a chunk, once. */
 static int seal(struct sender *s, struct chunk *c)
 {
 	uint8_t *plain = chunk_plain(c);
 	size_t len;
 	int r;
 
+	if (c->meta.seq <= s->sealed)
+		return 0;
 	s->digest = stream_digest(s->digest, plain, c->meta.plain);
 	r = codec_encode(s->ring->coder, plain, c->meta.plain, &len);
 	if (r < 0)
@@ -38,11 +40,23 @@ static int seal(struct sender *s, struct chunk *c)
 		return r;
 	assert(r == (int)CHUNK_ROOM);
 	c->len = CHUNK_ROOM + len;
-	s->chunk = c;
-	s->frame = c->frame;
-	s->len = c->len;
-	s->off = 0;
+	s->sealed = c->meta.seq;
 	return 0;
+}
+
+static void begin_frame(struct sender *s, struct chunk *c, const uint8_t *frame, size_t len)
+{
+	s->chunk = c;
+	s->frame = frame;
+	s->len = len;
+	s->off = 0;
+}
+
+/* The channel goes: a frame half written is written anew on the next one. */
+static void drop_frame(struct sender *s)
+{
+	s->frame = NULL;
+	s->watched = false;
 }
 
 /* Nothing to send: what could still go wrong while we wait for acknowledgements? Under the lock. */
@@ -71,28 +85,37 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 	struct wire_pass_end m;
 	bool chunk, ending, alive = true;
 	uint64_t delay = 0, acked;
+	struct chunk *c = NULL;
+	uint32_t over; /* the last pass that is over before what is next */
 	int r = 0;
 
 	pthread_mutex_lock(&flow->lock);
 	if (ring->rate != s->bucket.rate)
 		bucket_set_rate(&s->bucket, ring->rate, now);
-	chunk = ring->sending < ring->filled;
-	ending = !chunk && ring->ending;
+	if (ring->sending < ring->filled)
+		c = ring_chunk(&ring->ring, ring->sending + 1);
+	over = c ? c->meta.pass - 1 : ring->reading ? ring->pass - 1 : ring->pass;
+	ending = ring->ended < over;
+	chunk = c && !ending;
 	if (chunk)
 		delay = bucket_delay(&s->bucket, now);
 	if (chunk && delay == 0)
 		ring->sending++;
 	if (!chunk && !ending)
 		alive = watch(s, now, wait);
-	m = (struct wire_pass_end){ring->stream, ring->generation, ring->pass, ring->sent};
+	/* A pass that ended earlier is told once more on a new channel. VERIFY is the last. */
+	m = (struct wire_pass_end){ring->ended + 1 == ring->pass ? ring->stream : WIRE_STREAM_HTAB,
+		ring->generation, ring->ended + 1, ring->sending};
 	acked = ring->acked;
 	pthread_mutex_unlock(&flow->lock);
 
-	if (!alive)
-		return flow_fail(flow, -ETIMEDOUT,
+	if (!alive) {
+		drop_frame(s);
+		return link_break(&ring->link, flow, -ETIMEDOUT,
 			"the destination acknowledged nothing after chunk %" PRIu64
 			" of channel %u for %d ms",
 			acked, ring->channel, s->timeout_ms);
+	}
 	if (delay) {
 		wait->until = now + delay;
 		return FLOW_WAIT;
@@ -102,18 +125,17 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 	s->progress = now;
 	if (chunk) {
 		flow_at("sender-take");
-		r = seal(s, ring_chunk(&ring->ring, ring->sending));
+		r = seal(s, c);
+		if (r < 0)
+			return flow_fail(flow, r, "cannot encode chunk %" PRIu64 ": %s", m.seq + 1,
+				strerror(-r));
+		begin_frame(s, c, c->frame, c->len);
 		bucket_take(&s->bucket, s->len);
 	} else {
-		s->chunk = NULL;
 		r = wire_pack_pass_end(&m, s->pass_end, sizeof(s->pass_end));
-		s->frame = s->pass_end;
-		s->len = r < 0 ? 0 : (size_t)r;
-		s->off = 0;
+		assert(r > 0);
+		begin_frame(s, NULL, s->pass_end, (size_t)r);
 	}
-	if (r < 0)
-		return flow_fail(
-			flow, r, "cannot encode chunk %" PRIu64 ": %s", m.seq + 1, strerror(-r));
 	return FLOW_MORE;
 }
 
@@ -133,7 +155,7 @@ static void frame_sent(struct sender *s, uint64_t now)
 			ring->acked = ring->sent;
 		if (ring->acked < ring->sent && ring->ack_time < now)
 			ring->ack_time = now;
-	} else {
+	} else if (++ring->ended == ring->pass && ring->ending) {
 		ring->ending = false;
 		ring->done = true;
 		ring->stats.pass_ns = now - ring->pass_start;
@@ -149,14 +171,21 @@ static void frame_sent(struct sender *s, uint64_t now)
 enum flow_next sender_step(void *sender, struct flow_wait *wait)
 {
 	struct sender *s = sender;
+	struct link *link = &s->ring->link;
 	struct flow *flow = s->ring->flow;
 	uint64_t now = flow->clock(), limit;
 	ssize_t n;
 
-	if (s->watched && wait->revents)
-		return flow_fail(flow, -ECONNRESET,
+	if (link_is_cut(link, flow)) {
+		drop_frame(s);
+		return link_park(link, flow);
+	}
+	if (s->watched && wait->revents) {
+		drop_frame(s);
+		return link_break(link, flow, -ECONNRESET,
 			"the destination closed channel %u in the middle of a pass",
 			s->ring->channel);
+	}
 	s->watched = false;
 	if (!s->frame) {
 		enum flow_next next = next_frame(s, now, wait);
@@ -168,17 +197,22 @@ enum flow_next sender_step(void *sender, struct flow_wait *wait)
 	n = s->io.write(s->io.ctx, s->frame + s->off, s->len - s->off);
 	if (n == -EAGAIN) {
 		limit = s->progress + (uint64_t)s->timeout_ms * NS_PER_MS;
-		if (s->timeout_ms >= 0 && now >= limit)
-			return flow_fail(flow, -ETIMEDOUT, "channel %u took no data for %d ms",
-				s->ring->channel, s->timeout_ms);
+		if (s->timeout_ms >= 0 && now >= limit) {
+			drop_frame(s);
+			return link_break(link, flow, -ETIMEDOUT,
+				"channel %u took no data for %d ms", s->ring->channel,
+				s->timeout_ms);
+		}
 		s->io.want(s->io.ctx, wait);
 		if (s->timeout_ms >= 0)
 			wait->until = limit;
 		return FLOW_WAIT;
 	}
-	if (n < 0)
-		return flow_fail(flow, (int)n, "cannot send on channel %u: %s", s->ring->channel,
-			s->io.error(s->io.ctx));
+	if (n < 0) {
+		drop_frame(s);
+		return link_break(link, flow, (int)n, "cannot send on channel %u: %s",
+			s->ring->channel, s->io.error(s->io.ctx));
+	}
 	assert((size_t)n <= s->len - s->off);
 	s->off += (size_t)n;
 	s->progress = now;

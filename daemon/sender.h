@@ -16,7 +16,8 @@ struct sender {
 	struct chunk *chunk;
 	const uint8_t *frame; /* NULL: none */
 	size_t len, off;
-	uint64_t digest;   /* chunks up to the last one sealed */
+	uint64_t sealed;   /* seq of the last chunk that is a frame: a new channel gets it again */
+	uint64_t digest;   /* chunks up to that one */
 	uint64_t progress; /* when the channel last took something */
 	uint8_t pass_end[WIRE_HDR_SIZE + WIRE_CHUNK_HDR];
 	bool watched; /* the last wait watched an idle channel */

@@ -18,6 +18,10 @@ static const struct {
 	[WIRE_PING] = {"PING", WIRE_CONTROL_MAX},
 	[WIRE_PONG] = {"PONG", WIRE_CONTROL_MAX},
 	[WIRE_ABORT] = {"ABORT", WIRE_CONTROL_MAX},
+	[WIRE_RESUME] = {"RESUME", WIRE_CONTROL_MAX},
+	[WIRE_RESUMED] = {"RESUMED", WIRE_CONTROL_MAX},
+	[WIRE_PAUSE] = {"PAUSE", WIRE_CONTROL_MAX},
+	[WIRE_SWITCHOVER] = {"SWITCHOVER", WIRE_CONTROL_MAX},
 	[WIRE_JOIN] = {"JOIN", WIRE_CONTROL_MAX},
 	[WIRE_JOINED] = {"JOINED", WIRE_CONTROL_MAX},
 	[WIRE_CHUNK] = {"CHUNK", WIRE_CHUNK_MAX},
@@ -210,7 +214,7 @@ int wire_unpack_open(const void *body, size_t len, struct wire_open *ret)
 	m.pvr = unpack_u32(&u);
 	m.flags = unpack_u32(&u);
 	if (unpack_end(&u) < 0 || session_is_none(&m.session) || !vm_name_ok(m.name) ||
-		(m.flags & ~WIRE_OPEN_VERIFY) || m.order < HTAB_ORDER_MIN ||
+		(m.flags & ~(WIRE_OPEN_VERIFY | WIRE_OPEN_RECOVER)) || m.order < HTAB_ORDER_MIN ||
 		m.order > HTAB_ORDER_MAX)
 		return -EBADMSG;
 	*ret = m;
@@ -235,6 +239,67 @@ int wire_unpack_accept(const void *body, size_t len, struct wire_accept *ret)
 	unpack_init(&u, body, len);
 	unpack_copy(&u, m.secret, sizeof(m.secret));
 	m.ring = number(&u, unpack_u32(&u), 1, WIRE_RING_MAX);
+	if (unpack_end(&u) < 0)
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+int wire_pack_resume(const struct wire_resume *m, void *buf, size_t cap)
+{
+	struct pack k;
+
+	begin(&k, buf, cap);
+	pack_bytes(&k, m->session.b, sizeof(m->session.b));
+	pack_bytes(&k, m->uuid.b, sizeof(m->uuid.b));
+	pack_bytes(&k, m->secret, sizeof(m->secret));
+	return finish(&k, WIRE_RESUME);
+}
+
+int wire_unpack_resume(const void *body, size_t len, struct wire_resume *ret)
+{
+	struct wire_resume m;
+	struct unpack u;
+
+	unpack_init(&u, body, len);
+	unpack_copy(&u, m.session.b, sizeof(m.session.b));
+	unpack_copy(&u, m.uuid.b, sizeof(m.uuid.b));
+	unpack_copy(&u, m.secret, sizeof(m.secret));
+	if (unpack_end(&u) < 0 || session_is_none(&m.session))
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+int wire_pack_resumed(const struct wire_resumed *m, void *buf, size_t cap)
+{
+	struct pack k;
+
+	assert(m->channels <= WIRE_CHANNELS_MAX);
+	begin(&k, buf, cap);
+	pack_bytes(&k, m->secret, sizeof(m->secret));
+	pack_u32(&k, m->channels);
+	for (uint32_t i = 0; i < m->channels; i++) {
+		pack_u64(&k, m->channel[i].seq);
+		pack_u32(&k, m->channel[i].generation);
+		pack_u32(&k, m->channel[i].pass);
+	}
+	return finish(&k, WIRE_RESUMED);
+}
+
+int wire_unpack_resumed(const void *body, size_t len, struct wire_resumed *ret)
+{
+	struct wire_resumed m = {0};
+	struct unpack u;
+
+	unpack_init(&u, body, len);
+	unpack_copy(&u, m.secret, sizeof(m.secret));
+	m.channels = number(&u, unpack_u32(&u), 1, WIRE_CHANNELS_MAX);
+	for (uint32_t i = 0; !u.bad && i < m.channels; i++) {
+		m.channel[i].seq = unpack_u64(&u);
+		m.channel[i].generation = number(&u, unpack_u32(&u), 1, UINT32_MAX);
+		m.channel[i].pass = unpack_u32(&u);
+	}
 	if (unpack_end(&u) < 0)
 		return -EBADMSG;
 	*ret = m;

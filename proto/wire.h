@@ -6,7 +6,8 @@
  * A frame is u32 body length, u16 type, u16 flags (0; anything else is refused), body. Everything
  * is big-endian. A connection carries one role, stated by the first frame, HELLO:
  *
- *	control   one per session, both ways, on the event loop: OPEN, ACK, STATE, the hand-over
+ *	control   one per session, both ways, on the event loop: OPEN or RESUME, ACK, STATE, the
+ *	          hand-over
  *	data      channels of a session, source to destination: JOIN, CHUNK, PASS_END
  *	question  a later daemon asks what became of a session: COMMIT again
  *
@@ -21,22 +22,25 @@
 #include "proto/ident.h"
 #include "proto/pack.h"
 
-#define WIRE_MAGIC        0x687461626d696700ull /* "htabmig\0" */
-#define WIRE_VERSION_MIN  1u
-#define WIRE_VERSION_MAX  1u
-#define WIRE_FEATURES     0ull /* bits that this build offers; none are defined yet */
+#define WIRE_MAGIC       0x687461626d696700ull /* "htabmig\0" */
+#define WIRE_VERSION_MIN 1u
+#define WIRE_VERSION_MAX 1u
+#define WIRE_FEATURES    0ull /* bits that this build offers */
 
-#define WIRE_HDR_SIZE     8u
-#define WIRE_NAME_MAX     256u /* of a daemon's name, NUL included */
-#define WIRE_TEXT_MAX     512u /* of a sentence, NUL included */
-#define WIRE_SECRET_SIZE  32u
-#define WIRE_CHANNELS_MAX 16u
-#define WIRE_CONTROL_MAX  4096u        /* body of any message but STATE and CHUNK */
-#define WIRE_STATE_MAX    (128u << 10) /* body of STATE */
-#define WIRE_CHUNK_HDR    24u
-#define WIRE_PLAIN_MAX    (256u << 10) /* plain record bytes of a chunk */
-#define WIRE_CHUNK_MAX    (WIRE_CHUNK_HDR + WIRE_PLAIN_MAX + (WIRE_PLAIN_MAX >> 5))
-#define WIRE_RING_MAX     256u /* chunks in flight on a channel */
+/* Features: bits of HELLO and WELCOME. */
+#define WIRE_FEATURE_RECOVER 0x1ull /* RESUME, RESUMED, PAUSE, SWITCHOVER, OPEN's flag RECOVER */
+
+#define WIRE_HDR_SIZE        8u
+#define WIRE_NAME_MAX        256u /* of a daemon's name, NUL included */
+#define WIRE_TEXT_MAX        512u /* of a sentence, NUL included */
+#define WIRE_SECRET_SIZE     32u
+#define WIRE_CHANNELS_MAX    16u
+#define WIRE_CONTROL_MAX     4096u        /* body of any message but STATE and CHUNK */
+#define WIRE_STATE_MAX       (128u << 10) /* body of STATE */
+#define WIRE_CHUNK_HDR       24u
+#define WIRE_PLAIN_MAX       (256u << 10) /* plain record bytes of a chunk */
+#define WIRE_CHUNK_MAX       (WIRE_CHUNK_HDR + WIRE_PLAIN_MAX + (WIRE_PLAIN_MAX >> 5))
+#define WIRE_RING_MAX        256u /* chunks in flight on a channel */
 
 enum wire_type {
 	/* every connection */
@@ -53,6 +57,11 @@ enum wire_type {
 	WIRE_PING = 21,     /* either: u64, answered by PONG with the same */
 	WIRE_PONG = 22,
 	WIRE_ABORT = 23, /* either, before COMMIT: struct wire_refuse; the session is DEAD */
+	/* with the feature RECOVER */
+	WIRE_RESUME = 24,     /* source, in place of OPEN: struct wire_resume */
+	WIRE_RESUMED = 25,    /* destination: struct wire_resumed */
+	WIRE_PAUSE = 26,      /* source: the connections end here, and the session does not */
+	WIRE_SWITCHOVER = 27, /* source: with the connections the session ends from here on */
 
 	/* data */
 	WIRE_JOIN = 32,     /* source: struct wire_join */
@@ -122,7 +131,8 @@ struct wire_refuse {
 	char text[WIRE_TEXT_MAX];
 };
 
-#define WIRE_OPEN_VERIFY 0x1u /* read both tables back and compare before END */
+#define WIRE_OPEN_VERIFY  0x1u /* read both tables back and compare before END */
+#define WIRE_OPEN_RECOVER 0x2u /* wait for RESUME when the connections break */
 
 struct wire_open {
 	struct session_id session;
@@ -146,6 +156,24 @@ struct wire_join {
 	struct session_id session;
 	uint32_t channel; /* from 0 */
 	uint8_t secret[WIRE_SECRET_SIZE];
+};
+
+struct wire_resume {
+	struct session_id session;
+	struct vm_uuid uuid;
+	uint8_t secret[WIRE_SECRET_SIZE]; /* ACCEPT's */
+};
+
+struct wire_resumed_channel {
+	uint64_t seq;        /* every chunk up to and with this one is written */
+	uint32_t generation; /* of the table there */
+	uint32_t pass;       /* the last one whose PASS_END came, 0 for none */
+};
+
+struct wire_resumed {
+	uint8_t secret[WIRE_SECRET_SIZE]; /* for JOIN, until the next RESUMED */
+	uint32_t channels;
+	struct wire_resumed_channel channel[WIRE_CHANNELS_MAX];
 };
 
 struct wire_ack {
@@ -221,6 +249,10 @@ int wire_pack_open(const struct wire_open *m, void *buf, size_t cap);
 int wire_unpack_open(const void *body, size_t len, struct wire_open *ret);
 int wire_pack_accept(const struct wire_accept *m, void *buf, size_t cap);
 int wire_unpack_accept(const void *body, size_t len, struct wire_accept *ret);
+int wire_pack_resume(const struct wire_resume *m, void *buf, size_t cap);
+int wire_unpack_resume(const void *body, size_t len, struct wire_resume *ret);
+int wire_pack_resumed(const struct wire_resumed *m, void *buf, size_t cap);
+int wire_unpack_resumed(const void *body, size_t len, struct wire_resumed *ret);
 int wire_pack_join(const struct wire_join *m, void *buf, size_t cap);
 int wire_unpack_join(const void *body, size_t len, struct wire_join *ret);
 int wire_pack_ack(const struct wire_ack *m, void *buf, size_t cap);
@@ -240,7 +272,7 @@ int wire_unpack_session(const void *body, size_t len, struct wire_session *ret);
 /* PING and PONG. */
 int wire_pack_u64(enum wire_type type, uint64_t v, void *buf, size_t cap);
 int wire_unpack_u64(const void *body, size_t len, uint64_t *ret);
-/* JOINED: a frame without a body. */
+/* JOINED, PAUSE, SWITCHOVER: a frame without a body. */
 int wire_pack_empty(enum wire_type type, void *buf, size_t cap);
 
 /*

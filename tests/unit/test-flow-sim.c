@@ -3,6 +3,7 @@
  * Reader, sender, receiver and writer in one thread, in random order, over a model of two tables
  * and a channel that takes and gives as little as it likes. An actor that waits is stepped again
  * only when it was woken or what it waits for is there: a wake-up forgotten is a simulation stuck.
+ * In half of the runs the channel also breaks, up to 30 times and at any byte, and is replaced.
  *
  * FLOW_SIM_SEED=N runs one seed, FLOW_SIM_RUNS=N that many.
  */
@@ -22,6 +23,7 @@
 #define STEPS_MAX 4000000u
 #define CHANNEL   (64u << 10)
 #define TIMEOUT   1000 /* ms of simulated time */
+#define BREAKS    30u
 
 enum fault {
 	FAULT_NONE,
@@ -42,7 +44,7 @@ struct end {
 	struct flow flow;
 	struct sim *sim;
 	unsigned id[2];
-	bool asleep[2], ended[2];
+	bool asleep[2], woken[2], ended[2];
 	struct flow_wait wait[2];
 };
 
@@ -61,6 +63,9 @@ struct sim {
 	uint8_t bytes[CHANNEL];
 	size_t head, tail, capacity; /* counters */
 	bool reset, cut, stalled;
+	unsigned breaks; /* that are still to come; the channel is replaced after each */
+	bool broken;
+	unsigned recoveries;
 	/* acknowledgements under way, and what they say */
 	uint64_t ack;
 	/* the control side */
@@ -93,6 +98,7 @@ static void on_wake(struct flow *f, unsigned id)
 	struct end *e = f == &current->source.flow ? &current->source : &current->dest;
 
 	e->asleep[id] = false;
+	e->woken[id] = true; /* by a hook inside its own step, too */
 }
 
 static void strike(struct sim *s)
@@ -118,11 +124,26 @@ static void strike(struct sim *s)
 	}
 }
 
+/* What is in the channel is lost, or arrives first; or either end lets go of it. */
+static void break_channel(struct sim *s)
+{
+	s->breaks--;
+	s->broken = true;
+	switch (rnd(s, 4)) {
+	case 0: s->reset = true; break;
+	case 1: s->cut = true; break;
+	case 2: link_cut(&s->sendring.link, &s->source.flow, s->sendring.sender); break;
+	default: link_cut(&s->recvring.link, &s->dest.flow, s->recvring.receiver); break;
+	}
+}
+
 /* Every named point of every step; the fault strikes at one of them. */
 static void on_hook(const char *point)
 {
 	struct sim *s = current;
 
+	if (s->breaks && !s->broken && !s->end_known && rnd(s, 100) == 0)
+		break_channel(s);
 	if (++s->hooks == s->fault_at)
 		strike(s);
 	if (!s->paused && rnd(s, 8) == 0)
@@ -235,7 +256,11 @@ static void setup(struct sim *s, uint64_t seed)
 	model_stir(&s->from, &s->random, rnd(s, 2 * s->from.entries));
 	s->capacity = 1 + rnd(s, rnd(s, 2) ? CHANNEL : 100);
 	s->passes = 1 + (uint32_t)rnd(s, 5);
+	s->breaks = rnd(s, 2) ? 1 + (unsigned)rnd(s, BREAKS) : 0;
 	s->fault = rnd(s, 2) ? FAULT_NONE : (enum fault)rnd(s, FAULT_KINDS);
+	if (s->breaks && (s->fault <= FAULT_STALL || s->fault == FAULT_NO_ACK))
+		s->fault = FAULT_NONE; /* what is broken is mended */
+	out.recover = in.recover = s->breaks > 0;
 	s->fault_at = 1 + rnd(s, 400);
 	out.ring = in.ring = 1 + (uint32_t)rnd(s, rnd(s, 2) ? 4 : 40);
 	out.chunk = HTAB_READ_MIN + rnd(s, rnd(s, 2) ? 200 : 8000);
@@ -288,10 +313,10 @@ static bool step(struct sim *s, struct end *e, unsigned id)
 	} else {
 		wait->revents = 0;
 	}
-	e->asleep[id] = false;
+	e->asleep[id] = e->woken[id] = false;
 	switch (flow_step(&e->flow, id, wait)) {
 	case FLOW_MORE: break;
-	case FLOW_WAIT: e->asleep[id] = true; break;
+	case FLOW_WAIT: e->asleep[id] = !e->woken[id]; break;
 	case FLOW_END: e->ended[id] = true; break;
 	}
 	/* Memory is bounded by the ring, at either end. (Each ck_assert() costs a write(2).) */
@@ -321,7 +346,7 @@ static bool control_source(struct sim *s)
 		s->in_pass = false;
 		return true;
 	}
-	if (s->in_pass || s->end_known || s->source.flow.stop)
+	if (s->in_pass || s->end_known || s->broken || s->source.flow.stop)
 		return false;
 	if (s->pass < s->passes + s->verifying) {
 		s->pass++;
@@ -339,6 +364,64 @@ static bool control_source(struct sim *s)
 	return true;
 }
 
+/* The destination says what cannot be: nothing changes. */
+static void lie(struct sim *s, uint64_t seq, uint32_t pass)
+{
+	struct sendring *r = &s->sendring, before = *r;
+
+	if (sendring_resume(r, r->sent + 1, 1, pass) == 0 ||
+		sendring_resume(r, UINT64_MAX, 1, pass) == 0 ||
+		sendring_resume(r, seq, 2, pass) == 0 ||
+		sendring_resume(r, seq, 1, r->ended + 1) == 0 ||
+		(r->acked && sendring_resume(r, r->acked - 1, 1, pass) == 0) ||
+		memcmp(&before, r, sizeof(before)))
+		ck_abort_msg("a destination's lie was believed");
+}
+
+/*
+ * Both loops, and RESUME and RESUMED: an end that has not noticed lets go of the channel; when all
+ * that came is written, another one takes its place.
+ */
+static bool control_links(struct sim *s)
+{
+	struct link *from = &s->sendring.link, *to = &s->recvring.link;
+	bool lost, down;
+	struct err err;
+	uint64_t seq;
+	uint32_t pass;
+
+	if (!from->recovers || s->source.flow.stop || s->dest.flow.stop)
+		return false;
+	s->broken |= from->down || to->down;
+	if (!s->broken || rnd(s, 4))
+		return false;
+	if (!from->down && !from->cut) {
+		link_cut(from, &s->source.flow, s->sendring.sender);
+		return true;
+	}
+	if (!to->down && !to->cut) {
+		link_cut(to, &s->dest.flow, s->recvring.receiver);
+		return true;
+	}
+	if (!from->down || !recvring_settled(&s->recvring, &seq, &pass))
+		return false;
+	lie(s, seq, pass);
+	if (sendring_resume(&s->sendring, seq, 1, pass) < 0)
+		ck_abort_msg("what the destination has is not what was sent");
+	s->head = s->tail = 0;
+	s->ack = 0; /* acknowledgements under way are lost as well */
+	s->reset = s->cut = s->broken = s->recvring.eof = false;
+	link_report(from, &s->source.flow, &lost, &err, &down);
+	link_report(to, &s->dest.flow, &lost, &err, &down);
+	s->sendring.ack_time = now;
+	link_up(from);
+	link_up(to);
+	flow_wake(&s->source.flow, s->sendring.sender);
+	flow_wake(&s->dest.flow, s->recvring.receiver);
+	s->recoveries++;
+	return true;
+}
+
 /* The destination's event loop, and the control connection. */
 static bool control_dest(struct sim *s)
 {
@@ -350,11 +433,11 @@ static bool control_dest(struct sim *s)
 	int r;
 
 	for (unsigned i = 0; i < n; i++)
-		if (marker[i].pass != ++s->dest_passes)
+		if (marker[i].pass != ++s->dest_passes && s->fault != FAULT_FLIP)
 			ck_abort_msg("a pass's end is missing");
 	if (seq)
 		s->ack = seq;
-	if (s->ack && s->fault != FAULT_NO_ACK && rnd(s, 2)) {
+	if (s->ack && s->fault != FAULT_NO_ACK && !s->broken && rnd(s, 2)) {
 		if (sendring_ack(&s->sendring, s->ack) < 0)
 			ck_abort_msg("an acknowledgement was refused");
 		s->ack = 0;
@@ -392,23 +475,24 @@ static bool over(const struct sim *s)
 static void run(struct sim *s)
 {
 	for (unsigned steps = 0; !over(s); steps++) {
-		unsigned first = (unsigned)rnd(s, 6);
+		unsigned first = (unsigned)rnd(s, 7);
 		bool did = false;
 
 		if (steps == STEPS_MAX)
 			ck_abort_msg("no end");
-		for (unsigned i = 0; i < 6 && !did; i++) {
-			switch ((first + i) % 6) {
+		for (unsigned i = 0; i < 7 && !did; i++) {
+			switch ((first + i) % 7) {
 			case 0: did = step(s, &s->source, 0); break;
 			case 1: did = step(s, &s->source, 1); break;
 			case 2: did = step(s, &s->dest, 0); break;
 			case 3: did = step(s, &s->dest, 1); break;
 			case 4: did = control_source(s); break;
 			case 5: did = control_dest(s); break;
+			case 6: did = control_links(s); break;
 			default: break;
 			}
 		}
-		if (!did && s->ack && s->fault != FAULT_NO_ACK)
+		if (!did && ((s->ack && s->fault != FAULT_NO_ACK) || s->broken))
 			continue;
 		if (!did && !over(s)) {
 			if (next_time(s) == FLOW_FOREVER || next_time(s) <= now)
@@ -460,6 +544,8 @@ static void check_stop(struct sim *s)
 	}
 }
 
+static unsigned recoveries; /* in all runs */
+
 static void run_seed(uint64_t seed, unsigned *outcomes)
 {
 	static struct sim s;
@@ -469,6 +555,7 @@ static void run_seed(uint64_t seed, unsigned *outcomes)
 	check_outcome(&s);
 	check_stop(&s);
 	outcomes[s.finished ? FAULT_NONE : s.fault]++;
+	recoveries += s.finished ? s.recoveries : 0;
 	teardown(&s);
 }
 
@@ -486,6 +573,7 @@ START_TEST(seeds_random_flows_end_equal_or_in_a_named_failure)
 	if (!one && runs >= RUNS) {
 		for (unsigned i = 0; i < FAULT_KINDS; i++)
 			ck_assert_msg(outcomes[i] > 0, "no run ended by fault %u", i);
+		ck_assert_uint_gt(recoveries, runs / 2);
 	}
 }
 END_TEST

@@ -85,7 +85,8 @@ static void out_stopped(void *arg)
 	note('S');
 }
 
-static const struct outflow_ops out_ops = {out_pass_done, out_failed, out_stopped};
+static const struct outflow_ops out_ops = {
+	.pass_done = out_pass_done, .failed = out_failed, .stopped = out_stopped};
 
 /* -- the destination: 'P', 'f', 'd' finished, 's' -- */
 
@@ -121,7 +122,12 @@ static void in_stopped(void *arg)
 }
 
 static const struct inflow_ops in_ops = {
-	in_written, in_pass_done, in_failed, in_finished, in_stopped};
+	.written = in_written,
+	.pass_done = in_pass_done,
+	.failed = in_failed,
+	.finished = in_finished,
+	.stopped = in_stopped,
+};
 
 /* -- fixture -- */
 

@@ -16,7 +16,7 @@
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   54 /* in tests/golden */
+#define FILES   58 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -50,6 +50,11 @@ static struct wire_case {
 	{"ping", WIRE_PING, {.u64 = 0x0123456789abcdef}},
 	{"pong", WIRE_PONG, {.u64 = 0x0123456789abcdef}},
 	{"abort", WIRE_ABORT, {.refuse = {WIRE_REFUSE_CANCELLED, "cancelled"}}},
+	{"resume", WIRE_RESUME, {.resume = {.secret = SECRET}}},
+	{"resumed", WIRE_RESUMED,
+		{.resumed = {.secret = SECRET, .channels = 1, .channel = {{3, 1, 2}}}}},
+	{"pause-session", WIRE_PAUSE, {.u64 = 0}},
+	{"switchover", WIRE_SWITCHOVER, {.u64 = 0}},
 	{"join", WIRE_JOIN, {.join = {.secret = SECRET}}},
 	{"joined", WIRE_JOINED, {.u64 = 0}},
 	{"pass-end", WIRE_PASS_END, {.pass_end = {WIRE_STREAM_HTAB, 1, 2, 2}}},
@@ -200,6 +205,9 @@ static void fill_in(void)
 		} else if (wire_cases[i].type == WIRE_OPEN) {
 			m->open.session = session;
 			m->open.uuid = uuid;
+		} else if (wire_cases[i].type == WIRE_RESUME) {
+			m->resume.session = session;
+			m->resume.uuid = uuid;
 		} else if (wire_cases[i].type == WIRE_JOIN) {
 			m->join.session = session;
 		} else if (wire_cases[i].type == WIRE_END) {

@@ -272,7 +272,7 @@ static const struct {
 	{WIRE_CHUNK_MAX + 1, WIRE_CHUNK, 0},
 	{UINT32_MAX, WIRE_CHUNK, 0},
 	{0, 0, 0},
-	{0, 24, 0},
+	{0, 31, 0},
 	{0, UINT16_MAX, 0},
 	{0, WIRE_JOINED, 1},
 };

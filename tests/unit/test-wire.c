@@ -55,7 +55,18 @@ static void sample(enum wire_type type, union wire_message *m)
 	case WIRE_NEVER:
 	case WIRE_UNKNOWN:
 	case WIRE_LOST: m->session = (struct wire_session){session, uuid}; break;
+	case WIRE_RESUME:
+		m->resume = (struct wire_resume){.session = session, .uuid = uuid};
+		memset(m->resume.secret, 0x5a, sizeof(m->resume.secret));
+		break;
+	case WIRE_RESUMED:
+		m->resumed = (struct wire_resumed){
+			.channels = 2, .channel = {{1ull << 33, 1, 9}, {7, 2, 8}}};
+		memset(m->resumed.secret, 0xa5, sizeof(m->resumed.secret));
+		break;
 	case WIRE_STATE:
+	case WIRE_PAUSE:
+	case WIRE_SWITCHOVER:
 	case WIRE_JOINED: break;
 	}
 }
@@ -119,6 +130,17 @@ static void same_chunk(const struct wire_chunk *a, const struct wire_chunk *b)
 	ck_assert_uint_eq(a->seq, b->seq);
 }
 
+static void same_resumed(const struct wire_resumed *a, const struct wire_resumed *b)
+{
+	same_secret(a->secret, b->secret);
+	ck_assert_uint_eq(a->channels, b->channels);
+	for (uint32_t i = 0; i < a->channels; i++) {
+		ck_assert_uint_eq(a->channel[i].seq, b->channel[i].seq);
+		ck_assert_uint_eq(a->channel[i].generation, b->channel[i].generation);
+		ck_assert_uint_eq(a->channel[i].pass, b->channel[i].pass);
+	}
+}
+
 static void same(enum wire_type type, const union wire_message *a, const union wire_message *b)
 {
 	switch (type) {
@@ -177,7 +199,15 @@ static void same(enum wire_type type, const union wire_message *a, const union w
 		ck_assert(session_eq(&a->session.session, &b->session.session));
 		ck_assert(uuid_eq(&a->session.uuid, &b->session.uuid));
 		return;
+	case WIRE_RESUME:
+		ck_assert(session_eq(&a->resume.session, &b->resume.session));
+		ck_assert(uuid_eq(&a->resume.uuid, &b->resume.uuid));
+		same_secret(a->resume.secret, b->resume.secret);
+		return;
+	case WIRE_RESUMED: same_resumed(&a->resumed, &b->resumed); return;
 	case WIRE_STATE:
+	case WIRE_PAUSE:
+	case WIRE_SWITCHOVER:
 	case WIRE_JOINED: return;
 	}
 }
@@ -354,7 +384,8 @@ static const struct field {
 	{WIRE_OPEN, "vCPUs", 41, 4, MAX32, true},
 	{WIRE_OPEN, "PVR", 45, 4, MAX32, true},
 	{WIRE_OPEN, "flags", 49, 4, 0, true},
-	{WIRE_OPEN, "flags", 49, 4, 2, false},
+	{WIRE_OPEN, "flags", 49, 4, WIRE_OPEN_VERIFY | WIRE_OPEN_RECOVER, true},
+	{WIRE_OPEN, "flags", 49, 4, 4, false},
 	{WIRE_OPEN, "flags", 49, 4, 0x80000001, false},
 	{WIRE_ACCEPT, "ring", 32, 4, 0, false},
 	{WIRE_ACCEPT, "ring", 32, 4, 1, true},
@@ -368,6 +399,15 @@ static const struct field {
 	{WIRE_ACK, "seq", 4, 8, 0, true},
 	{WIRE_JOIN, "channel", 16, 4, WIRE_CHANNELS_MAX - 1, true},
 	{WIRE_JOIN, "channel", 16, 4, WIRE_CHANNELS_MAX, false},
+	/* secret[32] channels, for each seq[8] generation pass */
+	{WIRE_RESUMED, "channels", 32, 4, 0, false},
+	{WIRE_RESUMED, "channels", 32, 4, 1, false}, /* and two follow */
+	{WIRE_RESUMED, "channels", 32, 4, WIRE_CHANNELS_MAX + 1, false},
+	{WIRE_RESUMED, "channels", 32, 4, MAX32, false},
+	{WIRE_RESUMED, "seq", 36, 8, MAX64, true},
+	{WIRE_RESUMED, "generation", 44, 4, 0, false},
+	{WIRE_RESUMED, "generation", 44, 4, MAX32, true},
+	{WIRE_RESUMED, "pass", 48, 4, MAX32, true},
 	/* stream codec zero generation pass plain seq */
 	{WIRE_CHUNK, "stream", 0, 1, 0, false},
 	{WIRE_CHUNK, "stream", 0, 1, WIRE_STREAM_TLB, true},

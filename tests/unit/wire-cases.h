@@ -13,6 +13,8 @@ union wire_message {
 	struct wire_verified verified;
 	uint64_t u64;
 	struct wire_join join;
+	struct wire_resume resume;
+	struct wire_resumed resumed;
 	struct {
 		struct wire_chunk chunk;
 		/* Where unpacking found it; packing wants its length alone. */
@@ -24,7 +26,7 @@ union wire_message {
 	struct wire_session session;
 };
 
-#define WIRE_TYPES 23
+#define WIRE_TYPES 27
 
 /* In the order of their numbers. */
 extern const enum wire_type wire_types[WIRE_TYPES];
