@@ -5,6 +5,14 @@ libbase_la_SOURCES = \
 	common/err.c common/err.h \
 	common/fd.c common/fd.h
 
+# How records travel, and the files in which guests are saved.
+noinst_LTLIBRARIES += libsaved.la
+libsaved_la_SOURCES = \
+	common/codec.c common/codec.h \
+	common/savedfile.c common/savedfile.h
+libsaved_la_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS) $(ZSTD_CFLAGS)
+libsaved_la_LIBADD = libhptecodec.la libproto.la libbase.la $(OPENSSL_LIBS) $(ZSTD_LIBS)
+
 noinst_LTLIBRARIES += libnet.la
 libnet_la_SOURCES = \
 	common/dial.c common/dial.h \

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/codec.h"
+#include "common/codec.h"
 #include "daemon/flow.h"
 #include "daemon/inflow.h"
 #include "daemon/link.h"

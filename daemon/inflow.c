@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "daemon/codec.h"
+#include "common/codec.h"
 #include "daemon/receiver.h"
 #include "daemon/writer.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/loadfile.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,16 +11,13 @@
 #include <unistd.h>
 
 #include "common/fd.h"
-#include "daemon/codec.h"
+#include "common/savedfile.h"
 #include "daemon/filepath.h"
-
-#define READ_BYTES (128u << 10)
 
 struct loadfile {
 	struct filepath path;
 	int fd;
 	EVP_MD_CTX *sha;
-	struct codec *codec; /* once OPEN was read */
 	struct file_check check;
 	uint64_t at; /* of the second reading */
 	struct err err;
@@ -41,121 +37,36 @@ static int sha_add(struct loadfile *f, const void *buf, size_t len, struct err *
 	return 0;
 }
 
-/* Up to len bytes at `at`: as many as there are, or -errno with the sentence. */
+/* The next bytes of the second reading. */
 static ssize_t read_at(struct loadfile *f, void *buf, size_t len, uint64_t at, struct err *err)
 {
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pread(f->fd, (uint8_t *)buf + done, len - done, (off_t)(at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) { /* -EIO: what says that the file is damaged is ours alone */
-			bool ours = errno == EBADMSG || errno == EOPNOTSUPP || errno == EINVAL ||
-				errno == ENOENT;
-
-			return err_set(err, ours ? -EIO : -errno,
-				"cannot read %s at byte %" PRIu64 ": %s", f->path.path, at + done,
-				strerror(errno));
-		}
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
+	return savedfile_pread(f->fd, f->path.path, buf, len, at, err);
 }
 
-/* -- the first reading -- */
-
-static int bad(struct loadfile *f, int code, struct err *err)
+/* The first reading. */
+static int judge(struct loadfile *f, struct err *err)
 {
-	return err_set(err, code, "%s cannot be loaded: at byte %" PRIu64 ": %s", f->path.path,
-		f->check.wrong_at, f->check.why);
-}
+	struct savedfile *s;
+	int r = savedfile_new(f->fd, f->path.path, &s, err);
 
-static int judge_records(struct loadfile *f, uint8_t *plain)
-{
-	struct file_check *c = &f->check;
-
-	memcpy(plain, c->payload, c->payload_len);
-	if (codec_decode(f->codec, plain, c->payload_len, c->chunk.plain) < 0)
-		plain = NULL;
-	return file_check_records(c, plain);
-}
-
-/* One frame: 1, 0 at the file's end, or -errno. */
-static int judge_frame(struct loadfile *f, uint8_t *buf, uint8_t *plain, struct err *err)
-{
-	struct file_check *c = &f->check;
-	uint64_t at = c->offset;
-	ssize_t n = read_at(f, buf, WIRE_HDR_SIZE, at, err);
-	size_t hashed;
-	int r;
-
-	if (n < 0)
-		return (int)n;
-	if (n < (ssize_t)WIRE_HDR_SIZE) {
-		r = file_check_eof(c, (uint64_t)n);
-		return r < 0 ? bad(f, r, err) : 0;
-	}
-	r = file_check_frame(c, buf);
 	if (r < 0)
-		return bad(f, r, err);
-	n = read_at(f, buf + WIRE_HDR_SIZE, c->body, at + WIRE_HDR_SIZE, err);
-	if (n < 0)
-		return (int)n;
-	if (n < (ssize_t)c->body) {
-		r = file_check_eof(c, WIRE_HDR_SIZE + (uint64_t)n);
-		return bad(f, r, err);
-	}
-	r = file_check_body(c, buf + WIRE_HDR_SIZE);
-	if (r == 0 && c->type == WIRE_OPEN)
-		r = codec_new(c->open.codec, c->open.order, &f->codec);
-	if (r < 0 && c->type == WIRE_OPEN && !c->why[0])
-		return err_set(err, r, "%s cannot be loaded: there is no codec %s here",
-			f->path.path, codec_name(c->open.codec));
-	if (r > 0)
-		r = judge_records(f, plain);
-	if (r < 0)
-		return bad(f, r, err);
-	hashed = WIRE_HDR_SIZE + c->body;
-	if (c->type == FILE_TYPE_TRAILER)
-		hashed -= FILE_SHA256_SIZE;
-	r = sha_add(f, buf, hashed, err);
-	return r < 0 ? r : 1;
+		return r;
+	while ((r = savedfile_next(s, err)) > 0)
+		;
+	f->check = *savedfile_check(s);
+	savedfile_free(s);
+	return r;
 }
 
-static int compare_digest(struct loadfile *f, const char *what, struct err *err)
+static int compare_digest(struct loadfile *f, struct err *err)
 {
 	uint8_t sha[FILE_SHA256_SIZE];
 
 	if (EVP_DigestFinal_ex(f->sha, sha, NULL) != 1)
 		return err_set(err, -EIO, "there is no SHA-256 for %s", f->path.path);
 	if (memcmp(sha, f->check.trailer.sha256, sizeof(sha)))
-		return err_set(err, -EBADMSG, "%s cannot be loaded: %s", f->path.path, what);
+		return err_set(err, -EBADMSG, "%s changed while it was loaded", f->path.path);
 	return 0;
-}
-
-static int judge(struct loadfile *f, struct err *err)
-{
-	uint8_t *buf = malloc(WIRE_HDR_SIZE + FILE_BODY_MAX), *plain = malloc(FILE_BODY_MAX);
-	int r;
-
-	if (!buf || !plain) {
-		free(buf);
-		free(plain);
-		return err_set(err, -ENOMEM, "out of memory for %s", f->path.path);
-	}
-	file_check_init(&f->check);
-	r = sha_begin(f, err);
-	if (r == 0)
-		while ((r = judge_frame(f, buf, plain, err)) > 0)
-			;
-	free(buf);
-	free(plain);
-	return r < 0 ? r
-		     : compare_digest(f, "its SHA-256 is not the one that it was saved with", err);
 }
 
 static int open_it(struct loadfile *f, const char *path, struct err *err)
@@ -297,7 +208,6 @@ static int read_rest(struct loadfile *f, int memfd, struct err *err)
 	uint64_t end = f->check.trailer.length - FILE_SHA256_SIZE;
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_STATE_MAX];
 
-	static_assert(sizeof(buf) <= READ_BYTES + 4096, "on a thread's stack");
 	while (f->at < end) {
 		size_t body;
 		int r = again(f, buf, WIRE_HDR_SIZE, err);
@@ -338,7 +248,7 @@ int loadfile_state(struct loadfile *f, int *ret_fd, struct err *err)
 			err, fd, "there is no memory for the machine state in %s", f->path.path);
 	r = read_rest(f, fd, err);
 	if (r == 0)
-		r = compare_digest(f, "it changed while it was loaded", err);
+		r = compare_digest(f, err);
 	if (r == 0 && (fstat(f->fd, &st) < 0 || (uint64_t)st.st_size != f->check.trailer.length))
 		r = err_set(err, -EBADMSG, "%s became longer while it was loaded", f->path.path);
 	if (r < 0) {
@@ -354,7 +264,6 @@ struct loadfile *loadfile_free(struct loadfile *f)
 	if (f) {
 		fd_close(f->fd);
 		filepath_close(&f->path);
-		codec_free(f->codec);
 		EVP_MD_CTX_free(f->sha);
 		free(f);
 	}

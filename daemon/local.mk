@@ -5,7 +5,6 @@ noinst_LTLIBRARIES += libflow.la
 libflow_la_SOURCES = \
 	daemon/bucket.c daemon/bucket.h \
 	daemon/chunk.c daemon/chunk.h \
-	daemon/codec.c daemon/codec.h \
 	daemon/flow.c daemon/flow.h \
 	daemon/flow_stream.c \
 	daemon/htabio.c daemon/htabio.h \
@@ -18,8 +17,8 @@ libflow_la_SOURCES = \
 	daemon/sender.c daemon/sender.h \
 	daemon/verify.c daemon/verify.h \
 	daemon/writer.c daemon/writer.h
-libflow_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(ZSTD_CFLAGS)
-libflow_la_LIBADD = libhptecodec.la
+libflow_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+libflow_la_LIBADD = libsaved.la
 
 # The daemon's own: everything but main(), so that tests can link it.
 noinst_LTLIBRARIES += libdaemon.la

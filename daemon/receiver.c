@@ -6,7 +6,7 @@
 #include <inttypes.h>
 
 #include "common/clock.h"
-#include "daemon/codec.h"
+#include "common/codec.h"
 
 #define PASS_END_BODY 20u /* the longest frame but CHUNK that a data channel may carry */
 

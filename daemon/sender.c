@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "daemon/codec.h"
+#include "common/codec.h"
 
 void sender_init(struct sender *s, struct sendring *ring, struct flow_io io, int timeout_ms)
 {

@@ -266,7 +266,7 @@ START_TEST(damaged_file_is_not_loaded)
 		other = b ^ 0x10;
 		h_check(s.h, pwrite(fd, &other, 1, at) == 1, "cannot change it");
 		saving_load_again(&s);
-		saving_not_loaded(&s, g, "cannot be loaded: ");
+		saving_not_loaded(&s, g, "is no whole saved guest: ");
 		h_check(s.h, pwrite(fd, &b, 1, at) == 1, "cannot change it back");
 	}
 	for (unsigned i = 0; i < 8; i++) {
@@ -277,7 +277,7 @@ START_TEST(damaged_file_is_not_loaded)
 		host_take_events(s.host);
 		host_do(s.host, "migrate-incoming", "{'vm': '" SAVING_VM "', 'uri': 'file:%s'}",
 			copy);
-		saving_not_loaded(&s, g, "cannot be loaded: at byte ");
+		saving_not_loaded(&s, g, "is no whole saved guest: at byte ");
 	}
 	close(fd);
 	saving_load_again(&s);

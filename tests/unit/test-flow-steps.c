@@ -6,7 +6,7 @@
 
 #include "common/clock.h"
 #include "daemon/bucket.h"
-#include "daemon/codec.h"
+#include "common/codec.h"
 #include "daemon/reader.h"
 #include "daemon/receiver.h"
 #include "daemon/writer.h"

@@ -165,7 +165,7 @@ END_TEST
 START_TEST(cut_at_any_byte_is_refused)
 {
 	for (size_t n = 0; n < golden.len; n++)
-		refused(golden.b, n, -EBADMSG, "cannot be loaded: at byte ");
+		refused(golden.b, n, -EBADMSG, "is no whole saved guest: at byte ");
 }
 END_TEST
 
@@ -208,13 +208,13 @@ START_TEST(signed_but_out_of_order_is_refused)
 		memcpy(s.b + frame[i], golden.b + frame[i + 1], golden.len - frame[i + 1]);
 		s.len = golden.len - (frame[i + 1] - frame[i]);
 		sign(&s);
-		refused(s.b, s.len, -EBADMSG, "cannot be loaded: at byte ");
+		refused(s.b, s.len, -EBADMSG, "is no whole saved guest: at byte ");
 		/* frame i twice */
 		memcpy(s.b, golden.b, frame[i + 1]);
 		memcpy(s.b + frame[i + 1], golden.b + frame[i], golden.len - frame[i]);
 		s.len = golden.len + (frame[i + 1] - frame[i]);
 		sign(&s);
-		refused(s.b, s.len, -EBADMSG, "cannot be loaded: at byte ");
+		refused(s.b, s.len, -EBADMSG, "is no whole saved guest: at byte ");
 	}
 }
 END_TEST

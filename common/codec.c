@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/codec.h"
+#include "common/codec.h"
 
 #include <assert.h>
 #include <errno.h>
