@@ -138,9 +138,12 @@ static void ended(struct migration *m)
 void migration_set(struct migration *m, enum mig_state state)
 {
 	const char *status = states[state].status;
+	uint64_t now = clock_ns();
 
 	assert(migration_allowed(m->state, state));
 	log_debug("vm %s: %s -> %s", m->vm_name, migration_step(m->state), migration_step(state));
+	m->spent[m->state] += now - m->t_state;
+	m->t_state = now;
 	m->state = state;
 	m->held = NULL;
 	if (!status)
@@ -249,7 +252,7 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 	m->vcpus = vm->reg.vcpus;
 	m->params = vm->params;
 	m->state_fd = m->connected_fd = -1;
-	m->t_start = clock_ns();
+	m->t_start = m->t_state = clock_ns();
 	m->state = first;
 	m->final = MIG_FAILED;
 	m->status = states[first].status;
@@ -346,6 +349,18 @@ static struct json_object *htab_json(struct migration *m)
 	return o;
 }
 
+/* Where the guest's downtime went: from the question to pause it to the answer that it runs. */
+static struct json_object *downtime_json(const struct migration *m)
+{
+	static const enum mig_state steps[] = {MIG_PAUSE, MIG_PRE_SWITCHOVER, MIG_LAST_PASS,
+		MIG_STATE, MIG_END, MIG_COMMITTING, MIG_COMMIT, MIG_ASKING};
+	struct json_object *o = json_object_new_object();
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		add_int(o, migration_step(steps[i]), m->spent[steps[i]] / NS_PER_US);
+	return o;
+}
+
 struct json_object *migration_json(struct migration *m)
 {
 	struct json_object *o = json_object_new_object();
@@ -364,7 +379,9 @@ struct json_object *migration_json(struct migration *m)
 	add_int(o, "setup-time", ((m->t_active ? m->t_active : end) - m->t_start) / NS_PER_MS);
 	if (m->state == MIG_COMPLETED)
 		add_int(o, "downtime", m->downtime_ns / NS_PER_MS);
-	else
+	if (m->state == MIG_COMPLETED && m->downtime_ns && !m->incoming)
+		json_object_object_add(o, "downtime-steps", downtime_json(m));
+	if (m->state != MIG_COMPLETED)
 		add_int(o, "expected-downtime", m->predicted_ns / NS_PER_MS);
 	if (m->have_time) {
 		add_int(o, "time-error", (uint64_t)m->time_error);

@@ -135,6 +135,8 @@ struct migration {
 	uint64_t t_stopped; /* when the guest stopped; at the destination by END's pause age */
 	uint64_t predicted_ns, scan_ns, prev_entries, prev_pass_ns;
 	uint64_t rate, remaining;
+	uint64_t t_state;           /* since when it is in its state */
+	uint64_t spent[MIG_STATES]; /* ns in each state before it */
 	struct outflow_stats out_stats;
 	struct inflow_stats in_stats;
 	uint64_t valid_end; /* valid entries when the whole table was read last: pass 1 or verify */

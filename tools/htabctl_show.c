@@ -87,6 +87,24 @@ static void show_htab(struct json_object *htab)
 		output_bytes(b, (uint64_t)member_int(htab, "wire-bytes", 0)));
 }
 
+/* "pause 0.2, last-pass 11.3, ... ms": the steps that took time. */
+static void show_steps(struct json_object *steps)
+{
+	char text[256] = "";
+	size_t n = 0;
+
+	json_object_object_foreach(steps, name, value)
+	{
+		int64_t us = json_object_get_int64(value);
+
+		if (us >= 100 && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %.1f",
+				n ? ", " : "", name, (double)us / 1000);
+	}
+	if (n)
+		output_pair(stdout, "of which", "%s ms", text);
+}
+
 void show_migration(struct json_object *m)
 {
 	struct json_object *verify = member(m, "verify");
@@ -109,6 +127,8 @@ void show_migration(struct json_object *m)
 		output_pair(stdout, "error", "%s", member_text(m, "error-desc", ""));
 	show_time("total time", m, "total-time");
 	show_time("downtime", m, "downtime");
+	if (member(m, "downtime-steps"))
+		show_steps(member(m, "downtime-steps"));
 	show_htab(member(m, "htab"));
 	if (verify)
 		output_pair(stdout, "compared",

@@ -122,6 +122,24 @@ static void has_int(struct pair *p, struct json_object *o, const char *name, int
 		(long long)json_object_get_int64(v));
 }
 
+/* The parts of the downtime, which are all of it: downtime is in ms, and cut off. */
+static void has_steps(struct pair *p, struct json_object *q)
+{
+	struct json_object *steps = member(q, "downtime-steps");
+	int64_t sum = 0, downtime = member_int(q, "downtime", -1);
+
+	h_check(p->h, steps, "query-migrate: no \"downtime-steps\"");
+	json_object_object_foreach(steps, name, value)
+	{
+		h_check(p->h, json_object_get_int64(value) >= 0, "%s took %lld us", name,
+			(long long)json_object_get_int64(value));
+		sum += json_object_get_int64(value);
+	}
+	h_check(p->h, member_int(steps, "last-pass", 0) > 0, "the last pass took no time");
+	h_check(p->h, sum / 1000 >= downtime - 1 && sum / 1000 <= downtime + 1,
+		"%lld us in all of a downtime of %lld ms", (long long)sum, (long long)downtime);
+}
+
 static void check_query(struct pair *p, struct host *host, const char *direction)
 {
 	static const char *const ram[] = {"transferred", "remaining", "total", "duplicate",
@@ -152,6 +170,7 @@ static void check_query(struct pair *p, struct host *host, const char *direction
 		(long long)member_int(htab, "order", 0));
 	if (!strcmp(direction, "outgoing")) {
 		has_int(p, q, "downtime", 0);
+		has_steps(p, q);
 		has_int(p, htab, "remaining", 0);
 		has_int(p, htab, "rate", 1);
 	}
