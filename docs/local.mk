@@ -6,6 +6,7 @@ dist_man_MANS += \
 	docs/htabctl.1 \
 	docs/htab-simvm.1 \
 	docs/htabvmm.3 \
+	docs/htabvmm-tlb.3 \
 	docs/htab-migrated.json.5 \
 	docs/htab-migrated.8
 if POWER_KVM

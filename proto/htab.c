@@ -38,15 +38,32 @@ void htab_put_header(
 	memcpy(p + 6, &n_invalid, sizeof(n_invalid));
 }
 
-void htab_iter_init(struct htab_iter *it, const void *buf, size_t len, uint64_t entries,
-	enum htab_endian endian)
+void htab_iter_init_kind(struct htab_iter *it, enum htab_kind kind, const void *buf, size_t len,
+	uint64_t entries, enum htab_endian endian)
 {
 	*it = (struct htab_iter){
 		.p = buf,
 		.end = (const uint8_t *)buf + len,
 		.entries = entries,
 		.endian = endian,
+		.kind = kind,
 	};
+}
+
+/* Inlined with constants: the HPT's loop is the hot one. */
+static inline bool all_valid(const uint8_t *p, size_t n, size_t size, size_t at, uint8_t bit)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!(p[i * size + at] & bit))
+			return false;
+	return true;
+}
+
+static bool entries_valid(enum htab_kind kind, const uint8_t *p, size_t n)
+{
+	if (kind == HTAB_TLB) /* the top bit of mas1 */
+		return all_valid(p, n, TLB_ENTRY_SIZE, 4, MAS1_VALID >> 24);
+	return all_valid(p, n, HTAB_HPTE_SIZE, 7, HPTE_V_VALID);
 }
 
 static int refuse(struct htab_iter *it, const char *why)
@@ -68,29 +85,29 @@ int htab_iter_next(struct htab_iter *it, struct htab_rec *ret_rec)
 	rec.n_valid = get16(it->p + 4, it->endian);
 	rec.n_invalid = get16(it->p + 6, it->endian);
 	rec.hptes = it->p + HTAB_HDR_SIZE;
+	rec.kind = it->kind;
 	if (rec.n_valid == 0 && rec.n_invalid == 0)
 		return refuse(it, "a record holds no entries");
 	if ((uint64_t)rec.index + rec.n_valid + rec.n_invalid > it->entries)
 		return refuse(it, "a record reaches past the end of the table");
-	if (left - HTAB_HDR_SIZE < (size_t)rec.n_valid * HTAB_HPTE_SIZE)
+	if (left < htab_rec_size(&rec))
 		return refuse(it, "a record's entries are cut short");
-	for (size_t i = 0; i < rec.n_valid; i++)
-		if (!(rec.hptes[i * HTAB_HPTE_SIZE + 7] & HPTE_V_VALID))
-			return refuse(it, "an entry given as valid lacks the valid bit");
-	it->p = rec.hptes + (size_t)rec.n_valid * HTAB_HPTE_SIZE;
+	if (!entries_valid(rec.kind, rec.hptes, rec.n_valid))
+		return refuse(it, "an entry given as valid lacks the valid bit");
+	it->p += htab_rec_size(&rec);
 	*ret_rec = rec;
 	return 1;
 }
 
-int htab_check(const void *buf, size_t len, uint64_t entries, enum htab_endian endian,
-	struct htab_count *ret_count, const char **ret_why)
+int htab_check_kind(enum htab_kind kind, const void *buf, size_t len, uint64_t entries,
+	enum htab_endian endian, struct htab_count *ret_count, const char **ret_why)
 {
 	struct htab_count c = {0};
 	struct htab_iter it;
 	struct htab_rec rec;
 	int r;
 
-	htab_iter_init(&it, buf, len, entries, endian);
+	htab_iter_init_kind(&it, kind, buf, len, entries, endian);
 	while ((r = htab_iter_next(&it, &rec)) > 0) {
 		c.records++;
 		c.valid += rec.n_valid;
@@ -105,27 +122,30 @@ int htab_check(const void *buf, size_t len, uint64_t entries, enum htab_endian e
 	return 0;
 }
 
-void htab_convert(void *buf, size_t len, enum htab_endian from, enum htab_endian to)
+void htab_convert_kind(
+	enum htab_kind kind, void *buf, size_t len, enum htab_endian from, enum htab_endian to)
 {
 	uint8_t *p = buf, *end = p + len;
 
 	while (p < end) {
 		uint16_t n_valid = get16(p + 4, from);
+		size_t size = HTAB_HDR_SIZE + (size_t)n_valid * htab_entry_size(kind);
 
-		assert((size_t)(end - p) >= HTAB_HDR_SIZE + (size_t)n_valid * HTAB_HPTE_SIZE);
+		assert((size_t)(end - p) >= size);
 		htab_put_header(p, to, get32(p, from), n_valid, get16(p + 6, from));
-		p += HTAB_HDR_SIZE + (size_t)n_valid * HTAB_HPTE_SIZE;
+		p += size;
 	}
 }
 
 size_t htab_split(struct htab_rec *rec, void *dst, size_t max, enum htab_endian endian)
 {
-	size_t fit = (max - HTAB_HDR_SIZE) / HTAB_HPTE_SIZE;
+	size_t entry = htab_entry_size(rec->kind);
+	size_t fit = (max - HTAB_HDR_SIZE) / entry;
 	uint16_t n = fit < rec->n_valid ? (uint16_t)fit : rec->n_valid;
 	uint16_t n_invalid = n == rec->n_valid ? rec->n_invalid : 0;
-	size_t bytes = (size_t)n * HTAB_HPTE_SIZE;
+	size_t bytes = (size_t)n * entry;
 
-	assert(max >= HTAB_HDR_SIZE + HTAB_HPTE_SIZE);
+	assert(max >= HTAB_HDR_SIZE + entry);
 	htab_put_header(dst, endian, rec->index, n, n_invalid);
 	memcpy((uint8_t *)dst + HTAB_HDR_SIZE, rec->hptes, bytes);
 	rec->index += (uint32_t)n + n_invalid;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * KVM's stream of hashed-page-table records: iterate, validate, split, normalise.
+ * KVM's stream of hashed-page-table records: iterate, validate, split, normalise. And the same
+ * records of a BookE guest's TLB entries (proto/tlb.h), which have 24 bytes in place of 16.
  *
  * The stream is what read() on an htab fd gives and write() takes (Linux,
  * Documentation/virt/kvm/api.rst 4.78 KVM_PPC_GET_HTAB_FD; arch/powerpc/kvm/book3s_64_mmu_hv.c):
@@ -15,6 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "proto/tlb.h"
 
 /* The ABI, stated once; checked against <linux/kvm.h> by vmm/kvm_abi_check.c on POWER. */
 #define HTAB_FD_BOLTED_ONLY 0x1u /* KVM_GET_HTAB_BOLTED_ONLY */
@@ -45,6 +48,18 @@ enum htab_endian {
 	HTAB_WIRE, /* big-endian */
 };
 
+/* What the entries of a record are. */
+enum htab_kind {
+	HTAB_HPT = 0, /* HPTEs */
+	HTAB_TLB,     /* TLB entries: no kernel's fd has them, htabsock and the wire do */
+};
+
+/* Bytes of an entry. */
+static inline size_t htab_entry_size(enum htab_kind kind)
+{
+	return kind == HTAB_TLB ? TLB_ENTRY_SIZE : HTAB_HPTE_SIZE;
+}
+
 /* Number of entries of a table of 2^order bytes. */
 static inline uint64_t htab_entries(unsigned order)
 {
@@ -54,22 +69,35 @@ static inline uint64_t htab_entries(unsigned order)
 struct htab_rec {
 	uint32_t index;
 	uint16_t n_valid, n_invalid;
-	const uint8_t *hptes; /* n_valid * HTAB_HPTE_SIZE bytes inside the iterated buffer */
+	const uint8_t *hptes; /* n_valid * htab_entry_size(kind) bytes inside the iterated buffer */
+	enum htab_kind kind;
 };
+
+/* Bytes of the whole record: its header and its valid entries. */
+static inline size_t htab_rec_size(const struct htab_rec *rec)
+{
+	return HTAB_HDR_SIZE + (size_t)rec->n_valid * htab_entry_size(rec->kind);
+}
 
 struct htab_iter {
 	const uint8_t *p, *end;
 	uint64_t entries; /* of the table that the records are for */
 	enum htab_endian endian;
+	enum htab_kind kind;
 	const char *why; /* after an error: what is wrong with the record, a static string */
 };
 
 /* Iterate len bytes at buf, records for a table of `entries` entries. buf stays the caller's. */
-void htab_iter_init(struct htab_iter *it, const void *buf, size_t len, uint64_t entries,
-	enum htab_endian endian);
+void htab_iter_init_kind(struct htab_iter *it, enum htab_kind kind, const void *buf, size_t len,
+	uint64_t entries, enum htab_endian endian);
+static inline void htab_iter_init(struct htab_iter *it, const void *buf, size_t len,
+	uint64_t entries, enum htab_endian endian)
+{
+	htab_iter_init_kind(it, HTAB_HPT, buf, len, entries, endian);
+}
 
 /*
- * The next record, validated: whole, inside the table, not empty, every HPTE with its valid bit.
+ * The next record, validated: whole, inside the table, not empty, every entry with its valid bit.
  * Returns 1 and *ret_rec, 0 at the end of the buffer, -EBADMSG with it->why for anything else. The
  * kernel's own length check forgets the header, so that a record up to 8 bytes too short is read
  * past its end: nothing goes to a write fd that has not been through here.
@@ -82,19 +110,29 @@ struct htab_count {
 };
 
 /* Validate a whole buffer and count it. Returns 0 and *ret_count, or -EBADMSG and *ret_why. */
-int htab_check(const void *buf, size_t len, uint64_t entries, enum htab_endian endian,
-	struct htab_count *ret_count, const char **ret_why);
+int htab_check_kind(enum htab_kind kind, const void *buf, size_t len, uint64_t entries,
+	enum htab_endian endian, struct htab_count *ret_count, const char **ret_why);
+static inline int htab_check(const void *buf, size_t len, uint64_t entries, enum htab_endian endian,
+	struct htab_count *ret_count, const char **ret_why)
+{
+	return htab_check_kind(HTAB_HPT, buf, len, entries, endian, ret_count, ret_why);
+}
 
 /* Turn the headers of a checked buffer from one order into the other, in place. */
-void htab_convert(void *buf, size_t len, enum htab_endian from, enum htab_endian to);
+void htab_convert_kind(
+	enum htab_kind kind, void *buf, size_t len, enum htab_endian from, enum htab_endian to);
+static inline void htab_convert(void *buf, size_t len, enum htab_endian from, enum htab_endian to)
+{
+	htab_convert_kind(HTAB_HPT, buf, len, from, to);
+}
 
 /* Write a header at dst (HTAB_HDR_SIZE bytes). */
 void htab_put_header(
 	void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid, uint16_t n_invalid);
 
 /*
- * Split: the record's first part that fits in max bytes (max >= 24), written to dst with a header
- * of order endian. *rec becomes what is left; n_valid == n_invalid == 0 when nothing is.
+ * Split: the record's first part that fits in max bytes (a header and an entry at least), written
+ * to dst with a header of order endian. *rec becomes what is left; n_valid == n_invalid == 0 when nothing is.
  * Returns the part's length in bytes.
  */
 size_t htab_split(struct htab_rec *rec, void *dst, size_t max, enum htab_endian endian);
@@ -105,9 +143,14 @@ size_t htab_split(struct htab_rec *rec, void *dst, size_t max, enum htab_endian 
  * record ends at the last entry says so as well (kvm_htab_read(): "have we wrapped around").
  * `end` is htab_count.end of those n bytes.
  */
+static inline bool htab_read_wrapped_kind(
+	enum htab_kind kind, size_t n, size_t count, uint64_t end, uint64_t entries)
+{
+	return n + HTAB_HDR_SIZE + htab_entry_size(kind) < count || end == entries;
+}
 static inline bool htab_read_wrapped(size_t n, size_t count, uint64_t end, uint64_t entries)
 {
-	return n + HTAB_HDR_SIZE + HTAB_HPTE_SIZE < count || end == entries;
+	return htab_read_wrapped_kind(HTAB_HPT, n, count, end, entries);
 }
 
 /*

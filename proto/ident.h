@@ -46,7 +46,7 @@ static inline bool vm_name_ok(const char *s)
 /* How the guest's addresses are translated, and so what there is to stream. Never renumbered. */
 enum mmu_kind {
 	MMU_HPT = 1,   /* Book3S, hashed page table: passes of changed HPTEs */
-	MMU_BOOKE = 2, /* BookE software TLB: passes of changed TLB entries (reserved) */
+	MMU_BOOKE = 2, /* BookE software TLB: passes of changed TLB entries */
 };
 
 /*

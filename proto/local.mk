@@ -1,6 +1,7 @@
 # proto/: formats and nothing else.
 noinst_LTLIBRARIES += libproto.la
 libproto_la_SOURCES = \
+	proto/booke.c proto/booke.h \
 	proto/devstate.c proto/devstate.h \
 	proto/file.c proto/file.h \
 	proto/hpte.c proto/hpte.h \
@@ -10,6 +11,7 @@ libproto_la_SOURCES = \
 	proto/pack.h \
 	proto/state.c proto/state.h \
 	proto/timebase.c proto/timebase.h \
+	proto/tlb.c proto/tlb.h \
 	proto/vmm.c proto/vmm.h \
 	proto/wire.c proto/wire.h
 

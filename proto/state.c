@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "proto/booke.h"
 #include "proto/devstate.h"
 #include "proto/onereg.h"
 
@@ -186,6 +187,21 @@ static void name_time(const struct state_elem *elem, struct name *n)
 		n->what = "time ";
 }
 
+static void name_booke(const struct state_elem *elem, struct name *n)
+{
+	n->what = "BookE register ";
+	n->known = booke_name(elem->id, n->text, sizeof(n->text));
+	if (n->known)
+		n->what = "register ";
+}
+
+static void name_tlb(const struct state_elem *elem, struct name *n)
+{
+	n->what = elem->id == 0 ? "" : "TLB element ";
+	n->known = elem->id == 0;
+	snprintf(n->text, sizeof(n->text), "TLB geometry");
+}
+
 /* An integer, of 4, 8 or 16 bytes above all. */
 static void show_number(const struct state_elem *elem, char *buf, size_t size)
 {
@@ -244,6 +260,17 @@ static void name_tce(const struct state_elem *elem, struct name *n)
 	n->known = state_tce_name(elem, n->text, sizeof(n->text));
 }
 
+static void show_tlb(const struct state_elem *elem, char *buf, size_t size)
+{
+	struct booke_tlb_config c;
+
+	if (booke_get_tlb_config(elem, &c) == 0)
+		snprintf(buf, size, "TLB0 %u entries in %u ways, TLB1 %u", c.geometry.sizes[0],
+			c.geometry.ways[0], c.geometry.sizes[1]);
+	else
+		snprintf(buf, size, "%u bytes", elem->size);
+}
+
 static const struct kind {
 	enum state_kind kind;
 	const char *name;
@@ -257,6 +284,8 @@ static const struct kind {
 	{STATE_TIME, "time", name_time, show_number},
 	{STATE_DEVICE, "device", name_device, state_device_show},
 	{STATE_TCE, "tce", name_tce, state_tce_show},
+	{STATE_BOOKE, "booke-register", name_booke, show_number},
+	{STATE_TLB, "tlb", name_tlb, show_tlb},
 };
 
 static const struct kind *find_kind(uint16_t kind)

@@ -39,6 +39,10 @@ enum state_kind {
 	STATE_BLOB = 4,
 	/* id: enum state_time. */
 	STATE_TIME = 5,
+	/* id: enum booke_sreg (proto/booke.h); what KVM_GET_SREGS gives of a BookE vCPU. */
+	STATE_BOOKE = 6,
+	/* id 0: how a BookE vCPU's software TLB is set up (proto/booke.h). */
+	STATE_TLB = 7,
 	/* A value of a kernel device; id: its attribute. proto/devstate.h. */
 	STATE_DEVICE = 9,
 	/* Entries of a table of translation control entries; id: its LIOBN. proto/devstate.h. */

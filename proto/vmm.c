@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "proto/booke.h"
+
 #define REGISTER_INCOMING 0x1u
 #define REGISTER_RUNNING  0x2u
 #define ERRNO_MAX         4095 /* as the kernel's MAX_ERRNO */
@@ -165,33 +167,45 @@ int vmm_pack_register(const struct vmm_register *m, void *buf)
 	pack_u32(&k, m->order);
 	pack_u32(&k, m->vcpus);
 	pack_u32(&k, m->pvr);
+	if (m->mmu == MMU_BOOKE)
+		tlb_geometry_pack(&k, &m->tlb);
 	pack_u32(&k, m->n_notes);
 	for (uint32_t i = 0; i < m->n_notes; i++)
 		pack_note(&k, &m->notes[i]);
 	return packed(&k);
 }
 
+static enum mmu_kind unpack_mmu(struct unpack *u)
+{
+	uint8_t mmu = unpack_u8(u);
+
+	if (mmu != MMU_HPT && mmu != MMU_BOOKE)
+		u->bad = true;
+	return mmu == MMU_BOOKE ? MMU_BOOKE : MMU_HPT;
+}
+
 static void unpack_register_body(struct unpack *u, struct vmm_register *m)
 {
-	uint8_t mmu, flags;
 	uint16_t reserved;
+	uint8_t flags;
 
 	unpack_str(u, m->name, sizeof(m->name));
 	unpack_copy(u, m->uuid.b, sizeof(m->uuid.b));
-	mmu = unpack_u8(u);
+	m->mmu = unpack_mmu(u);
 	flags = unpack_u8(u);
 	reserved = unpack_u16(u);
 	m->order = unpack_u32(u);
 	m->vcpus = unpack_u32(u);
 	m->pvr = unpack_u32(u);
+	if (m->mmu == MMU_BOOKE)
+		tlb_geometry_unpack(u, &m->tlb);
 	m->n_notes = unpack_u32(u);
-	m->mmu = MMU_HPT; /* the only kind that version 1 may carry */
 	m->incoming = flags & REGISTER_INCOMING;
 	m->running = flags & REGISTER_RUNNING;
-	if (mmu != MMU_HPT || flags & ~(REGISTER_INCOMING | REGISTER_RUNNING) || reserved ||
-		(m->incoming && m->running) || !vm_name_ok(m->name) || m->order < HTAB_ORDER_MIN ||
-		m->order > HTAB_ORDER_MAX || m->vcpus < 1 || m->vcpus > VMM_VCPUS_MAX ||
-		m->n_notes > VMM_NOTES_MAX) {
+	if (flags & ~(REGISTER_INCOMING | REGISTER_RUNNING) || reserved ||
+		(m->incoming && m->running) || !vm_name_ok(m->name) ||
+		!mmu_table_ok(m->mmu, m->order, &m->tlb) || m->vcpus < 1 ||
+		m->vcpus > VMM_VCPUS_MAX || m->n_notes > VMM_NOTES_MAX) {
 		u->bad = true;
 		return;
 	}

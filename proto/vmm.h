@@ -107,7 +107,8 @@ struct vmm_register {
 	char name[VM_NAME_MAX + 1];
 	struct vm_uuid uuid;
 	enum mmu_kind mmu;
-	uint32_t order;
+	uint32_t order;          /* of an HPT; 0 for BookE */
+	struct tlb_geometry tlb; /* of each vCPU, BookE alone */
 	uint32_t vcpus;
 	uint32_t pvr;
 	bool incoming; /* waits for a guest; else it has one */
@@ -147,7 +148,8 @@ struct vmm_request {
  * The bodies, field by field (docs/protocol.md has the tables):
  *
  *	REGISTER  str name, uuid[16], u8 mmu, u8 flags (1 incoming, 2 running), u16 zero, u32 order,
- *	          u32 vcpus, u32 pvr, u32 n_notes, n_notes notes; the header has VMM_VERSION
+ *	          u32 vcpus, u32 pvr, for BookE u32 sizes[4] and u32 ways[4], u32 n_notes,
+ *	          n_notes notes; the header has VMM_VERSION
  *	note      session[16], u8 note, u8 zero, u16 length, cookie
  *	EVENT     u16 kind, u16 zero, session[16], str text
  *	REPLY     u32 errno (positive, 0 to 4095), u64 value, str text

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "proto/booke.h"
+
 static const struct {
 	const char *name;
 	uint32_t body_max;
@@ -194,12 +196,14 @@ int wire_pack_open(const struct wire_open *m, void *buf, size_t cap)
 	pack_u32(&k, m->vcpus);
 	pack_u32(&k, m->pvr);
 	pack_u32(&k, m->flags);
+	if (m->mmu == MMU_BOOKE)
+		tlb_geometry_pack(&k, &m->tlb);
 	return finish(&k, WIRE_OPEN);
 }
 
 int wire_unpack_open(const void *body, size_t len, struct wire_open *ret)
 {
-	struct wire_open m;
+	struct wire_open m = {0};
 	struct unpack u;
 
 	unpack_init(&u, body, len);
@@ -213,9 +217,11 @@ int wire_unpack_open(const void *body, size_t len, struct wire_open *ret)
 	m.vcpus = unpack_u32(&u);
 	m.pvr = unpack_u32(&u);
 	m.flags = unpack_u32(&u);
+	if (m.mmu == MMU_BOOKE)
+		tlb_geometry_unpack(&u, &m.tlb);
 	if (unpack_end(&u) < 0 || session_is_none(&m.session) || !vm_name_ok(m.name) ||
-		(m.flags & ~(WIRE_OPEN_VERIFY | WIRE_OPEN_RECOVER)) || m.order < HTAB_ORDER_MIN ||
-		m.order > HTAB_ORDER_MAX)
+		(m.flags & ~(WIRE_OPEN_VERIFY | WIRE_OPEN_RECOVER)) ||
+		!mmu_table_ok(m.mmu, m.order, &m.tlb))
 		return -EBADMSG;
 	*ret = m;
 	return 0;

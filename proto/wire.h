@@ -104,7 +104,7 @@ enum wire_stream {
 	WIRE_STREAM_HTAB = 1,   /* KVM htab records, to be written */
 	WIRE_STREAM_VERIFY = 2, /* KVM htab records of the whole table, to be compared */
 	WIRE_STREAM_MEMORY = 3, /* reserved */
-	WIRE_STREAM_TLB = 4,    /* reserved */
+	WIRE_STREAM_TLB = 4,    /* records of TLB entries, to be written */
 };
 
 enum wire_codec {
@@ -139,12 +139,13 @@ struct wire_open {
 	struct vm_uuid uuid;
 	char name[VM_NAME_MAX + 1]; /* the source's, for people; the VM is found by its UUID */
 	enum mmu_kind mmu;
-	uint32_t order;
+	uint32_t order; /* of an HPT; 0 for BookE */
 	uint32_t vcpus;
 	uint32_t pvr;
 	enum wire_codec codec;
 	uint32_t channels;
-	uint32_t flags; /* WIRE_OPEN_* */
+	uint32_t flags;          /* WIRE_OPEN_* */
+	struct tlb_geometry tlb; /* of each vCPU, BookE alone */
 };
 
 struct wire_accept {

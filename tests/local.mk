@@ -24,7 +24,7 @@ check-integration:
 
 .PHONY: check-unit check-integration
 
-EXTRA_DIST += .ci/run tests/suites tests/powernv tests/model
+EXTRA_DIST += .ci/run tests/suites tests/e500 tests/powernv tests/model
 
 # What the documents say of options, commands, parameters and functions.
 UNIT_SHELL += tests/unit/manual.test
@@ -53,6 +53,12 @@ tests_unit_test_onereg_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_onereg_LDADD = libproto.la $(CHECK_LIBS)
 tests_unit_test_timebase_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_timebase_LDADD = libproto.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-htabvmm-tlb
+tests_unit_test_htabvmm_tlb_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_htabvmm_tlb_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-tlb
+tests_unit_test_tlb_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_tlb_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-proto-state
 tests_unit_test_proto_state_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_proto_state_LDADD = libproto.la $(CHECK_LIBS)
@@ -229,9 +235,9 @@ golden_files = \
 	tests/golden/htabsock-read-answer.hex tests/golden/htabsock-read.hex \
 	tests/golden/htabsock-write-answer.hex tests/golden/htabsock-write.hex \
 	tests/golden/join.hex tests/golden/joined.hex tests/golden/lost.hex \
-	tests/golden/never.hex tests/golden/open.hex tests/golden/pass-end.hex \
+	tests/golden/never.hex tests/golden/open-booke.hex tests/golden/open.hex tests/golden/pass-end.hex \
 	tests/golden/ping.hex tests/golden/pong.hex tests/golden/ready.hex \
-	tests/golden/records-le.hex tests/golden/records.hex tests/golden/refuse.hex \
+	tests/golden/records-tlb.hex tests/golden/records-le.hex tests/golden/records.hex tests/golden/refuse.hex \
 	tests/golden/running.hex tests/golden/saved-file.hex tests/golden/state-devices.hex \
 	tests/golden/state-image.hex tests/golden/state.hex \
 	tests/golden/unknown.hex tests/golden/verified.hex tests/golden/vmm-event.hex \

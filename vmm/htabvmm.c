@@ -14,25 +14,36 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "vmm/libvmm.h"
+#include "vmm/state_booke.h"
 #include "vmm/state_kvm.h"
 
 static_assert(HTABVMM_NAME_MAX == VM_NAME_MAX, "one limit");
 static_assert((int)HTABVMM_MMU_HPT == (int)MMU_HPT, "one number");
+static_assert((int)HTABVMM_MMU_BOOKE == (int)MMU_BOOKE, "one number");
+
+/* The table: an HPT of KVM's or of the VMM's own, or TLBs. */
+static bool table_ok(const struct htabvmm_config *c)
+{
+	if (c->mmu == HTABVMM_MMU_BOOKE)
+		return c->hpt_order == 0 && c->tlbs;
+	return c->mmu == HTABVMM_MMU_HPT && !c->tlbs && c->hpt_order >= HTAB_ORDER_MIN &&
+		c->hpt_order <= HTAB_ORDER_MAX &&
+		(c->vm_fd >= 0 || (c->ops->open_htab && c->ops->reset_htab));
+}
 
 static int check_config(const struct htabvmm_config *c)
 {
 	const char *socket_path = c->socket ? c->socket : HTABVMM_SOCKET;
 
-	if (c->size != sizeof(*c) || !c->name || !vm_name_ok(c->name) ||
-		c->mmu != HTABVMM_MMU_HPT || c->hpt_order < HTAB_ORDER_MIN ||
-		c->hpt_order > HTAB_ORDER_MAX || c->vcpus < 1 || c->vcpus > VMM_VCPUS_MAX ||
-		(c->incoming && c->running) || !c->ops || !c->ops->pause || !c->ops->resume)
+	if (c->size != sizeof(*c) || !c->name || !vm_name_ok(c->name) || c->vcpus < 1 ||
+		c->vcpus > VMM_VCPUS_MAX || (c->incoming && c->running) || !c->ops ||
+		!c->ops->pause || !c->ops->resume)
 		return -EINVAL;
 	if (!socket_path[0] || strlen(socket_path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		return -EINVAL;
-	if (c->vm_fd >= 0)
-		return c->vcpu_fds ? 0 : -EINVAL;
-	return c->ops->open_htab && c->ops->reset_htab ? 0 : -EINVAL;
+	if (c->vm_fd >= 0 && !c->vcpu_fds)
+		return -EINVAL;
+	return table_ok(c) ? 0 : -EINVAL;
 }
 
 static int copy_config(struct htabvmm *h, const struct htabvmm_config *c)
@@ -46,6 +57,7 @@ static int copy_config(struct htabvmm *h, const struct htabvmm_config *c)
 	memcpy(h->uuid.b, c->uuid, sizeof(h->uuid.b));
 	h->pvr = c->pvr;
 	h->kvm = (struct kvm_vm){.vm_fd = c->vm_fd, .vcpus = c->vcpus, .order = c->hpt_order};
+	h->mmu = (enum mmu_kind)c->mmu;
 	h->ops = c->ops;
 	h->opaque = c->opaque;
 	h->incoming = c->incoming;
@@ -65,6 +77,8 @@ static int copy_config(struct htabvmm *h, const struct htabvmm_config *c)
 		memcpy((unsigned *)(uintptr_t)h->kvm.vcpu_ids, c->vcpu_ids,
 			c->vcpus * sizeof(unsigned));
 	}
+	if (h->mmu == MMU_BOOKE)
+		return h->pvr ? 0 : state_booke_pvr(&h->kvm, &h->pvr, &ignored);
 	state_kvm_prepare(&h->kvm);
 	return h->pvr ? 0 : kvm_pvr(&h->kvm, &h->pvr, &ignored);
 }
@@ -111,6 +125,8 @@ int htabvmm_new(const struct htabvmm_config *config, struct htabvmm **ret)
 	r = copy_config(h, config);
 	if (r == 0)
 		r = open_fds(h);
+	if (r == 0 && h->mmu == MMU_BOOKE)
+		r = tlbsocks_init(&h->tlbs, config->tlbs, config->vcpus, h->epfd);
 	if (r < 0) {
 		htabvmm_free(h);
 		return r;
@@ -128,6 +144,7 @@ struct htabvmm *htabvmm_free(struct htabvmm *h)
 	assert(!h->inside);
 	for (unsigned i = 0; i < h->n_waiting; i++)
 		fd_close(h->waiting[i].fd);
+	tlbsocks_fini(&h->tlbs);
 	fd_close(h->sock);
 	fd_close(h->timer);
 	fd_close(h->wake);
@@ -211,6 +228,7 @@ int htabvmm_dispatch(struct htabvmm *h)
 	h->inside = true;
 	request_continue(h);
 	more = conn_receive(h);
+	tlbsocks_dispatch(&h->tlbs);
 	/* Only now: whatever was queued counts, however late this process came to read it. */
 	if (h->ended && h->sock >= 0 && !request_pending(h))
 		lost(h);

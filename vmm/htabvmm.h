@@ -33,9 +33,11 @@ extern "C" {
 
 struct htabvmm;
 struct htabvmm_state;
+struct htabvmm_tlb; /* htabvmm-tlb.h */
 
 enum htabvmm_mmu {
-	HTABVMM_MMU_HPT = 1,
+	HTABVMM_MMU_HPT = 1,   /* Book3S: a hashed page table */
+	HTABVMM_MMU_BOOKE = 2, /* BookE: a software TLB for each vCPU, config.tlbs */
 };
 
 /* What happened to the guest, told by the `event` callback. */
@@ -119,7 +121,7 @@ struct htabvmm_config {
 	const char *name;   /* [A-Za-z0-9._-]{1,64}, no leading dot */
 	uint8_t uuid[16];
 	enum htabvmm_mmu mmu;
-	unsigned hpt_order; /* log2 of the table's bytes, 18 to 36 */
+	unsigned hpt_order; /* log2 of the table's bytes, 18 to 36; 0 for BookE */
 	unsigned vcpus;     /* 1 to 2048 */
 	/* KVM vCPU fds, vcpus of them; NULL without KVM. They stay the VMM's. */
 	const int *vcpu_fds;
@@ -134,6 +136,12 @@ struct htabvmm_config {
 	 * VM whose vCPUs have the same.
 	 */
 	const unsigned *vcpu_ids;
+	/*
+	 * BookE: vcpus TLBs, all configured alike; they stay the VMM's, cannot be configured anew
+	 * and must outlive the handle. The library moves what is in them; open_htab and reset_htab are
+	 * not called. NULL for an HPT.
+	 */
+	struct htabvmm_tlb *const *tlbs;
 };
 
 /*

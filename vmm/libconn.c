@@ -48,7 +48,7 @@ static void send_register(struct htabvmm *h)
 	struct vmm_register m = {
 		.version = VMM_VERSION,
 		.uuid = h->uuid,
-		.mmu = MMU_HPT,
+		.mmu = h->mmu,
 		.order = h->kvm.order,
 		.vcpus = h->kvm.vcpus,
 		.pvr = h->pvr,
@@ -58,6 +58,8 @@ static void send_register(struct htabvmm *h)
 	int pidfd;
 
 	memcpy(m.name, h->name, sizeof(m.name));
+	if (h->mmu == MMU_BOOKE)
+		m.tlb = h->tlbs.tlbs[0]->geometry;
 	put_notes(h, &m);
 	pidfd = fd_pidfd(getpid());
 	if (pidfd < 0) {

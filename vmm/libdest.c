@@ -62,8 +62,8 @@ void dest_reset(struct htabvmm *h, struct session *s, const struct vmm_request *
 	int r;
 
 	h->state_set = false;
-	if (h->ops->reset_htab) {
-		r = h->ops->reset_htab(h->opaque);
+	if (h->mmu == MMU_BOOKE || h->ops->reset_htab) {
+		r = h->mmu == MMU_BOOKE ? tlbsocks_reset(&h->tlbs) : h->ops->reset_htab(h->opaque);
 		if (r < 0)
 			err_set(&e, r, "VM '%s' cannot empty its page table: %s", h->name,
 				strerror(-r));

@@ -76,8 +76,11 @@ static void open_htab(struct htabvmm *h, const struct vmm_request *req)
 			"VM '%s' opens its page table for writing only while a session "
 			"is loading",
 			h->name);
-	} else if (h->ops->open_htab) {
-		r = h->ops->open_htab(h->opaque, req->flags, req->start_index, &fd);
+	} else if (h->mmu == MMU_BOOKE || h->ops->open_htab) {
+		if (h->mmu == MMU_BOOKE)
+			r = tlbsocks_open(&h->tlbs, req->flags, req->start_index, &fd);
+		else
+			r = h->ops->open_htab(h->opaque, req->flags, req->start_index, &fd);
 		if (r < 0)
 			err_set(&e, r, "VM '%s' cannot open its page table: %s", h->name,
 				strerror(-r));

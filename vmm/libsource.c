@@ -25,6 +25,8 @@ int lib_run_guest(struct htabvmm *h)
 	struct err ignored;
 	int r = devices_release(&h->devices, &ignored);
 
+	if (r == 0 && h->mmu == MMU_BOOKE)
+		r = tlbsocks_flush(&h->tlbs);
 	if (r < 0)
 		return r;
 	atomic_store(&h->may_run, true);

@@ -8,6 +8,7 @@
 #include "common/fd.h"
 #include "vmm/libvmm.h"
 #include "proto/onereg.h"
+#include "vmm/state_booke.h"
 #include "vmm/state_kvm.h"
 
 /* What `save` fills in. */
@@ -66,7 +67,7 @@ int lib_note_pause(struct htabvmm *h, struct err *e)
 	int r = 0;
 
 	h->paused.guest_tb = 0;
-	h->paused.known = h->kvm.vm_fd >= 0;
+	h->paused.known = h->kvm.vm_fd >= 0 && h->mmu == MMU_HPT; /* BookE's is the host's */
 	if (h->paused.known)
 		r = state_kvm_timebase(&h->kvm, &h->paused.guest_tb, e);
 	if (r < 0)
@@ -76,15 +77,28 @@ int lib_note_pause(struct htabvmm *h, struct err *e)
 	return r;
 }
 
+static void put_tlb(struct htabvmm *h, struct pack *k)
+{
+	const struct htabvmm_tlb *t = h->tlbs.tlbs[0];
+	const struct booke_tlb_config c = {t->mmu, t->geometry};
+
+	for (unsigned i = 0; i < h->kvm.vcpus; i++)
+		booke_put_tlb_config(k, (uint16_t)i, &c);
+}
+
 static int save(struct htabvmm *h, void *map, size_t *ret_len, struct err *e)
 {
 	struct htabvmm_state state = {.vcpus = h->kvm.vcpus, .kvm = h->kvm.vm_fd >= 0};
 	int r = devices_hold(&h->devices, e);
 
 	pack_init(&state.pack, map, STATE_IMAGE_MAX);
+	if (h->mmu == MMU_BOOKE)
+		put_tlb(h, &state.pack);
 	if (state.kvm && r == 0 && !h->paused.known)
 		r = lib_note_pause(h, e);
-	if (state.kvm && r == 0)
+	if (state.kvm && r == 0 && h->mmu == MMU_BOOKE)
+		r = state_booke_save(&h->kvm, &state.pack, e);
+	else if (state.kvm && r == 0)
 		r = state_kvm_save(&h->kvm, h->paused.guest_tb, &state.pack, e);
 	if (r == 0)
 		r = devices_save(&h->devices, &state.pack, e);
@@ -149,6 +163,21 @@ static int refuse_elem(
 	return err_set(e, error, "VM '%s' refuses %s: %s", h->name, what, why);
 }
 
+static int check_tlb(struct htabvmm *h, const struct state_elem *elem, struct err *e)
+{
+	struct booke_tlb_config c;
+	const struct htabvmm_tlb *t;
+
+	if (h->mmu != MMU_BOOKE)
+		return refuse_elem(h, elem, -ENOTSUP, "this guest has a hashed page table", e);
+	if (booke_get_tlb_config(elem, &c) < 0)
+		return refuse_elem(h, elem, -EBADMSG, "it is malformed", e);
+	t = h->tlbs.tlbs[0];
+	if (c.mmu != t->mmu || !tlb_geometry_eq(&c.geometry, &t->geometry))
+		return refuse_elem(h, elem, -EINVAL, "it is another than that of this VM", e);
+	return 0;
+}
+
 static int check_elem(
 	struct htabvmm *h, const struct state_elem *elem, uint64_t *blobs, struct err *e)
 {
@@ -165,6 +194,8 @@ static int check_elem(
 	case STATE_REG:
 	case STATE_SREG:
 	case STATE_ONE_REG:
+	case STATE_BOOKE:
+	case STATE_TLB:
 		if (elem->vcpu >= h->kvm.vcpus)
 			return refuse_elem(h, elem, -EINVAL, "there is no such vCPU here", e);
 		break;
@@ -179,6 +210,10 @@ static int check_elem(
 	if (elem->kind == STATE_ONE_REG &&
 		(!one_reg_ok(elem->id) || elem->size != one_reg_size(elem->id)))
 		return refuse_elem(h, elem, -EBADMSG, "its size is not what its id states", e);
+	if (elem->kind == STATE_TLB)
+		return check_tlb(h, elem, e);
+	if (elem->kind == STATE_BOOKE && h->mmu != MMU_BOOKE)
+		return refuse_elem(h, elem, -ENOTSUP, "this guest has a hashed page table", e);
 	if (h->kvm.vm_fd >= 0)
 		return 0; /* state_kvm_apply() checks it before it changes anything */
 	if (elem->kind != STATE_ONE_REG || !h->ops->load_reg)
@@ -236,7 +271,9 @@ static int apply(struct htabvmm *h, const void *image, size_t size, struct err *
 	struct unpack u;
 	int r = 0;
 
-	if (h->kvm.vm_fd >= 0)
+	if (h->kvm.vm_fd >= 0 && h->mmu == MMU_BOOKE)
+		r = state_booke_apply(&h->kvm, image, size, e);
+	else if (h->kvm.vm_fd >= 0)
 		r = state_kvm_apply(&h->kvm, image, size, &h->paused.known, &h->paused.guest_tb, e);
 	if (r == 0)
 		tces_load_begin(&h->tces);

@@ -10,6 +10,7 @@
  *	libdest.c     load, ready, run, dead: a guest that arrives
  *	libsession.c  the table of what may follow what
  *	libquery.c    the state of a guest that stays, and how exactly its time went on
+ *	libtlb*.c     the TLBs of a BookE guest, and the daemon's descriptors for them
  *	libstate.c    the machine-state image; state_kvm*.c, libkvm.c: KVM's part of it
  *	libdevice.h   devices in the kernel; libtce.c: TCE tables
  *
@@ -29,6 +30,7 @@
 #include "vmm/libkvm.h"
 #include "vmm/libsession.h"
 #include "vmm/libtce.h"
+#include "vmm/libtlbsock.h"
 
 #define LIB_WAITING_MAX 8 /* requests that wait while a callback is at work */
 
@@ -53,9 +55,11 @@ struct htabvmm {
 	char name[VM_NAME_MAX + 1];
 	struct vm_uuid uuid;
 	uint32_t pvr;
+	enum mmu_kind mmu;
 	struct kvm_vm kvm;
 	struct lib_devices devices;
 	struct lib_tces tces;
+	struct tlbsocks tlbs; /* BookE: the table */
 	const struct htabvmm_ops *ops;
 	void *opaque;
 

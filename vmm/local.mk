@@ -19,15 +19,19 @@ libhtabvmm_core_la_SOURCES = \
 	vmm/libstate.c \
 	vmm/libtce.c vmm/libtce.h \
 	vmm/libtsc.h \
+	vmm/libtlb.c vmm/libtlb.h vmm/htabvmm-tlb.h \
+	vmm/libtlbsock.c vmm/libtlbsock.h \
 	vmm/libvmm.h \
+	vmm/state_booke.h \
 	vmm/state_kvm.h
 state_kvm_sources = vmm/state_kvm.c vmm/state_kvm_check.c vmm/state_kvm_impl.h vmm/state_kvm_set.c \
 	vmm/state_kvm_time.c
-EXTRA_libhtabvmm_core_la_SOURCES = vmm/libkvm.c vmm/libkvm-none.c $(state_kvm_sources)
+EXTRA_libhtabvmm_core_la_SOURCES = vmm/libkvm.c vmm/libkvm-none.c \
+	vmm/state_booke.c vmm/state_booke-none.c $(state_kvm_sources)
 if POWER_KVM
-libhtabvmm_core_la_SOURCES += vmm/libkvm.c $(state_kvm_sources)
+libhtabvmm_core_la_SOURCES += vmm/libkvm.c vmm/state_booke.c $(state_kvm_sources)
 else
-libhtabvmm_core_la_SOURCES += vmm/libkvm-none.c
+libhtabvmm_core_la_SOURCES += vmm/libkvm-none.c vmm/state_booke-none.c
 endif
 libhtabvmm_core_la_LIBADD = libbase.la libproto.la
 
@@ -37,7 +41,7 @@ libhtabvmm_la_LIBADD = libhtabvmm-core.la
 libhtabvmm_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 \
 	-Wl,--version-script=$(srcdir)/vmm/libhtabvmm.map
 libhtabvmm_la_DEPENDENCIES = libhtabvmm-core.la vmm/libhtabvmm.map
-include_HEADERS += vmm/htabvmm.h
+include_HEADERS += vmm/htabvmm.h vmm/htabvmm-tlb.h
 pkgconfig_DATA += vmm/libhtabvmm.pc
 EXTRA_DIST += vmm/libhtabvmm.map
 

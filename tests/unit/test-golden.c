@@ -16,7 +16,7 @@
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   58 /* in tests/golden */
+#define FILES   60 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -44,6 +44,14 @@ static struct wire_case {
 			 .codec = WIRE_CODEC_NONE,
 			 .channels = 1,
 			 .flags = WIRE_OPEN_VERIFY}}},
+	{"open-booke", WIRE_OPEN,
+		{.open = {.name = "vm1",
+			 .mmu = MMU_BOOKE,
+			 .vcpus = 2,
+			 .pvr = 0x80210030,
+			 .codec = WIRE_CODEC_NONE,
+			 .channels = 1,
+			 .tlb = {{512, 16}, {4, 16}}}}},
 	{"accept", WIRE_ACCEPT, {.accept = {SECRET, 32}}},
 	{"ack", WIRE_ACK, {.ack = {0, 3}}},
 	{"verified", WIRE_VERIFIED, {.verified = {1 << 20, 0}}},
@@ -288,6 +296,27 @@ START_TEST(records_are_their_files)
 	if (BYTE_ORDER == LITTLE_ENDIAN)
 		load("records-le", &want);
 	same("records-le", got.b, got.len, want.b, want.len);
+}
+END_TEST
+
+START_TEST(tlb_records_are_their_file)
+{
+	static const struct tlb_entry first = {0, 0x80070100, 0x50003000, 0x50015};
+	static const struct tlb_entry second = {0, 0xc0000500, 0x40000000, 0x100015};
+	struct htab_count count;
+	const char *why = "";
+	struct bytes want;
+	uint8_t got[64];
+
+	htab_put_header(got, HTAB_WIRE, 14, 1, 497);
+	tlb_entry_put(got + 8, &first);
+	htab_put_header(got + 32, HTAB_WIRE, 512 + 5, 1, 0);
+	tlb_entry_put(got + 40, &second);
+	load("records-tlb", &want);
+	same("records-tlb", got, sizeof(got), want.b, want.len);
+	ck_assert_int_eq(
+		htab_check_kind(HTAB_TLB, got, sizeof(got), 528, HTAB_WIRE, &count, &why), 0);
+	ck_assert_uint_eq(count.valid, 2);
 }
 END_TEST
 
@@ -553,6 +582,7 @@ int main(void)
 	tcase_add_loop_test(t, wire_message_is_its_file, 0, WIRE_CASES);
 	tcase_add_test(t, every_type_of_frame_has_a_file);
 	tcase_add_test(t, records_are_their_files);
+	tcase_add_test(t, tlb_records_are_their_file);
 	tcase_add_test(t, hpte_codec_is_its_file);
 	tcase_add_test(t, chunk_is_its_file);
 	tcase_add_test(t, channel_is_its_file);

@@ -155,6 +155,29 @@ static int register_with(const struct vmm_register *m)
 	return len < 0 ? len : vmm_unpack_register(buf, (size_t)len, &back);
 }
 
+START_TEST(test_register_booke)
+{
+	static struct vmm_register m, back;
+	int len;
+
+	m = reg;
+	m.mmu = MMU_BOOKE;
+	m.order = 0;
+	m.tlb = (struct tlb_geometry){{512, 16}, {4, 16}};
+	len = vmm_pack_register(&m, buf);
+	ck_assert_int_gt(len, 0);
+	ck_assert_int_eq(vmm_unpack_register(buf, (size_t)len, &back), 0);
+	ck_assert_int_eq(back.mmu, MMU_BOOKE);
+	ck_assert(tlb_geometry_eq(&back.tlb, &m.tlb));
+	ck_assert_uint_eq(back.n_notes, m.n_notes);
+	m.order = 18;
+	ck_assert_int_eq(register_with(&m), -EBADMSG);
+	m.order = 0;
+	m.tlb.ways[0] = 3;
+	ck_assert_int_eq(register_with(&m), -EBADMSG);
+}
+END_TEST
+
 START_TEST(test_register_limits)
 {
 	static struct vmm_register m;
@@ -332,6 +355,7 @@ int main(void)
 	tcase_add_loop_test(t, test_requests, 0, REQUESTS);
 	tcase_add_test(t, test_register);
 	tcase_add_test(t, test_register_another_version);
+	tcase_add_test(t, test_register_booke);
 	tcase_add_test(t, test_register_limits);
 	tcase_add_test(t, test_events_and_replies);
 	tcase_add_test(t, test_request_limits);

@@ -22,7 +22,7 @@ static void sample(enum wire_type type, union wire_message *m)
 	case WIRE_ABORT: m->refuse = (struct wire_refuse){WIRE_REFUSE_BUSY, "not now"}; break;
 	case WIRE_OPEN:
 		m->open = (struct wire_open){session, uuid, "vm1", MMU_HPT, 24, 8, 0x004e1202,
-			WIRE_CODEC_NONE, 1, WIRE_OPEN_VERIFY};
+			WIRE_CODEC_NONE, 1, WIRE_OPEN_VERIFY, {{0}, {0}}};
 		break;
 	case WIRE_ACCEPT:
 		m->accept.ring = 32;
@@ -369,7 +369,7 @@ static const struct field {
 	{WIRE_OPEN, "name", 34, 1, '-', true},
 	{WIRE_OPEN, "name", 35, 1, '.', true},
 	{WIRE_OPEN, "MMU", 37, 1, 0, false},
-	{WIRE_OPEN, "MMU", 37, 1, MMU_BOOKE, true},
+	{WIRE_OPEN, "MMU", 37, 1, MMU_BOOKE, false}, /* without a geometry */
 	{WIRE_OPEN, "MMU", 37, 1, MMU_BOOKE + 1, false},
 	{WIRE_OPEN, "order", 38, 1, HTAB_ORDER_MIN - 1, false},
 	{WIRE_OPEN, "order", 38, 1, HTAB_ORDER_MIN, true},
