@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/mpic-move.h"
 #include "tests/unit/fakedev.h"
 
 #define IMAGE_MAX (64u << 10)
@@ -341,6 +342,24 @@ START_TEST(test_mpic)
 	t = next(t, "2:0x20080; set 1016 2:0x21080; ");
 	t = next(t, "3:0; ");
 	next(t, "1:0; ");
+}
+END_TEST
+
+/* What a host with a real one runs. */
+START_TEST(test_mpic_move)
+{
+	const struct mpic a = {VM(0), vcpu_fds[0], VCPUS}, b = {VM(1), vcpu_fds[1], VCPUS};
+
+	fill_mpic(0);
+	fill_mpic(1);
+	for (unsigned i = 0; i < MPIC_SOURCES; i++)
+		fake_put32(VM(0), 3, i, 0);
+	if (_i == 1) { /* it sees what is wrong */
+		fake.fail_fd = VM(1);
+		fake.fail_attr = 0x10020;
+	}
+	ck_assert_int_eq(mpic_move(&a, &b, MPIC_SOURCES, &fake_io, &err), _i == 1 ? -EIO : 0);
+	ck_assert(_i == 0 || strstr(err.text, "device mpic group 2 attr 0x10020"));
 }
 END_TEST
 
@@ -785,6 +804,7 @@ int main(void)
 	tcase_add_loop_test(t, test_xive_released, 0, 3);
 	tcase_add_loop_test(t, test_xive_hold_fails, 0, 3);
 	tcase_add_test(t, test_mpic);
+	tcase_add_loop_test(t, test_mpic_move, 0, 2);
 	tcase_add_test(t, test_tsc_formula);
 	tcase_add_loop_test(t, test_tsc, 0, 2);
 	tcase_add_test(t, test_tsc_frequency_refused);
