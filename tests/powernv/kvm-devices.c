@@ -241,7 +241,22 @@ static uint64_t xics_source(unsigned i)
 	uint64_t server = i % VCPUS, priority = 3 + i;
 	uint64_t flags = (i & 1 ? KVM_XICS_MASKED : 0) | (i & 2 ? KVM_XICS_LEVEL_SENSITIVE : 0);
 
+	if (i == 0 || i == 5) /* one in a vCPU's queue, one that waits behind its mask */
+		flags |= KVM_XICS_PENDING;
 	return server | priority << KVM_XICS_PRIORITY_SHIFT | flags;
+}
+
+/*
+ * KVM adds how far an interrupt that waits has come; one behind a mask it gives as QUEUED, which is
+ * the same to it.
+ */
+static uint64_t xics_reads(unsigned i)
+{
+	uint64_t v = xics_source(i);
+
+	if (i == 0)
+		v |= KVM_XICS_PRESENTED;
+	return i == 5 ? (v & ~KVM_XICS_PENDING) | KVM_XICS_QUEUED : v;
 }
 
 static uint64_t icp(unsigned vcpu)
@@ -279,7 +294,7 @@ static void test_xics(void)
 		uint64_t v = 0;
 		int r = kvm_dev_io.get_attr(b.fd, KVM_DEV_XICS_GRP_SOURCES, FIRST + i, &v);
 
-		expect(i == 4 ? r == -ENOENT : v == xics_source(i),
+		expect(i == 4 ? r == -ENOENT : v == xics_reads(i),
 			"XICS source %#x is %#" PRIx64 " (%d)", FIRST + i, v, r);
 	}
 	for (unsigned i = 0; i < VCPUS; i++) {
@@ -354,6 +369,15 @@ static unsigned pq_of(void *p, unsigned i)
 	return kvm_dev_io.esb_load(p, FIRST + i, ESB_GET);
 }
 
+/* Priorities at which interrupts wait for a vCPU. */
+static unsigned ipb(const struct machine *m, unsigned vcpu)
+{
+	uint8_t vp[16] = {0};
+
+	need(kvm_dev_io.get_reg(m->vcpu[vcpu], KVM_REG_PPC_VP_STATE, vp), "VP_STATE");
+	return vp[2];
+}
+
 static void test_xive_moved(void)
 {
 	static uint8_t again[IMAGE_MAX];
@@ -373,6 +397,8 @@ static void test_xive_moved(void)
 		expect(memcmp(&x, &y, sizeof(x)) == 0 && x.qaddr == queue_at(i),
 			"vCPU %u's queue is at index %u, toggle %u", i, y.qindex, y.qtoggle);
 	}
+	expect(ipb(&a, 0) == 0x80 >> 6 && ipb(&b, 0) == ipb(&a, 0) && ipb(&b, 1) == 0,
+		"an interrupt waits for vCPU 0: %#x, %#x", ipb(&a, 0), ipb(&b, 0));
 	need(devices_release(&b.devices, &err), "releasing");
 }
 
