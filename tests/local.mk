@@ -82,11 +82,16 @@ tests_unit_test_htabvmm_state_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_htabvmm_state_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
 # Devices in the kernel, on software ones; TCE tables.
 fakedev = tests/unit/fakedev.c tests/unit/fakedev.h
-UNIT_TESTS += tests/unit/test-devices tests/unit/test-htabvmm-devices tests/unit/test-tce
-tests_unit_test_devices_SOURCES = tests/unit/test-devices.c $(fakedev) \
+UNIT_TESTS += tests/unit/test-devices tests/unit/test-devices-refused \
+	tests/unit/test-htabvmm-devices tests/unit/test-tce
+devices_harness = tests/unit/devices-harness.c tests/unit/devices-harness.h $(fakedev)
+tests_unit_test_devices_SOURCES = tests/unit/test-devices.c $(devices_harness) \
 	tests/mpic-move.c tests/mpic-move.h
 tests_unit_test_devices_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_devices_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+tests_unit_test_devices_refused_SOURCES = tests/unit/test-devices-refused.c $(devices_harness)
+tests_unit_test_devices_refused_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_devices_refused_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
 tests_unit_test_htabvmm_devices_SOURCES = tests/unit/test-htabvmm-devices.c $(fakedev) \
 	$(htabvmm_harness)
 tests_unit_test_htabvmm_devices_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)

@@ -4,7 +4,8 @@
  * Devices in the kernel, moved by recipes (htabvmm.h says what those are).
  *
  *	librecipe.c      the recipes that the library has
- *	libdevice.c      adding a device; holding, reading, releasing: the source
+ *	libdevice_add.c  adding a device
+ *	libdevice.c      what a step stands for; holding, reading, releasing: the source
  *	libdevice_load.c checking what arrives and setting it: the destination
  *	libesb.c         the masks of XIVE sources
  *	libkvmdev.c      ioctls and pages, which tests replace
@@ -85,6 +86,8 @@ int devices_load(struct lib_devices *l, struct err *e);
 
 /* -- inside: libdevice.c -- */
 
+/* The sources or servers that a step is done for: 1 for neither. */
+uint32_t dev_numbers(const struct lib_device *d, const struct htabvmm_step *s);
 /* How often a step is done, and the n-th of that. */
 uint32_t dev_items(const struct lib_device *d, const struct htabvmm_step *s);
 void dev_item(
@@ -97,9 +100,15 @@ bool dev_in_use(const struct lib_device *d, const struct dev_item *i);
 uint64_t dev_source(const struct lib_device *d, uint32_t index);
 /* Does the space belong to vCPUs? */
 bool dev_space_of_vcpus(enum htabvmm_space space);
-/* Bytes of a step's value in an image, and in KVM. */
+/* Bytes of a field. */
+#define DEV_FIELD_BYTES 0x80 /* HTABVMM_BYTES() */
+static inline uint32_t dev_field_width(uint8_t field)
+{
+	return field & ~(unsigned)DEV_FIELD_BYTES;
+}
+
+/* Bytes of a step's value in an image. */
 uint32_t dev_wire_size(const struct htabvmm_step *s);
-uint32_t dev_kvm_size(const struct htabvmm_step *s);
 /* A value between KVM's form (host order) and the image's. */
 void dev_swap(const struct htabvmm_step *s, uint8_t *wire, const uint8_t *kvm);
 void dev_unswap(const struct htabvmm_step *s, uint8_t *kvm, const uint8_t *wire);

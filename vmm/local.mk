@@ -7,6 +7,7 @@ libhtabvmm_core_la_SOURCES = \
 	vmm/libconn.c \
 	vmm/libdest.c \
 	vmm/libdevice.c vmm/libdevice.h \
+	vmm/libdevice_add.c \
 	vmm/libdevice_load.c \
 	vmm/libesb.c \
 	vmm/libkvm.h \

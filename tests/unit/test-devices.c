@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Devices moved by recipes, on software devices: what is asked of them and in which order, what a
- * destination refuses, and that nothing is set then.
+ * Devices moved by recipes, on software devices: what is asked of them and in which order.
  */
 #include <check.h>
 #include <errno.h>
@@ -9,114 +8,7 @@
 #include <string.h>
 
 #include "tests/mpic-move.h"
-#include "tests/unit/fakedev.h"
-
-#define IMAGE_MAX (64u << 10)
-#define SOURCES   4
-#define VCPUS     2
-#define ICP       0x103000000000008cull
-#define VP        0x104000000000008dull
-
-static struct lib_devices from, to;
-static struct err err;
-static uint8_t image[IMAGE_MAX];
-static size_t image_len;
-
-static const int vcpu_fds[2][VCPUS] = {
-	{fake_fd(0, 1), fake_fd(0, 2)},
-	{fake_fd(1, 1), fake_fd(1, 2)},
-};
-#define VM(end)   fake_fd(end, 0)
-#define CPU(e, n) vcpu_fds[e][n]
-
-static const uint64_t source_list[SOURCES] = {0x10, 0x11, 0x20, 0x30};
-static uint64_t shadow[2][2][SOURCES];
-static uint8_t present[2][SOURCES];
-
-static void setup(void)
-{
-	fake_reset();
-	memset(&from, 0, sizeof(from));
-	memset(&to, 0, sizeof(to));
-	memset(shadow, 0, sizeof(shadow));
-	memset(present, 1, sizeof(present));
-	from.io = to.io = &fake_io;
-	err = (struct err){0};
-}
-
-static void teardown(void)
-{
-	devices_free(&from);
-	devices_free(&to);
-}
-
-static struct htabvmm_device device(int end, const char *name)
-{
-	return (struct htabvmm_device){
-		.size = sizeof(struct htabvmm_device),
-		.name = name,
-		.fd = VM(end),
-		.recipe = htabvmm_recipe(name),
-		.sources = source_list,
-		.source_count = SOURCES,
-		.vcpu_fds = vcpu_fds[end],
-		.vcpus = VCPUS,
-		.shadow = {shadow[end][0], shadow[end][1]},
-		.present = present[end],
-	};
-}
-
-static void add(const char *name)
-{
-	struct htabvmm_device a = device(0, name), b = device(1, name);
-
-	ck_assert_int_eq(devices_add(&from, &a, NULL, 0), 0);
-	ck_assert_int_eq(devices_add(&to, &b, NULL, 0), 0);
-}
-
-static void save(void)
-{
-	struct pack k;
-
-	pack_init(&k, image, sizeof(image));
-	ck_assert_int_eq(devices_hold(&from, &err), 0);
-	ck_assert_int_eq(devices_save(&from, &k, &err), 0);
-	ck_assert_int_eq(pack_end(&k), 0);
-	image_len = k.len;
-}
-
-/* As libstate.c does: everything is checked before anything is set. */
-static int load(void)
-{
-	uint8_t *copy = malloc(image_len ? image_len : 1);
-	struct state_elem e;
-	struct unpack u;
-	int r = 0;
-
-	ck_assert_ptr_nonnull(copy);
-	memcpy(copy, image, image_len);
-	devices_check_begin(&to);
-	unpack_init(&u, copy, image_len);
-	while (r == 0 && (r = state_next(&u, &e)) > 0)
-		r = devices_check(&to, &e, &err);
-	if (r == 0)
-		r = devices_check_end(&to, &err);
-	if (r == 0) {
-		fake_new_trace();
-		r = devices_load(&to, &err);
-	}
-	free(copy);
-	return r;
-}
-
-/* Is it there, after `after` in the trace? Returns where it ends. */
-static const char *next(const char *after, const char *what)
-{
-	const char *p = strstr(after, what);
-
-	ck_assert_msg(p != NULL, "'%s' is not in '%s'", what, after);
-	return p + strlen(what);
-}
+#include "tests/unit/devices-harness.h"
 
 /* -- XICS ------------------------------------------------------------------------------------- */
 
@@ -151,39 +43,6 @@ START_TEST(test_xics)
 END_TEST
 
 /* -- XIVE ------------------------------------------------------------------------------------- */
-
-struct eq {
-	uint32_t flags, qshift;
-	uint64_t qaddr;
-	uint32_t qtoggle, qindex;
-	uint8_t pad[40];
-};
-
-static void fill_xive(void)
-{
-	static const uint8_t vp[2][16] = {{0xff, 1, 2, 3, 4, 5, 6, 7, 0xaa}, {8, 9}};
-	static const uint8_t zero[64];
-	const struct eq eq = {1, 16, 0x10000, 1, 0x123, {0}};
-
-	for (int end = 0; end < 2; end++) {
-		fake_put_writeonly(VM(end), 1, 1, 8);
-		fake_put_writeonly(VM(end), 1, 2, 8);
-		for (unsigned i = 0; i < SOURCES; i++)
-			for (uint32_t group = 2; group <= 5; group++)
-				if (group != 4)
-					fake_put_writeonly(VM(end), group, source_list[i], 8);
-		for (unsigned i = 0; i < VCPUS * 8; i++)
-			fake_put(VM(end), 4, i, end == 0 && i == 13 ? (const void *)&eq : zero, 64);
-		for (unsigned i = 0; i < VCPUS; i++)
-			fake_put(CPU(end, i), FAKE_REG, VP, end ? zero : vp[i], 16);
-	}
-	for (unsigned i = 0; i < SOURCES; i++) {
-		shadow[0][0][i] = i & 1;
-		shadow[0][1][i] = (uint64_t)i << 33 | i;
-		fake.pq[0][source_list[i]] = (uint8_t)i;
-		fake.pq[1][source_list[i]] = 1;
-	}
-}
 
 START_TEST(test_xive_hold_order)
 {
@@ -389,17 +248,6 @@ START_TEST(test_tsc_formula)
 }
 END_TEST
 
-static void fill_tsc(unsigned faster)
-{
-	for (int end = 0; end < 2; end++)
-		for (unsigned i = 0; i < VCPUS; i++)
-			fake_put64(CPU(end, i), 0, 0, end ? 0 : 0ull - 1000 * (i + 1));
-	fake.clock[0] = (struct tsc_moment){50000000, 7000000, 1700000000000000000};
-	fake.clock[1] = (struct tsc_moment){123, 0, 1700000000000000000 + 3000000};
-	fake.khz[0] = 2000000;
-	fake.khz[1] = 2000000 + 500000 * faster;
-}
-
 START_TEST(test_tsc)
 {
 	add("tsc");
@@ -444,58 +292,6 @@ START_TEST(test_tsc_without_a_steady_clock)
 END_TEST
 
 /* -- a VMM's own ------------------------------------------------------------------------------ */
-
-static const struct htabvmm_step own_steps[] = {
-	{.verb = HTABVMM_STEP_AT_HOLD,
-		.space = HTABVMM_IN_DEVICE,
-		.group = 9,
-		.first = 1,
-		.constant = 0x1234,
-		.fields = {4}},
-	{.verb = HTABVMM_STEP_AT_RELEASE,
-		.space = HTABVMM_IN_DEVICE,
-		.group = 9,
-		.first = 1,
-		.constant = 0x99,
-		.fields = {4}},
-	{.verb = HTABVMM_STEP_AT_LOAD,
-		.space = HTABVMM_IN_VCPU,
-		.group = 7,
-		.first = 0,
-		.constant = 5},
-	{.verb = HTABVMM_STEP_MOVE,
-		.space = HTABVMM_IN_VCPU,
-		.group = 7,
-		.first = 8,
-		.stride = 2,
-		.count = 3,
-		.fields = {1, 1, 2, 4}},
-	{.verb = HTABVMM_STEP_MOVE,
-		.space = HTABVMM_IN_DEVICE,
-		.group = 9,
-		.first = 2,
-		.flags = HTABVMM_STEP_SPARSE,
-		.fields = {8}},
-};
-static const struct htabvmm_recipe own = {own_steps, 5};
-
-static void add_own(void)
-{
-	for (int end = 0; end < 2; end++) {
-		struct htabvmm_device d = device(end, "own");
-
-		d.recipe = &own;
-		ck_assert_int_eq(devices_add(end ? &to : &from, &d, NULL, 0), 0);
-		fake_put32(VM(end), 9, 1, 0);
-		fake_put64(VM(end), 9, 2, 0);
-		for (unsigned i = 0; i < VCPUS; i++) {
-			fake_put64(CPU(end, i), 7, 0, 0);
-			for (unsigned a = 8; a < 14; a += 2)
-				fake_put64(CPU(end, i), 7, a,
-					end ? 0 : 0x0102030405060708ull * (a - i));
-		}
-	}
-}
 
 START_TEST(test_own_recipe)
 {
@@ -550,244 +346,6 @@ START_TEST(test_kvm_does_not_take)
 }
 END_TEST
 
-/* -- what a destination refuses ---------------------------------------------------------------- */
-
-static void append(struct state_device v)
-{
-	struct pack k;
-
-	pack_init(&k, image, sizeof(image));
-	k.len = image_len;
-	state_device_put(&k, &v);
-	ck_assert_int_eq(pack_end(&k), 0);
-	image_len = k.len;
-}
-
-static const uint8_t eight[STATE_DEVICE_DATA_MAX] = {0, 0, 0, 0, 0, 0, 0, 4};
-
-static const struct hostile {
-	struct state_device v;
-	int error;
-	const char *says;
-} hostile[] = {
-	{{"nvram", STATE_VM, 1, 9, 2, eight, 8}, -ENODEV, "device nvram group 9 attr 0x2"},
-	{{"own", STATE_VM, 1, 8, 2, eight, 8}, -EINVAL, "device own group 8 attr 0x2"},
-	{{"own", STATE_VM, 1, 9, 3, eight, 8}, -EINVAL, "device own group 9 attr 0x3"},
-	/* written by the recipe, and not moved */
-	{{"own", STATE_VM, 1, 9, 1, eight, 4}, -EINVAL, "device own group 9 attr 0x1"},
-	{{"own", 0, 1, 9, 2, eight, 8}, -EINVAL, "vCPU 0 device own group 9 attr 0x2"},
-	{{"own", STATE_VM, 2, 7, 8, eight, 8}, -EINVAL, "device own group 7 attr 0x8"},
-	{{"own", 2, 2, 7, 8, eight, 8}, -EINVAL, "vCPU 2 device own group 7 attr 0x8"},
-	{{"own", 0, 2, 7, 9, eight, 8}, -EINVAL, "attr 0x9"}, /* between two */
-	{{"own", 0, 2, 7, 14, eight, 8}, -EINVAL, "attr 0xe"},
-	{{"own", 0, 2, 7, 6, eight, 8}, -EINVAL, "attr 0x6"},
-	{{"own", STATE_VM, 1, 9, 0xffffffffffffffff, eight, 8}, -EINVAL, "0xffffffffffffffff"},
-	{{"own", 0, 3, 0, ICP, eight, 8}, -EINVAL, "ONE_REG 0x103000000000008c"},
-	{{"own", STATE_VM, 99, 9, 2, eight, 8}, -EINVAL, "unknown space 99"},
-	{{"own", STATE_VM, 1, 9, 2, eight, 4}, -EBADMSG, "its size is another"},
-	{{"own", STATE_VM, 1, 9, 2, eight, 64}, -EBADMSG, "its size is another"},
-	{{"own", STATE_VM, 1, 9, 2, eight, 0}, -EBADMSG, "its size is another"},
-	{{"own", 0, 2, 7, 8, eight, 8}, -EEXIST, "it came before"},
-	{{"xive", STATE_VM, 4, 0, 0x12, eight, 1}, -EINVAL, "source 0x12's P and Q"},
-	{{"xive", STATE_VM, 4, 0, 0x11, eight + 7, 1}, -EINVAL, "more than two bits"},
-	{{"xive", STATE_VM, 1, 4, 7, eight, 24}, -EINVAL, "group 4 attr 0x7"}, /* KVM's priority */
-	{{"tsc", 1, 6, 0, 0, eight, 12}, -EINVAL, "a frequency of 0 kHz"},
-};
-#define HOSTILE ((int)(sizeof(hostile) / sizeof(hostile[0])))
-
-START_TEST(test_hostile)
-{
-	const struct hostile *c = &hostile[_i];
-	bool half = strstr(c->says, "more than") || strstr(c->says, "0 kHz");
-
-	add_own();
-	add("xive");
-	add("tsc");
-	fill_xive();
-	fill_tsc(0);
-	fake_put64(VM(0), 9, 2, 0); /* not sent, so that the case is the first of its kind */
-	save();
-	if (half) /* it stands for one that would come later */
-		image_len = 0;
-	append(c->v);
-	fake.changes = 0;
-	ck_assert_int_eq(load(), c->error);
-	ck_assert_msg(strstr(err.text, c->says) != NULL, "%s", err.text);
-	ck_assert_uint_eq(fake.changes, 0);
-}
-END_TEST
-
-/* One element fewer: said which. */
-START_TEST(test_something_is_missing)
-{
-	unsigned total = 0, refused = 0;
-
-	add_own();
-	add("xive");
-	fill_xive();
-	save();
-	for (unsigned skip = 0;; skip++) {
-		uint8_t whole[IMAGE_MAX];
-		size_t whole_len = image_len;
-		struct state_elem e;
-		struct unpack u;
-		struct pack k;
-		unsigned n = 0;
-		int r;
-
-		memcpy(whole, image, whole_len);
-		pack_init(&k, image, sizeof(image));
-		unpack_init(&u, whole, whole_len);
-		while (state_next(&u, &e) > 0)
-			if (n++ != skip)
-				state_put(&k, e.kind, e.vcpu, e.id, e.value, e.size);
-		if (skip == n)
-			break;
-		image_len = k.len;
-		fake.changes = 0;
-		r = load();
-		total++;
-		if (r < 0) {
-			ck_assert_int_eq(r, -ENODATA);
-			ck_assert_msg(
-				strstr(err.text, "the image lacks ") == err.text, "%s", err.text);
-			ck_assert_uint_eq(fake.changes, 0);
-			refused++;
-		}
-		memcpy(image, whole, whole_len);
-		image_len = whole_len;
-	}
-	ck_assert_uint_eq(total - refused, 1); /* the queue, which may be absent */
-	image_len = 0;
-	ck_assert_int_eq(load(), -ENODATA);
-}
-END_TEST
-
-/* -- what cannot be added ---------------------------------------------------------------------- */
-
-static int add_changed(int n, struct htabvmm_device *d, struct htabvmm_step *s)
-{
-	static const uint64_t unsorted[] = {3, 2}, twice[] = {3, 3};
-	static const uint32_t servers[] = {1, 1};
-	static const int fds[1] = {3};
-
-	switch (n) {
-	case 0: d->size--; break;
-	case 1: d->name = NULL; break;
-	case 2: d->name = ""; break;
-	case 3: d->name = "a b"; break;
-	case 4: d->name = "12345678901234567890123456789012"; break;
-	case 5: d->recipe = NULL; break;
-	case 6: d->fd = -1; break;
-	case 7: d->vcpus = 0; break;
-	case 8: d->vcpus = STATE_VM; break;
-	case 9:
-		d->sources = unsorted;
-		d->source_count = 2;
-		break;
-	case 10:
-		d->sources = twice;
-		d->source_count = 2;
-		break;
-	case 11: d->servers = servers; break;
-	case 12: d->source_count = LIB_SLOTS_MAX + 1; break;
-	case 13: s->verb = 0; break;
-	case 14: s->verb = 5; break;
-	case 15: s->space = 0; break;
-	case 16: s->space = 7; break;
-	case 17: s->fields[0] = 3; break;
-	case 18: s->fields[0] = 0; break;
-	case 19: s->fields[0] = HTABVMM_BYTES(0); break;
-	case 20: s->fields[0] = HTABVMM_BYTES(65); break;
-	case 21: memset(s->fields, 8, sizeof(s->fields)); break;
-	case 22: s->size = 65; break;
-	case 23: s->flags = 4; break;
-	case 24: s->each = 3; break;
-	case 25:
-		s->scale = 0;
-		s->each = HTABVMM_EACH_SOURCE;
-		break;
-	case 26: s->count = 2; break; /* stride 0 */
-	case 27:
-		s->count = LIB_SLOTS_MAX + 1;
-		s->stride = 1;
-		break;
-	case 28: s->shadow = 3; break;
-	case 29: s->shadow = 1; break; /* not of sources */
-	case 30: s->space = HTABVMM_IN_XIVE_ESB; break;
-	case 31:
-		s->space = HTABVMM_IN_VCPU_TSC;
-		s->fields[1] = 4;
-		break; /* no clock before */
-	case 32: s->space = HTABVMM_IN_CLOCK; break;
-	case 33:
-		s->space = HTABVMM_IN_VCPU;
-		s->each = HTABVMM_EACH_SERVER;
-		s->scale = 1;
-		break;
-	case 34:
-		s->each = HTABVMM_EACH_SOURCE;
-		s->scale = 1;
-		s->shadow = 1;
-		d->shadow[0] = NULL;
-		break;
-	case 35:
-		d->vcpu_fds = fds;
-		d->vcpus = 0;
-		break;
-	case 36:
-		d->first_source = UINT64_MAX;
-		d->sources = NULL;
-		break;
-	default: return 0;
-	}
-	return -EINVAL;
-}
-
-START_TEST(test_limits)
-{
-	struct htabvmm_step s = {
-		.verb = HTABVMM_STEP_MOVE, .space = HTABVMM_IN_DEVICE, .group = 1, .fields = {8}};
-	const struct htabvmm_recipe recipe = {&s, 1}, none = {&s, 0}, many = {&s, 65};
-	struct htabvmm_device d = device(0, "xics");
-	int want;
-
-	d.recipe = &recipe;
-	want = add_changed(_i, &d, &s);
-	ck_assert_int_eq(devices_add(&from, &d, NULL, 0), want);
-	if (want < 0) {
-		ck_assert_uint_eq(from.count, 0);
-		return;
-	}
-	ck_assert_int_eq(devices_add(&from, &d, NULL, 0), -EEXIST);
-	d.name = "other";
-	d.recipe = &none;
-	ck_assert_int_eq(devices_add(&from, &d, NULL, 0), -EINVAL);
-	d.recipe = &many;
-	ck_assert_int_eq(devices_add(&from, &d, NULL, 0), -EINVAL);
-	d.recipe = &recipe;
-	for (char name[] = "b"; from.count < LIB_DEVICES_MAX; name[0]++) {
-		d.name = name;
-		ck_assert_int_eq(devices_add(&from, &d, NULL, 0), 0);
-	}
-	d.name = "last";
-	ck_assert_int_eq(devices_add(&from, &d, NULL, 0), -ENOSPC);
-}
-END_TEST
-#define LIMITS 38
-
-START_TEST(test_recipes)
-{
-	static const char *const names[] = {"xics", "xive", "mpic", "tsc"};
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		ck_assert_ptr_nonnull(htabvmm_recipe(names[i]));
-		add(names[i]);
-	}
-	ck_assert_ptr_null(htabvmm_recipe("pic"));
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("devices");
@@ -813,10 +371,6 @@ int main(void)
 	tcase_add_test(t, test_release_fails);
 	tcase_add_loop_test(t, test_kvm_does_not_give, 0, 2);
 	tcase_add_loop_test(t, test_kvm_does_not_take, 0, 2);
-	tcase_add_loop_test(t, test_hostile, 0, HOSTILE);
-	tcase_add_test(t, test_something_is_missing);
-	tcase_add_loop_test(t, test_limits, 0, LIMITS);
-	tcase_add_test(t, test_recipes);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
