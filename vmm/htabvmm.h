@@ -220,7 +220,7 @@ enum htabvmm_space {
 	HTABVMM_IN_DEVICE = 1,   /* KVM_GET/SET_DEVICE_ATTR of htabvmm_device.fd */
 	HTABVMM_IN_VCPU = 2,     /* the same of each vCPU's fd */
 	HTABVMM_IN_VCPU_REG = 3, /* KVM_GET/SET_ONE_REG of each vCPU; the attribute is KVM's id */
-	HTABVMM_IN_XIVE_ESB = 4, /* P and Q of each XIVE source, through its ESB page; one byte */
+	HTABVMM_IN_XIVE_ESB = 4, /* P and Q of each XIVE source that was set; one byte */
 	HTABVMM_IN_CLOCK = 5,    /* x86: KVM_GET/SET_CLOCK of htabvmm_device.fd, a VM's */
 	HTABVMM_IN_VCPU_TSC = 6, /* x86: each vCPU's TSC offset and kHz; after an _IN_CLOCK */
 };

@@ -132,21 +132,20 @@ void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error)
 {
 	struct session *s = sessions_find(&h->sessions, &req->session);
 	const char *step = "activate";
-	struct err e = {0};
+	struct err e = {0}, why;
 
 	assert(s && s->state == SESSION_STARTING);
 	if (error == 0) {
 		step = "timebase";
 		error = start_time(h, s);
 	}
-	if (error == 0) {
-		step = "resume";
-		error = lib_run_guest(h);
-	}
+	if (error == 0)
+		error = lib_run_guest(h, &why);
+	else
+		err_set(&why, error, "its %s failed: %s", step, strerror(-error));
 	if (error < 0) {
 		session_step(s, ASK_FAILED);
-		err_set(&e, error, "VM '%s' could not start the guest: its %s failed: %s", h->name,
-			step, strerror(-error));
+		err_set(&e, error, "VM '%s' could not start the guest: %s", h->name, why.text);
 		request_reply_session(h, req, &e);
 		dead(h, e.text);
 		return;

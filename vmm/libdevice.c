@@ -276,7 +276,7 @@ static int release(struct lib_device *d, struct err *e)
 			}
 		first = first ? first : r;
 	}
-	d->held = false;
+	d->held = first < 0; /* to be tried again */
 	return first;
 }
 

@@ -56,7 +56,7 @@ void query_state(struct htabvmm *h, const struct vmm_request *req)
 
 void query_work_over(struct htabvmm *h, const struct vmm_request *req, int error)
 {
-	struct err e = {0};
+	struct err e = {0}, why;
 
 	if (error < 0) { /* it runs on */
 		atomic_store(&h->may_run, true);
@@ -67,10 +67,10 @@ void query_work_over(struct htabvmm *h, const struct vmm_request *req, int error
 	}
 	h->paused.known = false;
 	answer(h, req);
-	error = lib_run_guest(h);
+	error = lib_run_guest(h, &why);
 	if (error < 0) {
 		err_set(&e, error, "VM '%s' did not run on after its state was read: %s", h->name,
-			strerror(-error));
+			why.text);
 		h->running = false;
 		conn_event(h, VMM_EVENT_STOPPED, NULL, e.text);
 	}

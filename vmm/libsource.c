@@ -20,20 +20,21 @@ bool source_holds(struct htabvmm *h)
 		sessions_in(&h->sessions, SESSION_COMMITTING);
 }
 
-int lib_run_guest(struct htabvmm *h)
+int lib_run_guest(struct htabvmm *h, struct err *why)
 {
-	struct err ignored;
-	int r = devices_release(&h->devices, &ignored);
+	int r = devices_release(&h->devices, why);
 
-	if (r == 0 && h->mmu == MMU_BOOKE)
-		r = tlbsocks_flush(&h->tlbs);
 	if (r < 0)
 		return r;
+	if (h->mmu == MMU_BOOKE)
+		r = tlbsocks_flush(&h->tlbs);
+	if (r < 0)
+		return err_set(why, r, "its TLB could not be given to KVM: %s", strerror(-r));
 	atomic_store(&h->may_run, true);
 	r = h->ops->resume(h->opaque);
 	if (r < 0) {
 		atomic_store(&h->may_run, false);
-		return r;
+		return err_set(why, r, "its resume failed: %s", strerror(-r));
 	}
 	h->running = true;
 	h->stuck = false;
@@ -43,15 +44,15 @@ int lib_run_guest(struct htabvmm *h)
 /* The session is RESUMED: make it true. `why` is for the VMM. */
 static int run_on(struct htabvmm *h, const struct session *s, const char *why, struct err *e)
 {
+	struct err how;
 	int r;
 
 	assert(s->state == SESSION_RESUMED);
 	h->lease_at = 0;
 	lib_unthrottle(h);
-	r = lib_run_guest(h);
+	r = lib_run_guest(h, &how);
 	if (r < 0) {
-		err_set(e, r, "VM '%s' did not run on: its resume failed: %s", h->name,
-			strerror(-r));
+		err_set(e, r, "VM '%s' did not run on: %s", h->name, how.text);
 		h->stuck = true;
 		h->running = false;
 		conn_event(h, VMM_EVENT_STOPPED, s, e->text);

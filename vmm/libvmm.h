@@ -154,8 +154,8 @@ void dest_dead(struct htabvmm *h, struct session *s, const struct vmm_request *r
 void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error);
 void dest_lost(struct htabvmm *h);
 
-/* Let the vCPUs run. 0, or what `resume` answered: then none does. */
-int lib_run_guest(struct htabvmm *h);
+/* Devices let go, let the vCPUs run. Else none does, and why: "its resume failed: ...". */
+int lib_run_guest(struct htabvmm *h, struct err *why);
 void lib_unthrottle(struct htabvmm *h);
 
 /* libquery.c: the state, to be looked at. */

@@ -183,8 +183,13 @@ START_TEST(test_cannot_be_let_go)
 	fake_put64(d.fd, 2, 0, 5);
 	ck_assert_int_eq(ask(VMM_PAUSE, S), 0);
 	ck_assert_int_eq(ask(VMM_GET_STATE, S), 0);
-	resume_fails(-ENXIO);                /* there is no such attribute */
+	resume_fails(-ENXIO); /* there is no such attribute */
+	ck_assert_msg(strstr(rep.text, "device xive group 1 attr 0") != NULL, "%s", rep.text);
 	ck_assert_str_eq(vm.trace, "pause"); /* `resume` was not called */
+	fake_put64(d.fd, 1, 0, 0);           /* asked again, it works */
+	ck_assert_int_eq(ask(VMM_RESUME, S), 0);
+	ck_assert_str_eq(fake.trace, "set 1000 1:0; ");
+	ck_assert(htabvmm_may_run(vm.h));
 	stop();
 }
 END_TEST
