@@ -36,6 +36,7 @@ leave() { # leave NAME WHAT: for the peer
 
 come() { # come NAME WHAT: from the peer
 	came "$1" "$(meet "$2")" "$2"
+	its_time control.sock "$2"
 }
 
 if [ "$HOST" = hosta ]; then

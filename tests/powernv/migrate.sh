@@ -69,6 +69,18 @@ came() { # came NAME COUNTER WHAT: at the destination; COUNTER is what the sourc
 	check "$3: the guest counts on" counts_past "$1" $(($2 + 2000))
 }
 
+# its_time SOCKET WHAT: at the destination; how exactly the guest's timebase went on. That it never
+# went back the guest checks itself.
+its_time() {
+	local error
+	htabctl --socket "$1" --json qmp query-migrate >time.json
+	error=$(field time.json time-error)
+	check "$2: the error of its timebase is told, and less than a unit of 32.8 ms" \
+		test "${error#-}" -le 32768000
+	echo "$2: the timebase is $error ns off, of which $(field time.json time-uncertainty) ns" \
+		"cannot be known"
+}
+
 ends() { # ends NAME: by SIGTERM, with status 0
 	kill "$(cat "$1.pid")"
 	check "$1 ends well" see "$1" "^=== $1 ended with 0$"

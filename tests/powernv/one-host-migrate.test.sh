@@ -30,6 +30,7 @@ move() { # move N FROM TO PORT: guest N at FROM becomes guest N + 1 at TO
 		tcp:127.0.0.1:$4 >migrate.json" || tail -n 20 daemon-a.log daemon-b.log
 	left "$from" "move $1"
 	came "$to" "$(event "$from" migrated counter)" "move $1"
+	its_time "$3/control.sock" "move $1"
 }
 
 vmm guest1 a/vmm.sock
@@ -37,6 +38,12 @@ check "the guest counts" counts_past guest1 2000
 move 1 a b "$port_b"
 move 2 b a "$port_a"
 move 3 a b "$port_b"
+# what it is made of, while it runs
+check "its state is shown" sh -c "htabctl --socket b/control.sock info vm1 --state >state"
+check "of each vCPU a program counter" test "$(grep -c ' PC  *0x' state)" = 2
+check "its SLB by slot" grep -E '^ *1 +special-register +SLB slot 3 +0x0*1800.* 0x' state
+check "and its memory by size" grep -E ' blob .* bytes' state
+check "the guest counts on" counts_past guest4 $(($(counter guest4) + 1000))
 guest_ends guest4
 
 # KVM at the destination refuses an entry: the guest's page of 16 MiB does not fit its memory slot.
