@@ -86,8 +86,8 @@ static int hello(struct accepted *a, const uint8_t *body, size_t len)
 		return 0;
 	}
 	welcome.features = hello.features & WIRE_FEATURES;
-	snprintf(welcome.name, sizeof(welcome.name), "%s", a->srv->config.name);
 	peer_set_features(p, welcome.features);
+	snprintf(welcome.name, sizeof(welcome.name), "%s", a->srv->config.name);
 	a->role = hello.role;
 	a->greeted = true;
 	peer_send(p, buf, wire_pack_welcome(&welcome, buf, sizeof(buf)));

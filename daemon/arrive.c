@@ -12,6 +12,7 @@
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
+#include "proto/processor.h"
 
 #define JOIN_MS 30000
 #define RING    32u /* chunks in flight: 8 MiB */
@@ -131,6 +132,8 @@ int dest_check_machine(
 	const struct vm *vm, const struct wire_open *o, enum wire_refusal *code, struct err *err)
 {
 	const struct vmm_register *r = &vm->reg;
+	const struct processor here = {.pvr = r->pvr, .compat = r->compat};
+	const struct processor guest = {.pvr = o->pvr, .compat = o->compat};
 
 	*code = WIRE_REFUSE_MISMATCH;
 	if (o->mmu != r->mmu || o->mmu != MMU_HPT)
@@ -145,10 +148,14 @@ int dest_check_machine(
 		return err_set(err, -EINVAL,
 			"the guest has %u vCPUs, VM %s here %u: start it with %u", o->vcpus,
 			r->name, r->vcpus, o->vcpus);
-	if (o->pvr != r->pvr)
+	if (o->flags & WIRE_OPEN_PROCESSOR && o->vcpu_ids != r->vcpu_ids)
 		return err_set(err, -EINVAL,
-			"the guest's processor has PVR 0x%08x, VM %s here 0x%08x: they are not compatible",
-			o->pvr, r->name, r->pvr);
+			"the guest's vCPUs have other ids than those of VM %s here: make them with the same",
+			r->name);
+	if (!processor_runs(&here, &guest))
+		return err_set(err, -EINVAL,
+			"the guest's processor has PVR 0x%08x (compatibility mode 0x%08x), VM %s here 0x%08x (0x%08x and older): they are not compatible",
+			o->pvr, o->compat, r->name, r->pvr, r->compat);
 	if (o->channels != 1)
 		return err_set(err, -EINVAL,
 			"this daemon takes one channel, not %u: set multifd-channels to 1",
@@ -193,6 +200,9 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 	if (server_find_session(srv, &o->session) || vm_note(vm, &o->session))
 		return refusal(
 			err, code, WIRE_REFUSE_PROTOCOL, "this session has been here before");
+	if (o->flags & WIRE_OPEN_PROCESSOR && !(peer_features(p) & WIRE_FEATURE_PROCESSOR))
+		return refusal(err, code, WIRE_REFUSE_PROTOCOL,
+			"OPEN tells the processor, which was not agreed upon");
 	return dest_check_machine(vm, o, code, err);
 }
 

@@ -183,6 +183,11 @@ static void send_open(struct migration *m)
 	struct wire_open open;
 
 	source_describe(m, &open);
+	if (peer_features(m->peer) & WIRE_FEATURE_PROCESSOR) {
+		open.flags |= WIRE_OPEN_PROCESSOR;
+		open.compat = m->vm->reg.compat;
+		open.vcpu_ids = m->vm->reg.vcpu_ids;
+	}
 	peer_send(m->peer, buf, wire_pack_open(&open, buf, sizeof(buf)));
 }
 

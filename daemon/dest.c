@@ -310,6 +310,8 @@ static void in_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 	server_status(m->srv);
 	if (m->load && m->state == MIG_IN_ACTIVE && pass == m->end.passes)
 		migration_enter(m, MIG_IN_FINISH, finish_go);
+	if (m->peer) /* END's pause age counts by the shortest round trip */
+		peer_ping(m->peer);
 	if (stream != WIRE_STREAM_VERIFY || !m->peer)
 		return;
 	m->verified.entries = m->in_stats.verified;

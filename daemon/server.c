@@ -18,6 +18,7 @@
 #include "daemon/save.h"
 #include "daemon/service.h"
 #include "daemon/source.h"
+#include "proto/processor.h"
 
 #define LATE_SOCK_S 30    /* that a VM's control socket outlives it */
 #define STOP_MS     20000 /* for what is under way to be put back */
@@ -401,6 +402,11 @@ static void vm_event(void *arg, struct vm *vm, const struct vmm_event *event)
 		return;
 	case VMM_EVENT_HTAB_RESET:
 	case VMM_EVENT_DECIDED: return;
+	case VMM_EVENT_COMPAT:
+		if (processor_parse(event->text, &vm->reg.compat) < 0)
+			log_warn("vm %s: its VMM tells a compatibility mode that is none",
+				vm->reg.name);
+		return;
 	}
 }
 

@@ -9,6 +9,7 @@ libproto_la_SOURCES = \
 	proto/ident.c proto/ident.h \
 	proto/onereg.c proto/onereg.h \
 	proto/pack.h \
+	proto/processor.c proto/processor.h \
 	proto/state.c proto/state.h \
 	proto/timebase.c proto/timebase.h \
 	proto/tlb.c proto/tlb.h \

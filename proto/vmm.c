@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "proto/booke.h"
+#include "proto/processor.h"
 
 #define REGISTER_INCOMING 0x1u
 #define REGISTER_RUNNING  0x2u
@@ -169,6 +170,8 @@ int vmm_pack_register(const struct vmm_register *m, void *buf)
 	pack_u32(&k, m->pvr);
 	if (m->mmu == MMU_BOOKE)
 		tlb_geometry_pack(&k, &m->tlb);
+	pack_u32(&k, m->compat);
+	pack_u64(&k, m->vcpu_ids);
 	pack_u32(&k, m->n_notes);
 	for (uint32_t i = 0; i < m->n_notes; i++)
 		pack_note(&k, &m->notes[i]);
@@ -199,13 +202,16 @@ static void unpack_register_body(struct unpack *u, struct vmm_register *m)
 	m->pvr = unpack_u32(u);
 	if (m->mmu == MMU_BOOKE)
 		tlb_geometry_unpack(u, &m->tlb);
+	m->compat = unpack_u32(u);
+	m->vcpu_ids = unpack_u64(u);
 	m->n_notes = unpack_u32(u);
 	m->incoming = flags & REGISTER_INCOMING;
 	m->running = flags & REGISTER_RUNNING;
 	if (flags & ~(REGISTER_INCOMING | REGISTER_RUNNING) || reserved ||
 		(m->incoming && m->running) || !vm_name_ok(m->name) ||
 		!mmu_table_ok(m->mmu, m->order, &m->tlb) || m->vcpus < 1 ||
-		m->vcpus > VMM_VCPUS_MAX || m->n_notes > VMM_NOTES_MAX) {
+		m->vcpus > VMM_VCPUS_MAX || m->n_notes > VMM_NOTES_MAX ||
+		!processor_compat_ok(m->compat)) {
 		u->bad = true;
 		return;
 	}
@@ -267,7 +273,8 @@ int vmm_unpack_event(const void *buf, size_t len, struct vmm_event *ret)
 	unpack_copy(&u, m.session.b, sizeof(m.session.b));
 	unpack_str(&u, m.text, sizeof(m.text));
 	if (unpack_end(&u) < 0 || h.type != VMM_EVENT || h.version || h.serial || reserved ||
-		kind < VMM_EVENT_RESUMED || kind > VMM_EVENT_DECIDED)
+		((kind < VMM_EVENT_RESUMED || kind > VMM_EVENT_DECIDED) &&
+			kind != VMM_EVENT_COMPAT))
 		return -EBADMSG;
 	m.kind = (enum vmm_event_kind)kind;
 	*ret = m;

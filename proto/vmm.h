@@ -93,6 +93,8 @@ enum vmm_event_kind {
 	VMM_EVENT_STOPPED = 2,    /* the guest stopped by itself (shutdown, crash); text says why */
 	VMM_EVENT_HTAB_RESET = 3, /* reserved: the guest resets or resizes its HPT */
 	VMM_EVENT_DECIDED = 4,    /* reserved: a session's note changed without a request */
+	/* The guest runs as another processor now: text is its mode, 8 hex digits. */
+	VMM_EVENT_COMPAT = 8,
 };
 
 struct vmm_note {
@@ -111,8 +113,10 @@ struct vmm_register {
 	struct tlb_geometry tlb; /* of each vCPU, BookE alone */
 	uint32_t vcpus;
 	uint32_t pvr;
-	bool incoming; /* waits for a guest; else it has one */
-	bool running;  /* its vCPUs run now */
+	uint32_t compat;   /* proto/processor.h */
+	uint64_t vcpu_ids; /* the same */
+	bool incoming;     /* waits for a guest; else it has one */
+	bool running;      /* its vCPUs run now */
 	uint32_t n_notes;
 	struct vmm_note notes[VMM_NOTES_MAX];
 };
@@ -148,8 +152,8 @@ struct vmm_request {
  * The bodies, field by field (docs/protocol.md has the tables):
  *
  *	REGISTER  str name, uuid[16], u8 mmu, u8 flags (1 incoming, 2 running), u16 zero, u32 order,
- *	          u32 vcpus, u32 pvr, for BookE u32 sizes[4] and u32 ways[4], u32 n_notes,
- *	          n_notes notes; the header has VMM_VERSION
+ *	          u32 vcpus, u32 pvr, for BookE u32 sizes[4] and u32 ways[4], u32 compat,
+ *	          u64 vCPU ids, u32 n_notes, n_notes notes; the header has VMM_VERSION
  *	note      session[16], u8 note, u8 zero, u16 length, cookie
  *	EVENT     u16 kind, u16 zero, session[16], str text
  *	REPLY     u32 errno (positive, 0 to 4095), u64 value, str text

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "proto/booke.h"
+#include "proto/processor.h"
 
 static const struct {
 	const char *name;
@@ -198,6 +199,10 @@ int wire_pack_open(const struct wire_open *m, void *buf, size_t cap)
 	pack_u32(&k, m->flags);
 	if (m->mmu == MMU_BOOKE)
 		tlb_geometry_pack(&k, &m->tlb);
+	if (m->flags & WIRE_OPEN_PROCESSOR) {
+		pack_u32(&k, m->compat);
+		pack_u64(&k, m->vcpu_ids);
+	}
 	return finish(&k, WIRE_OPEN);
 }
 
@@ -219,9 +224,13 @@ int wire_unpack_open(const void *body, size_t len, struct wire_open *ret)
 	m.flags = unpack_u32(&u);
 	if (m.mmu == MMU_BOOKE)
 		tlb_geometry_unpack(&u, &m.tlb);
+	if (m.flags & WIRE_OPEN_PROCESSOR) {
+		m.compat = unpack_u32(&u);
+		m.vcpu_ids = unpack_u64(&u);
+	}
 	if (unpack_end(&u) < 0 || session_is_none(&m.session) || !vm_name_ok(m.name) ||
-		(m.flags & ~(WIRE_OPEN_VERIFY | WIRE_OPEN_RECOVER)) ||
-		!mmu_table_ok(m.mmu, m.order, &m.tlb))
+		(m.flags & ~(WIRE_OPEN_VERIFY | WIRE_OPEN_RECOVER | WIRE_OPEN_PROCESSOR)) ||
+		!processor_compat_ok(m.compat) || !mmu_table_ok(m.mmu, m.order, &m.tlb))
 		return -EBADMSG;
 	*ret = m;
 	return 0;

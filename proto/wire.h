@@ -25,22 +25,23 @@
 #define WIRE_MAGIC       0x687461626d696700ull /* "htabmig\0" */
 #define WIRE_VERSION_MIN 1u
 #define WIRE_VERSION_MAX 1u
-#define WIRE_FEATURES    0ull /* bits that this build offers */
 
 /* Features: bits of HELLO and WELCOME. */
-#define WIRE_FEATURE_RECOVER 0x1ull /* RESUME, RESUMED, PAUSE, SWITCHOVER, OPEN's flag RECOVER */
+#define WIRE_FEATURE_RECOVER   0x1ull /* RESUME, RESUMED, PAUSE, SWITCHOVER, OPEN's flag RECOVER */
+#define WIRE_FEATURE_PROCESSOR 0x8ull /* OPEN's flag PROCESSOR */
+#define WIRE_FEATURES          WIRE_FEATURE_PROCESSOR /* that this build offers */
 
-#define WIRE_HDR_SIZE        8u
-#define WIRE_NAME_MAX        256u /* of a daemon's name, NUL included */
-#define WIRE_TEXT_MAX        512u /* of a sentence, NUL included */
-#define WIRE_SECRET_SIZE     32u
-#define WIRE_CHANNELS_MAX    16u
-#define WIRE_CONTROL_MAX     4096u        /* body of any message but STATE and CHUNK */
-#define WIRE_STATE_MAX       (128u << 10) /* body of STATE */
-#define WIRE_CHUNK_HDR       24u
-#define WIRE_PLAIN_MAX       (256u << 10) /* plain record bytes of a chunk */
-#define WIRE_CHUNK_MAX       (WIRE_CHUNK_HDR + WIRE_PLAIN_MAX + (WIRE_PLAIN_MAX >> 5))
-#define WIRE_RING_MAX        256u /* chunks in flight on a channel */
+#define WIRE_HDR_SIZE          8u
+#define WIRE_NAME_MAX          256u /* of a daemon's name, NUL included */
+#define WIRE_TEXT_MAX          512u /* of a sentence, NUL included */
+#define WIRE_SECRET_SIZE       32u
+#define WIRE_CHANNELS_MAX      16u
+#define WIRE_CONTROL_MAX       4096u        /* body of any message but STATE and CHUNK */
+#define WIRE_STATE_MAX         (128u << 10) /* body of STATE */
+#define WIRE_CHUNK_HDR         24u
+#define WIRE_PLAIN_MAX         (256u << 10) /* plain record bytes of a chunk */
+#define WIRE_CHUNK_MAX         (WIRE_CHUNK_HDR + WIRE_PLAIN_MAX + (WIRE_PLAIN_MAX >> 5))
+#define WIRE_RING_MAX          256u /* chunks in flight on a channel */
 
 enum wire_type {
 	/* every connection */
@@ -131,8 +132,9 @@ struct wire_refuse {
 	char text[WIRE_TEXT_MAX];
 };
 
-#define WIRE_OPEN_VERIFY  0x1u /* read both tables back and compare before END */
-#define WIRE_OPEN_RECOVER 0x2u /* wait for RESUME when the connections break */
+#define WIRE_OPEN_VERIFY    0x1u /* read both tables back and compare before END */
+#define WIRE_OPEN_RECOVER   0x2u /* wait for RESUME when the connections break */
+#define WIRE_OPEN_PROCESSOR 0x8u /* compat and vcpu_ids follow; with the feature PROCESSOR */
 
 struct wire_open {
 	struct session_id session;
@@ -146,6 +148,9 @@ struct wire_open {
 	uint32_t channels;
 	uint32_t flags;          /* WIRE_OPEN_* */
 	struct tlb_geometry tlb; /* of each vCPU, BookE alone */
+	/* with WIRE_OPEN_PROCESSOR, else 0: proto/processor.h */
+	uint32_t compat;
+	uint64_t vcpu_ids;
 };
 
 struct wire_accept {

@@ -48,7 +48,9 @@ tests_unit_test_proto_htab_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-hptecodec
 tests_unit_test_hptecodec_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_hptecodec_LDADD = libhptecodec.la libproto.la $(CHECK_LIBS)
-UNIT_TESTS += tests/unit/test-onereg tests/unit/test-timebase
+UNIT_TESTS += tests/unit/test-onereg tests/unit/test-timebase tests/unit/test-processor
+tests_unit_test_processor_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_processor_LDADD = libproto.la $(CHECK_LIBS)
 tests_unit_test_onereg_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_onereg_LDADD = libproto.la $(CHECK_LIBS)
 tests_unit_test_timebase_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -241,7 +243,7 @@ golden_files = \
 	tests/golden/htabsock-read-answer.hex tests/golden/htabsock-read.hex \
 	tests/golden/htabsock-write-answer.hex tests/golden/htabsock-write.hex \
 	tests/golden/join.hex tests/golden/joined.hex tests/golden/lost.hex \
-	tests/golden/never.hex tests/golden/open-booke.hex tests/golden/open.hex tests/golden/pass-end.hex \
+	tests/golden/never.hex tests/golden/open-booke.hex tests/golden/open-processor.hex tests/golden/open.hex tests/golden/pass-end.hex \
 	tests/golden/ping.hex tests/golden/pong.hex tests/golden/ready.hex \
 	tests/golden/records-tlb.hex tests/golden/records-le.hex tests/golden/records.hex tests/golden/refuse.hex \
 	tests/golden/running.hex tests/golden/saved-file.hex tests/golden/state-devices.hex \
@@ -297,9 +299,9 @@ noinst_PROGRAMS += $(FUZZ_TARGETS)
 fuzz_flags = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c
 tests_fuzz_fuzz_htab_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) proto/wire.c
+tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) proto/htab.c proto/processor.c proto/wire.c
 tests_fuzz_fuzz_wire_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c proto/vmm.c
+tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c proto/htab.c proto/processor.c proto/vmm.c
 tests_fuzz_fuzz_vmm_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c proto/devstate.c proto/onereg.c \
 	proto/state.c

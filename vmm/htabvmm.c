@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "proto/processor.h"
 #include "vmm/libvmm.h"
 #include "vmm/state_booke.h"
 #include "vmm/state_kvm.h"
@@ -64,6 +65,8 @@ static int copy_config(struct htabvmm *h, const struct htabvmm_config *c)
 	h->running = c->running;
 	h->may_run = !c->incoming;
 	h->lease = VMM_LEASE_MS * NS_PER_MS;
+	if (c->vcpu_ids)
+		h->vcpu_ids = processor_vcpu_ids(c->vcpu_ids, c->vcpus);
 	if (c->vm_fd < 0)
 		return 0;
 	h->kvm.vcpu_fds = calloc(c->vcpus, sizeof(int));
@@ -80,6 +83,7 @@ static int copy_config(struct htabvmm *h, const struct htabvmm_config *c)
 	if (h->mmu == MMU_BOOKE)
 		return h->pvr ? 0 : state_booke_pvr(&h->kvm, &h->pvr, &ignored);
 	state_kvm_prepare(&h->kvm);
+	h->compat = h->incoming ? state_kvm_newest_compat(&h->kvm) : state_kvm_compat(&h->kvm);
 	return h->pvr ? 0 : kvm_pvr(&h->kvm, &h->pvr, &ignored);
 }
 
@@ -261,6 +265,22 @@ int htabvmm_set_running(struct htabvmm *h, int running, const char *why)
 		return 0;
 	h->running = running;
 	conn_event(h, running ? VMM_EVENT_RESUMED : VMM_EVENT_STOPPED, NULL, why ? why : "");
+	return 0;
+}
+
+int htabvmm_set_compat(struct htabvmm *h, uint32_t mode)
+{
+	char text[PROCESSOR_TEXT];
+
+	if (!processor_compat_ok(mode))
+		return -EINVAL;
+	if (h->incoming || h->gone)
+		return -EBUSY;
+	if (mode == h->compat)
+		return 0;
+	h->compat = mode;
+	processor_format(mode, text);
+	conn_event(h, VMM_EVENT_COMPAT, NULL, text);
 	return 0;
 }
 

@@ -179,6 +179,14 @@ int htabvmm_complete(struct htabvmm *h, int error);
  */
 int htabvmm_set_running(struct htabvmm *h, int running, const char *why);
 
+/*
+ * The guest runs as another processor now (KVM's ARCH_COMPAT, a logical PVR; 0: its host's own): a
+ * VMM says so when its guest has agreed on one with it. With KVM the library knows what it was in
+ * htabvmm_new(), and of a guest that arrived. -EINVAL for what is no logical PVR, -EBUSY without a
+ * guest.
+ */
+int htabvmm_set_compat(struct htabvmm *h, uint32_t mode);
+
 /* May this process's vCPUs run? 0 from the pause on, until the resume. Any thread may ask. */
 int htabvmm_may_run(const struct htabvmm *h);
 

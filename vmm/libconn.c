@@ -52,6 +52,8 @@ static void send_register(struct htabvmm *h)
 		.order = h->kvm.order,
 		.vcpus = h->kvm.vcpus,
 		.pvr = h->pvr,
+		.compat = h->compat,
+		.vcpu_ids = h->vcpu_ids,
 		.incoming = h->incoming,
 		.running = h->running,
 	};

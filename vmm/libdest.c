@@ -131,6 +131,7 @@ static int start_time(struct htabvmm *h, const struct session *s)
 void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error)
 {
 	struct session *s = sessions_find(&h->sessions, &req->session);
+	uint32_t compat = h->kvm.vm_fd >= 0 ? state_kvm_compat(&h->kvm) : 0; /* while none runs */
 	const char *step = "activate";
 	struct err e = {0}, why;
 
@@ -152,6 +153,7 @@ void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error)
 	}
 	session_step(s, ASK_STARTED);
 	h->incoming = false;
+	htabvmm_set_compat(h, compat);
 	if (h->ops->announce)
 		h->ops->announce(h->opaque);
 	request_reply_session(h, req, NULL);

@@ -31,6 +31,16 @@ void state_kvm_prepare(const struct kvm_vm *vm)
 {
 }
 
+uint32_t state_kvm_compat(const struct kvm_vm *vm)
+{
+	return 0;
+}
+
+uint32_t state_kvm_newest_compat(const struct kvm_vm *vm)
+{
+	return 0;
+}
+
 int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e)
 {
 	return none(e);

@@ -56,6 +56,8 @@ struct htabvmm {
 	struct vm_uuid uuid;
 	uint32_t pvr;
 	enum mmu_kind mmu;
+	uint32_t compat;   /* as REGISTER says it */
+	uint64_t vcpu_ids; /* the same */
 	struct kvm_vm kvm;
 	struct lib_devices devices;
 	struct lib_tces tces;

@@ -17,6 +17,10 @@
 /* Find out which registers this kernel has, so that it is not done while a guest stands still. */
 void state_kvm_prepare(const struct kvm_vm *vm);
 
+/* ARCH_COMPAT of the guest; and the newest mode that KVM takes. 0 where there is none. */
+uint32_t state_kvm_compat(const struct kvm_vm *vm);
+uint32_t state_kvm_newest_compat(const struct kvm_vm *vm);
+
 /* The guest's timebase now: with the vCPUs stopped it is past everything that the guest read. */
 int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e);
 

@@ -160,6 +160,22 @@ static bool takes_compat(int vcpu, uint32_t compat)
 	return takes;
 }
 
+uint32_t state_kvm_compat(const struct kvm_vm *vm)
+{
+	alignas(16) uint32_t compat;
+
+	return kvm_get_one(vm->vcpu_fds[0], KVM_REG_PPC_ARCH_COMPAT, &compat) < 0 ? 0 : compat;
+}
+
+/* PAPR's logical PVRs, the newest first. */
+uint32_t state_kvm_newest_compat(const struct kvm_vm *vm)
+{
+	for (uint32_t compat = 0x0f00000f; compat >= 0x0f000003; compat--)
+		if (takes_compat(vm->vcpu_fds[0], compat))
+			return compat;
+	return 0;
+}
+
 /* KVM runs a guest on its own processor, or as an older one that it knows. */
 static int check_processor(
 	const struct image *m, unsigned n, struct image_vcpu *v, uint32_t pvr, struct err *e)

@@ -25,8 +25,7 @@ static int set_regs(const struct image *m, unsigned n, struct err *e)
 		struct state_elem elem = {.kind = STATE_REG, .vcpu = (uint16_t)n, .id = id};
 
 		/* KVM_SET_REGS leaves PID as it is (book3s.c): ONE_REG PID sets it, below. */
-		if (id != STATE_REG_PID &&
-			*state_kvm_reg(&got, id) != *state_kvm_reg(want, id))
+		if (id != STATE_REG_PID && *state_kvm_reg(&got, id) != *state_kvm_reg(want, id))
 			return state_kvm_refuse(&elem, -EINVAL, "it keeps another value", e);
 	}
 	return 0;

@@ -426,9 +426,10 @@ void talk_ping_after(struct talk *t, uint64_t moment)
 	} while (got != WIRE_PING || clock_ns() < moment);
 }
 
-static void say_hello(struct talk *t)
+static void say_hello(struct talk *t, uint64_t features)
 {
 	struct wire_hello m = {
+		.features = features,
 		.version_min = WIRE_VERSION_MIN,
 		.version_max = WIRE_VERSION_MAX,
 		.role = t->role,
@@ -440,7 +441,8 @@ static void say_hello(struct talk *t)
 	talk_expect(t, WIRE_WELCOME);
 }
 
-void talk_dial(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role)
+void talk_dial_with(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role,
+	uint64_t features)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET};
 	const char *port = strrchr(host->uri, ':');
@@ -451,10 +453,15 @@ void talk_dial(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wir
 	t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	h_check(host->h, t->fd >= 0 && connect(t->fd, (struct sockaddr *)&a, sizeof(a)) == 0,
 		"%s: %m", host->uri);
-	say_hello(t);
+	say_hello(t, features);
 }
 
-void talk_open(struct talk *t, const struct wire_session *s, const char *name)
+void talk_dial(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role)
+{
+	talk_dial_with(t, host, vmm, role, 0);
+}
+
+static struct wire_open open_of(const struct wire_session *s, const char *name)
 {
 	struct wire_open m = {
 		.session = s->session,
@@ -466,9 +473,29 @@ void talk_open(struct talk *t, const struct wire_session *s, const char *name)
 		.codec = WIRE_CODEC_NONE,
 		.channels = 1,
 	};
-	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
 	snprintf(m.name, sizeof(m.name), "%s", name);
+	return m;
+}
+
+void talk_open(struct talk *t, const struct wire_session *s, const char *name)
+{
+	struct wire_open m = open_of(s, name);
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+
+	send_frame(t, buf, wire_pack_open(&m, buf, sizeof(buf)));
+}
+
+void talk_open_processor(struct talk *t, const struct wire_session *s, const char *name,
+	const struct processor *processor)
+{
+	struct wire_open m = open_of(s, name);
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+
+	m.flags = WIRE_OPEN_PROCESSOR;
+	m.pvr = processor->pvr;
+	m.compat = processor->compat;
+	m.vcpu_ids = processor->vcpu_ids;
 	send_frame(t, buf, wire_pack_open(&m, buf, sizeof(buf)));
 }
 

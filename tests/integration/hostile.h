@@ -7,6 +7,7 @@
  * good one would: the requests of a fake VMM while something else is waited for, PING always. The
  * guest's table is empty and its machine state a few bytes. Whatever goes wrong fails the harness.
  */
+#include "proto/processor.h"
 #include "proto/vmm.h"
 #include "proto/wire.h"
 #include "tests/integration/harness.h"
@@ -61,6 +62,9 @@ struct talk {
 
 /* Dial the daemon, with HELLO and WELCOME. */
 void talk_dial(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role);
+/* The same, offering features. */
+void talk_dial_with(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role,
+	uint64_t features);
 /* The next frame's type, PING passed over; 0 at the end of the connection. */
 unsigned talk_frame(struct talk *t);
 /* It has to be this one. */
@@ -70,6 +74,9 @@ void talk_ends(struct talk *t);
 /* Wait for a PING that comes after that moment (clock_ns()), and nothing else before. */
 void talk_ping_after(struct talk *t, uint64_t moment);
 void talk_open(struct talk *t, const struct wire_session *s, const char *name);
+/* The same guest on another processor, with that mode and vCPU ids. */
+void talk_open_processor(struct talk *t, const struct wire_session *s, const char *name,
+	const struct processor *processor);
 void talk_session(struct talk *t, enum wire_type type, const struct wire_session *s);
 /* END of a session that sent nothing. */
 void talk_end(struct talk *t, const struct session_id *s, uint64_t pause_age);

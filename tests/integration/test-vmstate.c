@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* query-vm-state; and a guest's time as another host tells it. */
+/* query-vm-state; a guest's time and its processor, as another host tells them. */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -237,6 +237,59 @@ START_TEST(ages_that_cannot_be)
 }
 END_TEST
 
+/* -- the processor ------------------------------------------------------------------------------ */
+
+/* A VM waits on a POWER9, whose KVM takes what is not newer; its one vCPU has id 0. */
+static const struct processor here = {.pvr = 0x4e1202, .compat = 0x0f000005};
+
+static const struct open_row {
+	struct processor guest;
+	uint64_t features;
+	const char *says; /* NULL: taken */
+} open_rows[] = {
+	{{0x004d0200, 0, 0}, WIRE_FEATURES, "they are not compatible"},
+	{{0x004d0200, 0x0f000006, 0}, WIRE_FEATURES, "they are not compatible"},
+	{{0x4e1202, 0, 7}, WIRE_FEATURES, "other ids"},
+	{{0x4e1202, 0x0f000004, 0}, 0, "not agreed upon"},
+	{{0x004d0200, 0x0f000004, 0}, WIRE_FEATURES, NULL},
+};
+
+START_TEST(processors_at_open)
+{
+	struct harness *h = harness_new();
+	struct host *b = host_start(h, "b", NULL);
+	struct vmm_event event = {.kind = VMM_EVENT_COMPAT, .text = "no mode"};
+	uint8_t buf[VMM_PACKET_MAX];
+	struct fake_vmm v;
+
+	fake_vmm_new(&v, b, "vm1");
+	v.reg.incoming = true;
+	v.reg.running = false;
+	v.reg.compat = here.compat;
+	fake_vmm_register(&v);
+	fake_vmm_send(&v, buf, (size_t)vmm_pack_event(&event, buf)); /* changes nothing */
+	host_do(b, "migrate-incoming", "{'vm': 'vm1'}");
+	for (size_t i = 0; i < sizeof(open_rows) / sizeof(open_rows[0]); i++) {
+		const struct open_row *r = &open_rows[i];
+		struct wire_session s = {.session = {{(uint8_t)(i + 1)}}, .uuid = v.reg.uuid};
+		struct wire_refuse refuse;
+		struct talk t;
+
+		talk_dial_with(&t, b, &v, WIRE_ROLE_CONTROL, r->features);
+		talk_open_processor(&t, &s, "vm1", &r->guest);
+		talk_expect(&t, r->says ? WIRE_REFUSE : WIRE_ACCEPT);
+		if (r->says) {
+			h_check(h, wire_unpack_refuse(t.body, t.len, &refuse) == 0, "a REFUSE");
+			h_check_text(h, refuse.text, r->says);
+		}
+		talk_close(&t);
+	}
+	host_status(b, "vm1", "failed"); /* the one that was taken is gone */
+	fake_vmm_free(&v);
+	harness_free(h);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *c;
@@ -246,5 +299,6 @@ int main(void)
 	harness_add(c, in_a_migration);
 	harness_add(c, vmms_that_answer_with_anything);
 	harness_add(c, ages_that_cannot_be);
+	harness_add(c, processors_at_open);
 	return harness_main(s);
 }

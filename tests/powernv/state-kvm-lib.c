@@ -64,6 +64,11 @@ struct lib *lib_new(int vm_fd, const int *fds, const unsigned *ids, bool incomin
 	return l;
 }
 
+uint32_t lib_compat(const struct lib *l)
+{
+	return l->h->compat;
+}
+
 long lib_save(struct lib *l, uint8_t *buf, char why[static 512])
 {
 	struct err e = {0};

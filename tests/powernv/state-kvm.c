@@ -156,6 +156,9 @@ static void every_element(const char *page)
 	char why[512];
 	int r;
 
+	say(lib_compat(a.lib) == 0, "the guest runs as no older processor");
+	say(lib_compat(b.lib) == 0x0f000005, "KVM takes guests as POWER9 and older (%#x)",
+		lib_compat(b.lib));
 	for (unsigned i = 0; i < CPUS; i++) {
 		fill_structs(a.fds[i], i);
 		n = fill_registers(a.fds[i], i);

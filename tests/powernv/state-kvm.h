@@ -34,6 +34,8 @@ void say(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct lib; /* a handle of libhtabvmm on one VM */
 
 struct lib *lib_new(int vm_fd, const int *fds, const unsigned *ids, bool incoming);
+/* The mode that the library registers: proto/processor.h. */
+uint32_t lib_compat(const struct lib *l);
 /* What GET_STATE gives: the image, in buf of IMAGE_MAX bytes; its length, or -errno. */
 long lib_save(struct lib *l, uint8_t *buf, char why[static 512]);
 /* What SET_STATE does: 0 or -errno with the sentence. */

@@ -81,6 +81,7 @@ START_TEST(vmm_registration_is_its_file)
 		.order = 18,
 		.vcpus = 8,
 		.pvr = 0x004e1202,
+		.compat = 0x0f000004,
 		.running = true,
 		.n_notes = 1,
 		.notes = {{.session = session,

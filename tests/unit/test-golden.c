@@ -16,7 +16,7 @@
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   60 /* in tests/golden */
+#define FILES   61 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -52,6 +52,17 @@ static struct wire_case {
 			 .codec = WIRE_CODEC_NONE,
 			 .channels = 1,
 			 .tlb = {{512, 16}, {4, 16}}}}},
+	{"open-processor", WIRE_OPEN,
+		{.open = {.name = "vm1",
+			 .mmu = MMU_HPT,
+			 .order = 18,
+			 .vcpus = 2,
+			 .pvr = 0x004e1202,
+			 .codec = WIRE_CODEC_NONE,
+			 .channels = 1,
+			 .flags = WIRE_OPEN_PROCESSOR,
+			 .compat = 0x0f000004,
+			 .vcpu_ids = 0x81da3e25a1007174ull}}},
 	{"accept", WIRE_ACCEPT, {.accept = {SECRET, 32}}},
 	{"ack", WIRE_ACK, {.ack = {0, 3}}},
 	{"verified", WIRE_VERIFIED, {.verified = {1 << 20, 0}}},

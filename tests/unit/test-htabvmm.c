@@ -221,6 +221,30 @@ START_TEST(test_unknown_session_is_named)
 }
 END_TEST
 
+START_TEST(test_compat_is_told)
+{
+	struct vmm_event e;
+
+	start(false);
+	ck_assert_uint_eq(reg.compat, 0);
+	ck_assert_uint_eq(reg.vcpu_ids, 0);
+	ck_assert_int_eq(htabvmm_set_compat(vm.h, 0x4e1202), -EINVAL);
+	ck_assert_int_eq(htabvmm_set_compat(vm.h, 0x0f000004), 0);
+	ck_assert(take_event(&e));
+	ck_assert_int_eq(e.kind, VMM_EVENT_COMPAT);
+	ck_assert_str_eq(e.text, "0f000004");
+	ck_assert_int_eq(htabvmm_set_compat(vm.h, 0x0f000004), 0);
+	ck_assert(!queued()); /* nothing new */
+	detach();
+	attach();
+	ck_assert_uint_eq(reg.compat, 0x0f000004);
+	stop();
+	start(true);
+	ck_assert_int_eq(htabvmm_set_compat(vm.h, 0x0f000004), -EBUSY);
+	stop();
+}
+END_TEST
+
 START_TEST(test_not_running_guest_stays)
 {
 	struct vmm_event e;
@@ -258,6 +282,7 @@ int main(void)
 	tcase_add_test(t, test_one_session_at_a_time);
 	tcase_add_test(t, test_sixteen_are_remembered);
 	tcase_add_test(t, test_unknown_session_is_named);
+	tcase_add_test(t, test_compat_is_told);
 	tcase_add_test(t, test_not_running_guest_stays);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
