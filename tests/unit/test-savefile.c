@@ -238,7 +238,7 @@ static const struct lie lies[] = {
 	{0, 18, 8, 1, -EOPNOTSUPP, "it needs features 0x1"},
 	{1, 6, 2, 1, -EBADMSG, "a OPEN frame with flags 0x0001"},
 	{1, 0, 4, 0xffffffff, -EBADMSG, "a OPEN frame of 4294967295 bytes, 4096 are the most"},
-	{1, 45, 1, 2, -EOPNOTSUPP, "MMU 2"},
+	{1, 45, 1, 2, -EBADMSG, "a malformed OPEN frame"}, /* BookE has a geometry */
 	{1, 46, 1, 17, -EBADMSG, "a malformed OPEN frame"},
 	{1, 47, 1, 1, -EBADMSG, "codec 0 where chunk 1 with codec 1 is expected"},
 	{1, 47, 1, 3, -EBADMSG, "a malformed OPEN frame"},
