@@ -128,6 +128,11 @@ static int refusal(struct err *err, enum wire_refusal *code, enum wire_refusal c
 	return err_set(err, -EPERM, "%s", text);
 }
 
+static const char *mmu_name(enum mmu_kind mmu)
+{
+	return mmu == MMU_HPT ? "a hashed page table" : "BookE's";
+}
+
 int dest_check_machine(
 	const struct vm *vm, const struct wire_open *o, enum wire_refusal *code, struct err *err)
 {
@@ -136,10 +141,19 @@ int dest_check_machine(
 	const struct processor guest = {.pvr = o->pvr, .compat = o->compat};
 
 	*code = WIRE_REFUSE_MISMATCH;
-	if (o->mmu != r->mmu || o->mmu != MMU_HPT)
+	if (o->mmu != r->mmu)
 		return err_set(err, -EINVAL,
-			"the guest's MMU is of kind %d, VM %s here has kind %d", o->mmu, r->name,
-			r->mmu);
+			"the guest's MMU is %s, that of VM %s here %s: start it as the source's",
+			mmu_name(o->mmu), r->name, mmu_name(r->mmu));
+	if (o->mmu == MMU_BOOKE && !tlb_geometry_eq(&o->tlb, &r->tlb))
+		return err_set(err, -EINVAL,
+			"the guest's TLB0 has %u entries in %u ways and its TLB1 %u, those of VM %s "
+			"here %u in %u and %u: start it with the same",
+			o->tlb.sizes[0], o->tlb.ways[0], o->tlb.sizes[1], r->name, r->tlb.sizes[0],
+			r->tlb.ways[0], r->tlb.sizes[1]);
+	if (o->mmu == MMU_BOOKE && o->codec == WIRE_CODEC_HPTE)
+		return err_set(err, -EINVAL,
+			"codec hpte is for hashed page tables: set codec to zstd at the source");
 	if (o->order != r->order)
 		return err_set(err, -EINVAL,
 			"the guest's HPT has order %u, that of VM %s here %u: start it with order %u",
@@ -203,6 +217,9 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 	if (o->flags & WIRE_OPEN_PROCESSOR && !(peer_features(p) & WIRE_FEATURE_PROCESSOR))
 		return refusal(err, code, WIRE_REFUSE_PROTOCOL,
 			"OPEN tells the processor, which was not agreed upon");
+	if (o->mmu == MMU_BOOKE && !(peer_features(p) & WIRE_FEATURE_TLB))
+		return refusal(err, code, WIRE_REFUSE_PROTOCOL,
+			"a BookE guest was opened without the feature TLB");
 	return dest_check_machine(vm, o, code, err);
 }
 

@@ -38,6 +38,7 @@ int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_co
 	*r = (struct sendring){
 		.flow = flow,
 		.generation = config->generation,
+		.kind = table_kind(config->tlb_entries),
 		.codec = config->codec,
 		.plain_max = config->chunk,
 		.file = config->file,
@@ -45,7 +46,8 @@ int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_co
 		.rate = config->max_bandwidth,
 		.link.recovers = config->recover,
 	};
-	assert(config->chunk >= HTAB_READ_MIN && config->chunk <= WIRE_PLAIN_MAX);
+	assert(config->chunk > HTAB_HDR_SIZE + htab_entry_size(r->kind) &&
+		config->chunk <= WIRE_PLAIN_MAX);
 	ret = ring_init(&r->ring, config->ring, codec_bound(config->codec, config->chunk));
 	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
 }
@@ -134,6 +136,7 @@ int recvring_init(struct recvring *r, struct flow *flow, const struct inflow_con
 	*r = (struct recvring){
 		.flow = flow,
 		.generation = config->generation,
+		.kind = table_kind(config->tlb_entries),
 		.codec = config->codec,
 		.file = config->file,
 		.digest = STREAM_DIGEST_INIT,

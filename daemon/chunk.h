@@ -63,6 +63,7 @@ struct sendring {
 	struct ring ring;
 	uint32_t channel;
 	uint32_t generation;
+	enum htab_kind kind;
 	enum wire_codec codec;
 	struct codec *coder; /* the sender's */
 	size_t plain_max;
@@ -108,6 +109,7 @@ struct recvring {
 	struct ring ring;
 	uint32_t channel;
 	uint32_t generation;
+	enum htab_kind kind;
 	enum wire_codec codec;
 	struct codec *coder; /* the receiver's */
 	bool file;           /* it waits for room: no source is there to keep to the ring's size */
@@ -137,6 +139,23 @@ bool recvring_settled(struct recvring *r, uint64_t *ret_seq, uint32_t *ret_pass)
  * Otherwise a negative errno and the sentence.
  */
 int recvring_check_end(struct recvring *r, const struct wire_end *end, struct err *err);
+
+/* The stream whose records are written; each kind of table has its own. */
+static inline enum wire_stream table_stream(enum htab_kind kind)
+{
+	return kind == HTAB_TLB ? WIRE_STREAM_TLB : WIRE_STREAM_HTAB;
+}
+
+/* Kind and entries of the table that a flow's config speaks of. */
+static inline enum htab_kind table_kind(uint64_t tlb_entries)
+{
+	return tlb_entries ? HTAB_TLB : HTAB_HPT;
+}
+
+static inline uint64_t table_entries(unsigned order, uint64_t tlb_entries)
+{
+	return tlb_entries ? tlb_entries : htab_entries(order);
+}
 
 /* "HTAB", "VERIFY", ...; for sentences. */
 const char *wire_stream_name(enum wire_stream stream);

@@ -161,6 +161,14 @@ static void join_go(struct migration *m)
 		source_failf(m, err.code, "%s", err.text);
 }
 
+/* Codec HPTE knows HPTEs alone. */
+enum wire_codec source_codec(const struct migration *m)
+{
+	bool hpte = m->params.codec == WIRE_CODEC_HPTE;
+
+	return m->tlb_entries && hpte ? WIRE_CODEC_ZSTD : (enum wire_codec)m->params.codec;
+}
+
 void source_describe(const struct migration *m, struct wire_open *ret)
 {
 	*ret = (struct wire_open){
@@ -170,10 +178,12 @@ void source_describe(const struct migration *m, struct wire_open *ret)
 		.order = m->order,
 		.vcpus = m->vcpus,
 		.pvr = m->vm->reg.pvr,
-		.codec = m->params.codec,
+		.codec = source_codec(m),
 		.channels = 1,
 		.flags = m->verify ? WIRE_OPEN_VERIFY : 0,
 	};
+	if (ret->mmu == MMU_BOOKE)
+		ret->tlb = m->vm->reg.tlb;
 	snprintf(ret->name, sizeof(ret->name), "%s", m->vm_name);
 }
 
@@ -183,6 +193,12 @@ static void send_open(struct migration *m)
 	struct wire_open open;
 
 	source_describe(m, &open);
+	if (open.mmu == MMU_BOOKE && !(peer_features(m->peer) & WIRE_FEATURE_TLB)) {
+		source_failf(m, -EPROTONOSUPPORT,
+			"VM %s has a BookE processor, whose TLB the daemon at %s cannot take: update it",
+			m->vm_name, m->uri_text);
+		return;
+	}
 	if (peer_features(m->peer) & WIRE_FEATURE_PROCESSOR) {
 		open.flags |= WIRE_OPEN_PROCESSOR;
 		open.compat = m->vm->reg.compat;

@@ -364,6 +364,7 @@ int dest_flow(struct migration *m, struct stream *stream, struct err *err)
 	struct inflow_config c = {
 		.base = m->srv->base,
 		.order = m->order,
+		.tlb_entries = m->tlb_entries,
 		.generation = 1,
 		.ring = m->ring,
 		.codec = m->open.codec,

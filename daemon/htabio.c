@@ -18,15 +18,16 @@
 #include "common/fd.h"
 #include "proto/htab.h"
 
-#define SEGMENTS    1024u        /* IOV_MAX: records in one writev() */
-#define ENTRIES_ANY (1ull << 32) /* as many as a record's u32 index reaches */
-#define PIECE_MIN   (HTAB_HDR_SIZE + HTAB_HPTE_SIZE)
+#define SEGMENTS    1024u                            /* IOV_MAX: records in one writev() */
+#define ENTRIES_ANY (1ull << 32)                     /* as many as a record's u32 index reaches */
+#define PIECE_MAX   (HTAB_HDR_SIZE + TLB_ENTRY_SIZE) /* one entry of either kind */
 
 static_assert(SEGMENTS <= IOV_MAX, "writev() takes them all");
 
 struct htabio {
 	const struct htabio_ops *ops;
 	void *ctx;
+	enum htab_kind kind;
 	const char *who; /* refuses an entry */
 	int fd;
 	int timeout_ms;
@@ -74,10 +75,10 @@ static int gather(struct htabio *io, const void *buf, size_t len)
 	struct htab_rec rec;
 	unsigned n = 0;
 
-	htab_iter_init(&it, buf, len, ENTRIES_ANY, HTAB_HOST);
+	htab_iter_init_kind(&it, io->kind, buf, len, ENTRIES_ANY, HTAB_HOST);
 	while (n < SEGMENTS && htab_iter_next(&it, &rec) > 0) {
 		io->iov[n].iov_base = (void *)(uintptr_t)(rec.hptes - HTAB_HDR_SIZE);
-		io->iov[n++].iov_len = HTAB_HDR_SIZE + (size_t)rec.n_valid * HTAB_HPTE_SIZE;
+		io->iov[n++].iov_len = htab_rec_size(&rec);
 	}
 	assert(n > 0); /* validated before */
 	return (int)n;
@@ -196,14 +197,14 @@ static int sock_ask(struct htabio *io, enum htabsock_op op, uint32_t count, size
 }
 
 /* The headers of an answer into host order. What the entries hold is checked by who reads. */
-static int to_host(uint8_t *p, size_t len)
+static int to_host(enum htab_kind kind, uint8_t *p, size_t len)
 {
 	while (len > 0) {
 		size_t size;
 
 		if (len < HTAB_HDR_SIZE)
 			return -EBADMSG;
-		size = HTAB_HDR_SIZE + (size_t)be16_get(p + 4) * HTAB_HPTE_SIZE;
+		size = HTAB_HDR_SIZE + (size_t)be16_get(p + 4) * htab_entry_size(kind);
 		if (size > len)
 			return -EBADMSG;
 		htab_put_header(p, HTAB_HOST, be32_get(p), be16_get(p + 4), be16_get(p + 6));
@@ -224,7 +225,7 @@ static ssize_t sock_read(void *ctx, void *buf, size_t max)
 	if (n < 0)
 		return io->broken ? n : io_fail(io, n, "the VMM answers a read: %s", strerror(-n));
 	memcpy(buf, io->packet + HTABSOCK_ANS_SIZE, (size_t)n);
-	if (to_host(buf, (size_t)n) < 0)
+	if (to_host(io->kind, buf, (size_t)n) < 0)
 		return io_fail(io, -EBADMSG, "the VMM answers a read with a record cut short");
 	return n;
 }
@@ -250,10 +251,10 @@ static int sock_write(void *ctx, const void *buf, size_t len)
 	size_t fill = 0;
 	int r;
 
-	htab_iter_init(&it, buf, len, ENTRIES_ANY, HTAB_HOST);
+	htab_iter_init_kind(&it, io->kind, buf, len, ENTRIES_ANY, HTAB_HOST);
 	while (htab_iter_next(&it, &rec) > 0) {
 		while (rec.n_valid || rec.n_invalid) {
-			if (HTABSOCK_RECORDS_MAX - fill < PIECE_MIN) {
+			if (HTABSOCK_RECORDS_MAX - fill < PIECE_MAX) {
 				r = sock_flush(io, fill);
 				if (r < 0)
 					return r;
@@ -378,6 +379,16 @@ ssize_t htabio_read(struct htabio *io, void *buf, size_t max)
 	return n;
 }
 
+void htabio_set_kind(struct htabio *io, enum htab_kind kind)
+{
+	io->kind = kind;
+}
+
+enum htab_kind htabio_kind(const struct htabio *io)
+{
+	return io->kind;
+}
+
 size_t htabio_read_count(const struct htabio *io, size_t max)
 {
 	return max < io->read_max ? max : io->read_max;
@@ -393,26 +404,38 @@ static const char *remedy(int code)
 	}
 }
 
+static void name_entry(struct htabio *io, uint32_t index, const uint8_t *entry, int code)
+{
+	char text[96];
+
+	if (io->kind == HTAB_TLB)
+		snprintf(text, sizeof(text),
+			"TLB entry %" PRIu32 " (mas1=0x%08x mas2=0x%" PRIx64 ")", index,
+			be32_get(entry + 4), be64_get(entry + 8));
+	else
+		snprintf(text, sizeof(text),
+			"HPTE index %" PRIu32 " (v=0x%016" PRIx64 " r=0x%016" PRIx64 ")", index,
+			be64_get(entry), be64_get(entry + 8));
+	io_fail(io, code, "%s refused %s: %s: %s", io->who, text, strerror(-code), remedy(code));
+}
+
 /* The entries of a record one by one, until one is refused: that one is named. */
 static bool find_entry(struct htabio *io, const struct htab_rec *rec, int *code)
 {
-	uint8_t one[PIECE_MIN];
+	size_t size = htab_entry_size(io->kind);
+	uint8_t one[PIECE_MAX];
 
 	for (unsigned i = 0; i < rec->n_valid; i++) {
-		const uint8_t *hpte = rec->hptes + (size_t)i * HTAB_HPTE_SIZE;
+		const uint8_t *entry = rec->hptes + i * size;
 		int r;
 
 		htab_put_header(one, HTAB_HOST, rec->index + i, 1, 0);
-		memcpy(one + HTAB_HDR_SIZE, hpte, HTAB_HPTE_SIZE);
-		r = io->ops->write(io->ctx, one, sizeof(one));
+		memcpy(one + HTAB_HDR_SIZE, entry, size);
+		r = io->ops->write(io->ctx, one, HTAB_HDR_SIZE + size);
 		if (r == 0)
 			continue;
 		*code = r;
-		io_fail(io, r,
-			"%s refused HPTE index %" PRIu32 " (v=0x%016" PRIx64 " r=0x%016" PRIx64
-			"): %s: %s",
-			io->who, rec->index + i, be64_get(hpte), be64_get(hpte + 8), strerror(-r),
-			remedy(r));
+		name_entry(io, rec->index + i, entry, r);
 		return true;
 	}
 	return false;
@@ -425,9 +448,10 @@ static void name_record(struct htabio *io, const struct htab_rec *rec, int code)
 
 	snprintf(why, sizeof(why), "%.100s", io->text[0] ? io->text : strerror(-code));
 	io_fail(io, code,
-		"%s refused a record of HPTE indexes %" PRIu32 " to %" PRIu32
+		"%s refused a record of %s indexes %" PRIu32 " to %" PRIu32
 		" (%u valid, %u invalid): %s: %s",
-		io->who, rec->index, last, rec->n_valid, rec->n_invalid, why, remedy(code));
+		io->who, io->kind == HTAB_TLB ? "TLB" : "HPTE", rec->index, last, rec->n_valid,
+		rec->n_invalid, why, remedy(code));
 }
 
 /*
@@ -440,7 +464,8 @@ static int find_culprit(struct htabio *io, const void *buf, size_t len, int code
 	struct htab_iter it;
 	struct htab_rec rec;
 
-	htab_iter_init(&it, (const uint8_t *)buf + done, len - done, ENTRIES_ANY, HTAB_HOST);
+	htab_iter_init_kind(
+		&it, io->kind, (const uint8_t *)buf + done, len - done, ENTRIES_ANY, HTAB_HOST);
 	while (htab_iter_next(&it, &rec) > 0) {
 		const uint8_t *p = rec.hptes - HTAB_HDR_SIZE;
 		int r;
@@ -448,8 +473,7 @@ static int find_culprit(struct htabio *io, const void *buf, size_t len, int code
 		if (atomic_load(&io->shut))
 			return -ECANCELED;
 		io->text[0] = '\0';
-		r = io->ops->write(
-			io->ctx, p, (size_t)(rec.hptes - p) + (size_t)rec.n_valid * HTAB_HPTE_SIZE);
+		r = io->ops->write(io->ctx, p, htab_rec_size(&rec));
 		if (r == 0)
 			continue;
 		if (!find_entry(io, &rec, &r))

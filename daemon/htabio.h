@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "common/err.h"
+#include "proto/htab.h"
 #include "proto/vmm.h"
 
 struct htabio;
@@ -30,6 +31,9 @@ struct htabio_ops {
 int htabio_new(
 	int fd, enum vmm_htab_kind kind, int timeout_ms, struct htabio **ret, struct err *err);
 int htabio_new_ops(const struct htabio_ops *ops, void *ctx, struct htabio **ret);
+/* What its records hold; HTAB_HPT unless this said otherwise, before the first read or write. */
+void htabio_set_kind(struct htabio *io, enum htab_kind kind);
+enum htab_kind htabio_kind(const struct htabio *io);
 ssize_t htabio_read(struct htabio *io, void *buf, size_t max);
 /*
  * One record per segment of writev() on the kernel's fd (KVM looks for the next header in the wrong

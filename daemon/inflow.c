@@ -149,7 +149,9 @@ int inflow_new(const struct inflow_config *config, struct htabio *htab, struct s
 	}
 	receiver_init(&i->receiver, &i->ring, config->file ? *config->file : flow_io_stream(stream),
 		config->timeout_ms);
-	writer_init(&i->writer, &i->ring, htab, htab_entries(config->order), config->timeout_ms);
+	htabio_set_kind(htab, i->ring.kind);
+	writer_init(&i->writer, &i->ring, htab, table_entries(config->order, config->tlb_entries),
+		config->timeout_ms);
 	i->ring.receiver = flow_add(&i->flow, "htab-receiver", receiver_step, &i->receiver);
 	i->ring.writer = flow_add(&i->flow, "htab-writer", writer_step, &i->writer);
 	r = notify_new(config->base, on_notify, i, &i->flow.notify);
@@ -175,7 +177,10 @@ fail:
 void inflow_set_verify(struct inflow *i, struct htabio *htab)
 {
 	struct verify *v = NULL;
-	int r = verify_new(htab, htab_entries(i->config.order), &v);
+	int r;
+
+	htabio_set_kind(htab, i->ring.kind);
+	r = verify_new(htab, table_entries(i->config.order, i->config.tlb_entries), &v);
 
 	if (r < 0) {
 		htabio_free(htab);

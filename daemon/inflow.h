@@ -58,7 +58,8 @@ struct inflow_ops {
 
 struct inflow_config {
 	struct event_base *base;
-	unsigned order;
+	unsigned order;       /* of an HPT */
+	uint64_t tlb_entries; /* of a BookE guest, all its vCPUs'; 0: it has an HPT */
 	uint32_t generation;
 	uint32_t ring; /* as ACCEPTed: more chunks in flight are a protocol error */
 	enum wire_codec codec;

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/chunk.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
@@ -249,6 +250,8 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 	snprintf(m->vm_name, sizeof(m->vm_name), "%s", vm->reg.name);
 	m->uuid = vm->reg.uuid;
 	m->order = vm->reg.order;
+	if (vm->reg.mmu == MMU_BOOKE)
+		m->tlb_entries = (uint64_t)tlb_entries(&vm->reg.tlb) * vm->reg.vcpus;
 	m->vcpus = vm->reg.vcpus;
 	m->params = vm->params;
 	m->state_fd = m->connected_fd = -1;
@@ -320,7 +323,7 @@ static uint64_t remaining(const struct migration *m)
 	if (m->incoming || migration_is_final(m))
 		return 0;
 	if (m->pass <= 1)
-		return htab_entries(m->order) - (m->pass ? s->last_end : 0);
+		return table_entries(m->order, m->tlb_entries) - (m->pass ? s->last_end : 0);
 	return m->remaining > sent ? m->remaining - sent : 0;
 }
 

@@ -73,6 +73,7 @@ struct migration {
 	char vm_name[VM_NAME_MAX + 1];
 	struct vm_uuid uuid;
 	unsigned order, vcpus;
+	uint64_t tlb_entries; /* of a BookE guest, all its vCPUs'; 0: it has an HPT */
 	bool incoming;
 	enum mig_state state;
 	const char *status; /* QEMU's word, kept while stopping after a failure */

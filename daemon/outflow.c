@@ -104,10 +104,11 @@ int outflow_new(const struct outflow_config *config, struct htabio *htab, struct
 			config->chunk);
 		goto fail;
 	}
+	htabio_set_kind(htab, o->ring.kind);
 	o->reader = (struct reader){
 		.ring = &o->ring,
 		.io = htab,
-		.entries = htab_entries(config->order),
+		.entries = table_entries(config->order, config->tlb_entries),
 	};
 	sender_init(&o->sender, &o->ring, config->file ? *config->file : flow_io_stream(stream),
 		config->timeout_ms);
@@ -145,6 +146,7 @@ void outflow_set_htab(struct outflow *o, struct htabio *htab)
 		htabio_free(htab);
 		return;
 	}
+	htabio_set_kind(htab, o->ring.kind);
 	pthread_mutex_lock(&o->flow.lock);
 	assert(!o->ring.reading);
 	o->reader.io = htab;

@@ -48,7 +48,8 @@ struct outflow_ops {
 
 struct outflow_config {
 	struct event_base *base;
-	unsigned order;
+	unsigned order;       /* of an HPT */
+	uint64_t tlb_entries; /* of a BookE guest, all its vCPUs'; 0: it has an HPT */
 	uint32_t generation;
 	uint32_t ring; /* chunks in flight, from ACCEPT, 1 to WIRE_RING_MAX */
 	size_t chunk;  /* plain bytes of a chunk, HTAB_READ_MIN to WIRE_PLAIN_MAX */

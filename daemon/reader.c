@@ -32,7 +32,7 @@ static int scan(
 	struct htab_rec rec;
 	int n;
 
-	htab_iter_init(&it, buf, len, r->entries, HTAB_HOST);
+	htab_iter_init_kind(&it, r->ring->kind, buf, len, r->entries, HTAB_HOST);
 	while ((n = htab_iter_next(&it, &rec)) > 0) {
 		if (rec.index < c.end) {
 			*ret_why = "a record goes back to where the pass has been";
@@ -73,7 +73,7 @@ static void put(struct reader *r, struct chunk *c, size_t n, bool wrapped, uint6
 		s->pass_invalid += c->count.invalid;
 		s->pass_plain += n;
 		s->last_end = c->count.end;
-		if (ring->stream == WIRE_STREAM_HTAB) {
+		if (ring->stream != WIRE_STREAM_VERIFY) {
 			s->valid += c->count.valid;
 			s->invalid += c->count.invalid;
 			s->plain += n;
@@ -105,7 +105,7 @@ enum flow_next reader_step(void *reader, struct flow_wait *wait)
 	n = htabio_read(io, chunk_plain(c), r->ring->plain_max);
 	if (n < 0)
 		return flow_fail(flow, (int)n,
-			"cannot read the guest's HPT from index %" PRIu64 ": %s", r->cursor,
+			"cannot read the guest's table from index %" PRIu64 ": %s", r->cursor,
 			htabio_error(io));
 	c->count = (struct htab_count){0};
 	if (n > 0) {
@@ -113,14 +113,14 @@ enum flow_next reader_step(void *reader, struct flow_wait *wait)
 
 		if (bad < 0)
 			return flow_fail(flow, bad,
-				"the guest's HPT, read from index %" PRIu64 " of %" PRIu64
+				"the guest's table, read from index %" PRIu64 " of %" PRIu64
 				", makes no sense: %s",
 				r->cursor, r->entries, why);
-		htab_convert(chunk_plain(c), (size_t)n, HTAB_HOST, HTAB_WIRE);
+		htab_convert_kind(r->ring->kind, chunk_plain(c), (size_t)n, HTAB_HOST, HTAB_WIRE);
 	}
 	/* 0 bytes say so too: nothing changed from here to the end. */
-	wrapped = htab_read_wrapped(
-		(size_t)n, htabio_read_count(io, r->ring->plain_max), c->count.end, r->entries);
+	wrapped = htab_read_wrapped_kind(r->ring->kind, (size_t)n,
+		htabio_read_count(io, r->ring->plain_max), c->count.end, r->entries);
 	r->cursor = wrapped ? 0 : c->count.end;
 	flow_at("reader-fill");
 	put(r, c, (size_t)n, wrapped, flow->clock() - start);

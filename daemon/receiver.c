@@ -59,9 +59,9 @@ static enum flow_next check_pass(
 {
 	struct flow *flow = r->ring->flow;
 
-	if (stream != WIRE_STREAM_HTAB && stream != WIRE_STREAM_VERIFY)
+	if (stream != table_stream(r->ring->kind) && stream != WIRE_STREAM_VERIFY)
 		return flow_fail(flow, -EPROTO,
-			"the source sent stream %s (%d), which this version does not know",
+			"the source sent stream %s (%d), which does not belong to this guest",
 			wire_stream_name(stream), (int)stream);
 	if (generation != r->ring->generation)
 		return flow_fail(flow, -EPROTO,
@@ -133,9 +133,9 @@ static enum flow_next have_payload(struct receiver *r)
 	r->pass = r->meta.pass;
 	pthread_mutex_lock(&flow->lock);
 	ring->received = r->meta.seq;
-	if (r->meta.stream == WIRE_STREAM_HTAB)
+	if (r->meta.stream != WIRE_STREAM_VERIFY)
 		ring->stats.wire += c->len;
-	if (r->meta.stream == WIRE_STREAM_HTAB && ring->stats.pass != r->pass) {
+	if (r->meta.stream != WIRE_STREAM_VERIFY && ring->stats.pass != r->pass) {
 		ring->stats.pass = r->pass;
 		ring->stats.pass_valid = ring->stats.pass_invalid = 0;
 	}
@@ -178,9 +178,9 @@ static enum flow_next mark(struct receiver *r)
 	if (room) {
 		ring->marker[ring->markers_in++ % RING_MARKERS] = (struct marker){
 			m->stream, m->pass, m->seq};
-		if (m->stream == WIRE_STREAM_HTAB)
+		if (m->stream != WIRE_STREAM_VERIFY)
 			ring->stats.wire += WIRE_HDR_SIZE + r->body;
-		if (m->stream == WIRE_STREAM_HTAB && ring->stats.pass != m->pass) {
+		if (m->stream != WIRE_STREAM_VERIFY && ring->stats.pass != m->pass) {
 			ring->stats.pass = m->pass;
 			ring->stats.pass_valid = ring->stats.pass_invalid = 0;
 		}

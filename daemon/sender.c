@@ -104,7 +104,8 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 	if (!chunk && !ending)
 		alive = watch(s, now, wait);
 	/* A pass that ended earlier is told once more on a new channel. VERIFY is the last. */
-	m = (struct wire_pass_end){ring->ended + 1 == ring->pass ? ring->stream : WIRE_STREAM_HTAB,
+	m = (struct wire_pass_end){
+		ring->ended + 1 == ring->pass ? ring->stream : table_stream(ring->kind),
 		ring->generation, ring->ended + 1, ring->sending};
 	acked = ring->acked;
 	pthread_mutex_unlock(&flow->lock);
@@ -146,7 +147,7 @@ static void frame_sent(struct sender *s, uint64_t now)
 
 	flow_at("sender-sent");
 	pthread_mutex_lock(&ring->flow->lock);
-	if (ring->stream == WIRE_STREAM_HTAB)
+	if (ring->stream != WIRE_STREAM_VERIFY)
 		ring->stats.wire += s->len;
 	if (chunk) {
 		ring->sent = s->chunk->meta.seq;

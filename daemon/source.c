@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/chunk.h"
 #include "daemon/converge.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
@@ -153,7 +154,7 @@ static void next_pass(struct migration *m)
 	server_status(m->srv);
 	if (m->peer) /* one late answer must not stand for the network: the smallest counts */
 		peer_ping(m->peer);
-	outflow_pass(m->out, WIRE_STREAM_HTAB, m->pass);
+	outflow_pass(m->out, table_stream(table_kind(m->tlb_entries)), m->pass);
 }
 
 static void give_up(struct migration *m, const char *limit, long long value)
@@ -308,10 +309,11 @@ void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
 	struct outflow_config c = {
 		.base = m->srv->base,
 		.order = m->order,
+		.tlb_entries = m->tlb_entries,
 		.generation = 1,
 		.ring = m->ring,
 		.chunk = WIRE_PLAIN_MAX,
-		.codec = m->params.codec,
+		.codec = source_codec(m),
 		.max_bandwidth = (uint64_t)m->params.max_bandwidth,
 		.timeout_ms = CHANNEL_MS,
 		.ops = &out_ops,

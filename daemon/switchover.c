@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/chunk.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
@@ -203,7 +204,7 @@ static void verified(struct migration *m)
 
 void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t pass)
 {
-	if (m->state == MIG_LAST_PASS && stream == WIRE_STREAM_HTAB) {
+	if (m->state == MIG_LAST_PASS && stream != WIRE_STREAM_VERIFY) {
 		if (m->verify)
 			migration_enter(m, MIG_VERIFY, verify_go);
 		else
@@ -220,7 +221,7 @@ static void last_pass_go(struct migration *m)
 	json_object_object_add(o, "pass", json_object_new_int64(m->pass));
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
 	server_event(m->srv, m->vm_name, "MIGRATION_PASS", o);
-	outflow_pass(m->out, WIRE_STREAM_HTAB, m->pass);
+	outflow_pass(m->out, table_stream(table_kind(m->tlb_entries)), m->pass);
 }
 
 static void pre_switchover_go(struct migration *m)

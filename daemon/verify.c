@@ -21,6 +21,7 @@ struct side {
 
 struct verify {
 	struct htabio *io;
+	enum htab_kind kind;
 	uint64_t entries;
 	uint64_t compared, mismatches;
 	struct side there, here;
@@ -34,6 +35,7 @@ int verify_new(struct htabio *io, uint64_t entries, struct verify **ret)
 	if (!v)
 		return -ENOMEM;
 	v->io = io;
+	v->kind = htabio_kind(io);
 	v->entries = entries;
 	*ret = v;
 	return 0;
@@ -41,7 +43,7 @@ int verify_new(struct htabio *io, uint64_t entries, struct verify **ret)
 
 void verify_feed(struct verify *v, const void *buf, size_t len)
 {
-	htab_iter_init(&v->there.it, buf, len, v->entries, HTAB_WIRE);
+	htab_iter_init_kind(&v->there.it, v->kind, buf, len, v->entries, HTAB_WIRE);
 }
 
 /* The next record: 1, 0 when there is none, or -errno. Every entry has to be named once. */
@@ -78,14 +80,26 @@ static int read_here(struct verify *v, struct err *err)
 		return err_set(err, -EBADMSG,
 			"the table read back ended at index %" PRIu64 " of %" PRIu64, v->here.next,
 			v->entries);
-	htab_iter_init(&v->here.it, v->buf, (size_t)n, v->entries, HTAB_HOST);
+	htab_iter_init_kind(&v->here.it, v->kind, v->buf, (size_t)n, v->entries, HTAB_HOST);
 	return 1;
 }
 
-static uint64_t count_different(const uint8_t *a, const uint8_t *b, uint64_t n)
+/* TLB entries have no other normal form than themselves. */
+static uint64_t count_different_tlb(const uint8_t *a, const uint8_t *b, uint64_t n)
 {
 	uint64_t different = 0;
 
+	for (uint64_t i = 0; i < n; i++, a += TLB_ENTRY_SIZE, b += TLB_ENTRY_SIZE)
+		different += memcmp(a, b, TLB_ENTRY_SIZE) != 0;
+	return different;
+}
+
+static uint64_t count_different(enum htab_kind kind, const uint8_t *a, const uint8_t *b, uint64_t n)
+{
+	uint64_t different = 0;
+
+	if (kind == HTAB_TLB)
+		return count_different_tlb(a, b, n);
 	if (memcmp(a, b, n * HTAB_HPTE_SIZE) == 0)
 		return 0;
 	for (uint64_t i = 0; i < n; i++, a += HTAB_HPTE_SIZE, b += HTAB_HPTE_SIZE) {
@@ -99,11 +113,11 @@ static uint64_t count_different(const uint8_t *a, const uint8_t *b, uint64_t n)
 	return different;
 }
 
-static void advance(struct side *s, bool valid, uint32_t n)
+static void advance(struct side *s, enum htab_kind kind, bool valid, uint32_t n)
 {
 	if (valid) {
 		s->valid -= n;
-		s->hptes += (size_t)n * HTAB_HPTE_SIZE;
+		s->hptes += (size_t)n * htab_entry_size(kind);
 	} else {
 		s->invalid -= n;
 	}
@@ -119,12 +133,12 @@ static void compare_runs(struct verify *v)
 	uint32_t n = na < nb ? na : nb;
 
 	if (av && bv)
-		v->mismatches += count_different(a->hptes, b->hptes, n);
+		v->mismatches += count_different(v->kind, a->hptes, b->hptes, n);
 	else if (av != bv)
 		v->mismatches += n;
 	v->compared += n;
-	advance(a, av, n);
-	advance(b, bv, n);
+	advance(a, v->kind, av, n);
+	advance(b, v->kind, bv, n);
 }
 
 int verify_step(struct verify *v, struct err *err)

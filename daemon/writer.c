@@ -48,7 +48,7 @@ static enum flow_next written(struct writer *w, const struct chunk *c)
 		s->pass_valid += c->count.valid;
 		s->pass_invalid += c->count.invalid;
 	}
-	if (c->meta.stream == WIRE_STREAM_HTAB) {
+	if (c->meta.stream != WIRE_STREAM_VERIFY) {
 		s->valid += c->count.valid;
 		s->invalid += c->count.invalid;
 		s->plain += c->meta.plain;
@@ -68,7 +68,8 @@ static enum flow_next check(struct writer *w, struct chunk *c)
 
 	if (w->checked == c->meta.seq)
 		return FLOW_MORE;
-	if (htab_check(chunk_plain(c), c->meta.plain, w->entries, HTAB_WIRE, &c->count, &why) < 0)
+	if (htab_check_kind(w->ring->kind, chunk_plain(c), c->meta.plain, w->entries, HTAB_WIRE,
+		    &c->count, &why) < 0)
 		return flow_fail(w->ring->flow, -EBADMSG, "chunk %" PRIu64 " of channel %u: %s",
 			c->meta.seq, w->ring->channel, why);
 	w->digest = stream_digest(w->digest, chunk_plain(c), c->meta.plain);
@@ -82,7 +83,7 @@ static enum flow_next write_chunk(struct writer *w, struct chunk *c)
 	int r;
 
 	flow_at("writer-write");
-	htab_convert(plain, c->meta.plain, HTAB_WIRE, HTAB_HOST);
+	htab_convert_kind(w->ring->kind, plain, c->meta.plain, HTAB_WIRE, HTAB_HOST);
 	r = htabio_write(w->io, plain, c->meta.plain);
 	if (r < 0)
 		return flow_fail(w->ring->flow, r, "%s", htabio_error(w->io));
@@ -172,10 +173,10 @@ enum flow_next writer_step(void *writer, struct flow_wait *wait)
 	if (check(w, c) == FLOW_END)
 		return FLOW_END;
 	switch (c->meta.stream) {
-	case WIRE_STREAM_HTAB: return write_chunk(w, c);
+	case WIRE_STREAM_HTAB:
+	case WIRE_STREAM_TLB: return write_chunk(w, c);
 	case WIRE_STREAM_VERIFY: return compare_chunk(w, c, wait);
-	case WIRE_STREAM_MEMORY:
-	case WIRE_STREAM_TLB: break;
+	case WIRE_STREAM_MEMORY: break;
 	}
 	assert(!"the receiver lets no other stream through");
 	return FLOW_END;

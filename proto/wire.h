@@ -28,8 +28,9 @@
 
 /* Features: bits of HELLO and WELCOME. */
 #define WIRE_FEATURE_RECOVER   0x1ull /* RESUME, RESUMED, PAUSE, SWITCHOVER, OPEN's flag RECOVER */
+#define WIRE_FEATURE_TLB       0x4ull /* BookE guests: OPEN with MMU_BOOKE, stream TLB */
 #define WIRE_FEATURE_PROCESSOR 0x8ull /* OPEN's flag PROCESSOR */
-#define WIRE_FEATURES          WIRE_FEATURE_PROCESSOR /* that this build offers */
+#define WIRE_FEATURES          (WIRE_FEATURE_TLB | WIRE_FEATURE_PROCESSOR) /* that this build offers */
 
 #define WIRE_HDR_SIZE          8u
 #define WIRE_NAME_MAX          256u /* of a daemon's name, NUL included */

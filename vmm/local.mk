@@ -55,6 +55,7 @@ htab_simvm_SOURCES = \
 	vmm/simvm_htab.c \
 	vmm/simvm_opts.c \
 	vmm/simvm_state.c \
+	vmm/simvm_tlb.c \
 	vmm/vmmcommon.c vmm/vmmcommon.h
 htab_simvm_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS)
 htab_simvm_LDADD = libhtabvmm-core.la libswhpt.la $(ZSTD_LIBS)

@@ -28,6 +28,7 @@ struct simvm {
 	int signals;
 	bool pausing; /* htabvmm_complete() is to be called when every vCPU stands */
 	bool over;
+	bool made; /* the guest and its threads */
 	int status;
 };
 
@@ -217,6 +218,19 @@ static int make_guest(struct simvm *m)
 	return r < 0 ? fail(&e) : 0;
 }
 
+static int make_booke_guest(struct simvm *m)
+{
+	int r = guest_new(&m->guest, NULL, &m->o);
+
+	if (r < 0) {
+		fprintf(stderr, "htab-simvm: cannot make a BookE guest: %s\n", strerror(-r));
+		return r;
+	}
+	if (!m->o.incoming)
+		guest_fill_tlbs(&m->guest);
+	return 0;
+}
+
 static int connect_daemon(struct simvm *m)
 {
 	struct htabvmm_config c = {
@@ -236,6 +250,12 @@ static int connect_daemon(struct simvm *m)
 	struct err e;
 	int r;
 
+	if (m->o.booke) {
+		c.mmu = HTABVMM_MMU_BOOKE;
+		c.hpt_order = 0;
+		c.tlbs = m->guest.tlb;
+		c.pvr = SIMVM_PVR_BOOKE;
+	}
 	memcpy(c.uuid, m->o.uuid.b, sizeof(c.uuid));
 	r = htabvmm_new(&c, &m->h);
 	if (r < 0) {
@@ -315,7 +335,7 @@ static int run(struct simvm *m)
 	return 0;
 }
 
-static int dump(struct simvm *m)
+static int dump_hpt(struct simvm *m)
 {
 	size_t len = (size_t)1 << m->o.order;
 	uint8_t *flat = malloc(len);
@@ -330,10 +350,24 @@ static int dump(struct simvm *m)
 	return e.code < 0 ? fail(&e) : 0;
 }
 
+static int dump(struct simvm *m)
+{
+	struct err e;
+	int r;
+
+	if (!m->o.booke)
+		return dump_hpt(m);
+	r = guest_dump_tlbs(&m->guest, m->o.dump);
+	if (r == 0)
+		return 0;
+	err_set(&e, r, "cannot write %s: %s", m->o.dump, strerror(-r));
+	return fail(&e);
+}
+
 /* Ends every thread before the table is read for the last time. */
 static void finish(struct simvm *m)
 {
-	bool made = m->hpt && m->htab;
+	bool made = m->made;
 
 	if (made)
 		guest_free(&m->guest);
@@ -344,6 +378,7 @@ static void finish(struct simvm *m)
 		print_event(m, "exit", "");
 	m->h = htabvmm_free(m->h);
 	m->hpt = swhpt_free(m->hpt);
+	guest_free_tlbs(&m->guest);
 	fd_close(m->signals);
 }
 
@@ -356,7 +391,8 @@ int main(int argc, char **argv)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	r = catch_signals(&m);
 	if (r == 0)
-		r = make_guest(&m);
+		r = m.o.booke ? make_booke_guest(&m) : make_guest(&m);
+	m.made = r == 0;
 	if (r == 0)
 		r = connect_daemon(&m);
 	if (r == 0) {

@@ -7,6 +7,7 @@
  *	simvm.c         the process: main loop, signals, events on stdout, libhtabvmm's callbacks
  *	simvm_opts.c    its command line
  *	simvm_guest.c   vCPU threads that count and change the table
+ *	simvm_tlb.c     a BookE guest: TLBs in place of the table
  *	simvm_state.c   what the guest takes along, and its check of itself
  *	simvm_htab.c    threads that answer for the table's descriptors
  *
@@ -25,6 +26,7 @@
 #define SIMVM_VCPUS_MAX      64u
 #define SIMVM_RATE_MAX       100000000ull
 #define SIMVM_PVR            0x004e1202u /* a POWER9's, what the software table behaves as */
+#define SIMVM_PVR_BOOKE      0x80210030u /* an e500v2's */
 #define SIMVM_EXIT_SELFCHECK 3
 
 enum simvm_step {
@@ -43,6 +45,7 @@ struct simvm_opts {
 	bool incoming;
 	unsigned order, vcpus;
 	bool order_set;
+	bool booke;
 	double fill;
 	uint64_t rate; /* changes a second, in all */
 	bool rate_set;
@@ -72,11 +75,13 @@ struct simvm_vcpu {
 	_Atomic uint64_t changes; /* of the table */
 	uint64_t state;           /* moves on with the counter: the guest's check of itself */
 	uint64_t reg[3];          /* counter as it came through the registers */
+	uint64_t tlb_digest;      /* BookE: of its TLB, as the source saw it */
 };
 
 struct simvm_guest {
-	struct swhpt *hpt;
-	uint64_t pages; /* real pages that its mappings are for */
+	struct swhpt *hpt;                        /* NULL: BookE */
+	struct htabvmm_tlb *tlb[SIMVM_VCPUS_MAX]; /* BookE: each vCPU's own */
+	uint64_t pages;                           /* real pages that its mappings are for */
 	double fill;
 	_Atomic uint64_t rate;
 	_Atomic unsigned throttle;
@@ -106,6 +111,8 @@ uint64_t guest_counter(const struct simvm_guest *g);
 uint64_t guest_changes(const struct simvm_guest *g);
 /* What a vCPU's state is at a count. */
 uint64_t guest_state_at(uint64_t seed, uint64_t counter);
+/* splitmix64's output function. */
+uint64_t guest_mix(uint64_t z);
 /* Say why, once, and be sick. */
 void guest_sick(struct simvm_guest *g, unsigned vcpu, const char *why);
 
@@ -118,6 +125,20 @@ int guest_load_reg(
 	struct simvm_guest *g, unsigned vcpu, uint64_t id, const void *value, size_t size);
 /* Is what came through registers and blob one guest? Before it runs. */
 bool guest_check(struct simvm_guest *g);
+
+/* -- BookE -- */
+
+int guest_new_tlbs(struct simvm_guest *g, unsigned vcpus);
+void guest_free_tlbs(struct simvm_guest *g);
+void guest_fill_tlbs(struct simvm_guest *g);
+/* A change of its own TLB by a vCPU; it follows from x. */
+void guest_change_tlb(struct simvm_vcpu *v, uint64_t x);
+int guest_save_tlbs(struct simvm_guest *g, struct htabvmm_state *state);
+int guest_load_tlbs(struct simvm_guest *g, uint32_t version, const void *data, size_t size);
+/* Is its TLB what the source had? */
+bool guest_check_tlb(const struct simvm_vcpu *v);
+/* Every entry of every vCPU, big-endian, the invalid ones as zeros. */
+int guest_dump_tlbs(struct simvm_guest *g, const char *path);
 
 /* -- its table's descriptors -- */
 

@@ -34,8 +34,7 @@ uint64_t guest_state_at(uint64_t seed, uint64_t counter)
 	return seed + counter * GAMMA;
 }
 
-/* splitmix64's output function. */
-static uint64_t mix(uint64_t z)
+uint64_t guest_mix(uint64_t z)
 {
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
@@ -118,8 +117,13 @@ static void step(struct simvm_vcpu *v, bool change)
 	atomic_fetch_add_explicit(&v->counter, 1, memory_order_relaxed);
 	if (!change)
 		return;
-	x = mix(v->state);
-	for (int i = 0; i < TRIES_MAX; i++, x = mix(x + GAMMA)) {
+	x = guest_mix(v->state);
+	if (!v->guest->hpt) {
+		guest_change_tlb(v, x);
+		atomic_fetch_add_explicit(&v->changes, 1, memory_order_relaxed);
+		return;
+	}
+	for (int i = 0; i < TRIES_MAX; i++, x = guest_mix(x + GAMMA)) {
 		/* In an empty or a very full table one kind of change remains. */
 		if (!attempt(v->guest, i == TRIES_MAX - 1 ? x & ~7ull : x))
 			continue;
@@ -199,9 +203,11 @@ static void *vcpu_thread(void *arg)
 			break;
 		g->inside++;
 		pthread_mutex_unlock(&g->lock);
-		swhpt_vcpu_enter(g->hpt);
+		if (g->hpt)
+			swhpt_vcpu_enter(g->hpt);
 		run_slices(v);
-		swhpt_vcpu_leave(g->hpt);
+		if (g->hpt)
+			swhpt_vcpu_leave(g->hpt);
 		pthread_mutex_lock(&g->lock);
 		g->inside--;
 		if (g->inside == 0 && !running(g) && write(g->stopped_fd, &one, sizeof(one)) < 0)
@@ -211,16 +217,23 @@ static void *vcpu_thread(void *arg)
 	return NULL;
 }
 
-int guest_new(struct simvm_guest *g, struct swhpt *hpt, const struct simvm_opts *o)
+/* None at address 0: KVM would map that, and only the guest shall change the table. */
+static int add_memory(struct simvm_guest *g)
 {
-	uint64_t ram = swhpt_entries(hpt) << PAGE_SHIFT;
-	pthread_condattr_t monotonic;
-	int r;
+	uint64_t ram = swhpt_entries(g->hpt) << PAGE_SHIFT;
 
 	if (ram < RAM_MIN)
 		ram = RAM_MIN;
-	g->hpt = hpt;
 	g->pages = ram >> PAGE_SHIFT;
+	return swhpt_add_memory(g->hpt, RAM_BASE, ram, RAM_SHIFT);
+}
+
+int guest_new(struct simvm_guest *g, struct swhpt *hpt, const struct simvm_opts *o)
+{
+	pthread_condattr_t monotonic;
+	int r;
+
+	g->hpt = hpt;
 	g->fill = o->fill;
 	g->rate = o->rate;
 	g->n = o->vcpus;
@@ -232,14 +245,13 @@ int guest_new(struct simvm_guest *g, struct swhpt *hpt, const struct simvm_opts 
 	g->stopped_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (g->stopped_fd < 0)
 		return -errno;
-	/* None at address 0: KVM would map that, and only the guest shall change the table. */
-	r = swhpt_add_memory(hpt, RAM_BASE, ram, RAM_SHIFT);
+	r = hpt ? add_memory(g) : guest_new_tlbs(g, o->vcpus);
 	for (unsigned i = 0; i < g->n && r == 0; i++) {
 		struct simvm_vcpu *v = &g->vcpu[i];
 
 		v->guest = g;
 		v->nr = i;
-		v->seed = mix(be64_get(o->uuid.b + 8) + i * GAMMA);
+		v->seed = guest_mix(be64_get(o->uuid.b + 8) + i * GAMMA);
 		v->state = v->seed;
 		r = -pthread_create(&v->thread, NULL, vcpu_thread, v);
 		v->started = r == 0;

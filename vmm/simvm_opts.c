@@ -18,6 +18,7 @@ enum option_number {
 	OPT_FILL,
 	OPT_RATE,
 	OPT_HPT,
+	OPT_MMU,
 	OPT_VCPUS,
 	OPT_DUMP,
 	OPT_HELP,
@@ -38,6 +39,7 @@ static const struct option options[] = {
 	{"order", required_argument, NULL, OPT_ORDER},
 	{"fill", required_argument, NULL, OPT_FILL},
 	{"dirty-rate", required_argument, NULL, OPT_RATE},
+	{"mmu", required_argument, NULL, OPT_MMU},
 	{"hpt", required_argument, NULL, OPT_HPT},
 	{"vcpus", required_argument, NULL, OPT_VCPUS},
 	{"dump", required_argument, NULL, OPT_DUMP},
@@ -61,6 +63,7 @@ static const char usage[] =
 	"  --uuid UUID           its UUID; without it one that follows from NAME (RFC 9562\n"
 	"                        version 8 over a digest of NAME), so both ends agree\n"
 	"  --incoming            wait for a guest instead of having one\n"
+	"  --mmu hpt|booke       a hashed page table, or an e500v2's TLBs (hpt)\n"
 	"  --order N             log2 of the table's bytes, 18 to 36 (24)\n"
 	"  --fill FRACTION       share of valid entries at the start and later, 0 to 0.9 (0.5)\n"
 	"  --dirty-rate RATE     changed entries a second, all vCPUs together (0); a guest that\n"
@@ -93,6 +96,14 @@ static int parse_fill(const char *s, double *ret)
 		return vmm_refuse("fill", s, "it should be a fraction from 0 to 0.9");
 	*ret = v;
 	return 0;
+}
+
+static int parse_mmu(const char *s, bool *ret)
+{
+	*ret = strcmp(s, "booke") == 0;
+	if (*ret || strcmp(s, "hpt") == 0)
+		return 0;
+	return vmm_refuse("mmu", s, "it should be hpt or booke");
 }
 
 static int parse_step(const char *s, enum simvm_step *ret)
@@ -136,6 +147,7 @@ static int parse_one(int c, const char *arg, struct simvm_opts *o)
 		r = vmm_parse_number("dirty-rate", arg, 0, SIMVM_RATE_MAX, &o->rate);
 		o->rate_set = true;
 		break;
+	case OPT_MMU: r = parse_mmu(arg, &o->booke); break;
 	case OPT_HPT: o->hpt = arg; break;
 	case OPT_VCPUS:
 		r = vmm_parse_number("vcpus", arg, 1, SIMVM_VCPUS_MAX, &v);
@@ -182,6 +194,9 @@ int simvm_opts_parse(int argc, char **argv, struct simvm_opts *ret)
 	}
 	if (o.incoming && o.hpt)
 		return vmm_refuse("hpt", o.hpt, "with --incoming the table comes with the guest");
+	if (o.booke && (o.order_set || o.hpt || o.fail_write || o.bad_fd))
+		return vmm_refuse("mmu", "booke",
+			"--order, --hpt, --fail-write-at and --bad-fd are for a hashed page table");
 	if (uuid_eq(&o.uuid, &(struct vm_uuid){0}))
 		vmm_default_uuid(o.name, &o.uuid);
 	*ret = o;

@@ -53,7 +53,9 @@ int guest_save(struct simvm_guest *g, struct htabvmm_state *state)
 		pack_u64(&k, v->state);
 		r = save_regs(state, i, atomic_load(&v->counter));
 	}
-	return r < 0 ? r : htabvmm_state_blob(state, BLOB_NAME, BLOB_VERSION, blob, k.len);
+	if (r == 0)
+		r = htabvmm_state_blob(state, BLOB_NAME, BLOB_VERSION, blob, k.len);
+	return r < 0 || g->hpt ? r : guest_save_tlbs(g, state);
 }
 
 int guest_load(struct simvm_guest *g, const char *name, uint32_t version, const void *data,
@@ -63,6 +65,8 @@ int guest_load(struct simvm_guest *g, const char *name, uint32_t version, const 
 	uint64_t rate;
 	uint32_t fill;
 
+	if (strcmp(name, "simvm-tlb") == 0)
+		return guest_load_tlbs(g, version, data, size);
 	if (strcmp(name, BLOB_NAME) != 0 || version != BLOB_VERSION)
 		return -ENOTSUP;
 	unpack_init(&u, data, size);
@@ -123,6 +127,8 @@ bool guest_check(struct simvm_guest *g)
 			why = "its registers and its memory hold different counters";
 		else if (v->state != guest_state_at(v->seed, counter))
 			why = "its counter and its state do not fit";
+		else if (!g->hpt && !guest_check_tlb(v))
+			why = "its TLB is not the one that it left behind";
 		if (!why)
 			continue;
 		guest_sick(g, i, why);

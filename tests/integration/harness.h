@@ -187,6 +187,7 @@ void host_capability(struct host *host, const char *name, bool on);
 struct guest_opts {
 	unsigned order; /* 0: 18 */
 	unsigned vcpus; /* 0: 1 */
+	bool booke;     /* TLBs in place of a table of that order */
 	double fill;    /* 0: 0.5 */
 	int64_t rate;   /* changes/s; -1: not given */
 	bool incoming;

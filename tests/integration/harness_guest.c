@@ -17,8 +17,9 @@ static void start(struct guest *g, const char *name, const char *socket, const s
 	static const char *const dies[] = {"TSAN_OPTIONS=report_thread_leaks=0", NULL};
 	const char *const *env = NULL;
 	char order[16], vcpus[16], fill[32], rate[32];
-	const char *argv[40] = {"htab-simvm", "--socket", socket, "--name", name, "--order", order,
-		"--vcpus", vcpus, "--fill", fill};
+	const char *argv[40] = {"htab-simvm", "--socket", socket, "--name", name,
+		o->booke ? "--mmu" : "--order", o->booke ? "booke" : order, "--vcpus", vcpus,
+		"--fill", fill};
 	unsigned n = 11;
 
 	snprintf(order, sizeof(order), "%u", o->order ? o->order : 18);

@@ -38,6 +38,52 @@ START_TEST(tls)
 }
 END_TEST
 
+/* A BookE guest: passes of TLB entries in place of a table's, over TLS, compared and counted. */
+START_TEST(booke)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.tls = true,
+		.verify = true,
+		.a = {.hold = "pause"},
+		.source = {.booke = true, .vcpus = 3, .rate = 20000, .dump = true},
+		.destination = {.booke = true, .vcpus = 3, .dump = true},
+	});
+	struct json_object *q, *verify;
+
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "pause");
+	/* It counts every 4 ms at least, and changes as many entries as its rate asks for. */
+	for (int i = 0; i < 10; i++)
+		guest_runs(p.source);
+	host_do(p.a, "x-continue", "{'vm': '" PAIR_VM "'}");
+	pair_completes(&p);
+	q = host_query(p.a, PAIR_VM);
+	verify = member(q, "verify");
+	h_check(p.h, verify && member_int(verify, "mismatches", -1) == 0, "entries differ");
+	h_check(p.h, member_int(verify, "entries", 0) == 3 * 528, "%lld entries compared",
+		(long long)member_int(verify, "entries", 0));
+	h_check(p.h, member_int(member(q, "htab"), "transferred", 0) > 3 * 528, "%lld entries sent",
+		(long long)member_int(member(q, "htab"), "transferred", 0));
+	json_object_put(q);
+	pair_tables_equal(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* The machines do not fit: refused before anything changes, and the source's guest runs on. */
+START_TEST(booke_is_no_hpt)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.booke = true},
+	});
+
+	pair_migrate(&p);
+	pair_fails(&p, "the guest's MMU is BookE's");
+	pair_is_as_before(&p);
+	pair_free(&p);
+}
+END_TEST
+
 START_TEST(unix_socket)
 {
 	struct pair p = pair_new(&(struct pair_opts){.not_waiting = true});
@@ -356,6 +402,8 @@ int main(void)
 
 	harness_add(c, plaintext);
 	harness_add(c, tls);
+	harness_add(c, booke);
+	harness_add(c, booke_is_no_hpt);
 	harness_add(c, unix_socket);
 	harness_add(c, busy_and_verified);
 	if (harness_wants("each_codec"))
