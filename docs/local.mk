@@ -3,6 +3,7 @@
 EXTRA_DIST += docs/architecture.md docs/control.md docs/kvm.md docs/protocol.md docs/state.md
 
 dist_man_MANS += \
+	docs/htab-bench.1 \
 	docs/htabctl.1 \
 	docs/htab-simvm.1 \
 	docs/htabvmm.3 \

@@ -16,6 +16,15 @@ UNIT_TESTS += tests/unit/test-ctl
 tests_unit_test_ctl_CFLAGS = $(integration_cflags)
 tests_unit_test_ctl_LDADD = libctl.la $(CHECK_LIBS) $(JSON_LIBS)
 
+INTEGRATION_TESTS += tests/integration/test-bench tests/integration/test-bench-failures
+benchrun = tests/integration/benchrun.c tests/integration/benchrun.h
+tests_integration_test_bench_SOURCES = tests/integration/test-bench.c $(benchrun)
+tests_integration_test_bench_CFLAGS = $(integration_cflags)
+tests_integration_test_bench_LDADD = libharness.la libbench.la
+tests_integration_test_bench_failures_SOURCES = \
+	tests/integration/test-bench-failures.c $(benchrun)
+tests_integration_test_bench_failures_CFLAGS = $(integration_cflags)
+tests_integration_test_bench_failures_LDADD = libharness.la
 INTEGRATION_TESTS += tests/integration/test-cancel
 tests_integration_test_cancel_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
 tests_integration_test_cancel_LDADD = libharness.la

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tools/bench_opts.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config.h"
+#include "common/codec.h"
+#include "tools/bench_plot.h"
+
+enum {
+	OPT_GET_OUTPUT = 256,
+	OPT_HPT,
+	OPT_ORDER,
+	OPT_TABLE,
+	OPT_DIRTY_RATE,
+	OPT_COMPRESSION,
+	OPT_TLS_CREDS,
+	OPT_PLAINTEXT,
+	OPT_PLOT,
+	OPT_HELP,
+	OPT_VERSION,
+};
+
+static const struct option options[] = {
+	{"server", no_argument, NULL, 's'},
+	{"client", required_argument, NULL, 'c'},
+	{"one-off", no_argument, NULL, '1'},
+	{"port", required_argument, NULL, 'p'},
+	{"bind", required_argument, NULL, 'B'},
+	{"time", required_argument, NULL, 't'},
+	{"bytes", required_argument, NULL, 'n'},
+	{"parallel", required_argument, NULL, 'P'},
+	{"reverse", no_argument, NULL, 'R'},
+	{"interval", required_argument, NULL, 'i'},
+	{"json", no_argument, NULL, 'J'},
+	{"bitrate", required_argument, NULL, 'b'},
+	{"get-server-output", no_argument, NULL, OPT_GET_OUTPUT},
+	{"hpt", required_argument, NULL, OPT_HPT},
+	{"order", required_argument, NULL, OPT_ORDER},
+	{"table", required_argument, NULL, OPT_TABLE},
+	{"dirty-rate", required_argument, NULL, OPT_DIRTY_RATE},
+	{"compression", required_argument, NULL, OPT_COMPRESSION},
+	{"tls-creds", required_argument, NULL, OPT_TLS_CREDS},
+	{"plaintext", no_argument, NULL, OPT_PLAINTEXT},
+	{"plot", required_argument, NULL, OPT_PLOT},
+	{"help", no_argument, NULL, OPT_HELP},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{NULL, 0, NULL, 0},
+};
+
+static const char usage[] =
+	"Usage: htab-bench -s [-1] [OPTION]...\n"
+	"       htab-bench -c HOST [OPTION]...\n"
+	"Measure how fast hashed page tables move between two hosts, as iperf3 does for bytes.\n"
+	"\n"
+	"  -s, --server          wait for clients\n"
+	"  -1, --one-off         end after one test\n"
+	"  -c, --client HOST     do a test with the server there\n"
+	"  -p, --port N          the server's port (" BENCH_PORT "); 0: any, which is printed\n"
+	"  -B, --bind ADDRESS    where a server listens (everywhere)\n"
+	"  --tls-creds DIR       certificates and keys (" BENCH_TLS_DIR ")\n"
+	"  --plaintext           no TLS; both ends have to say so\n"
+	"  --hpt FILE            the sender's table: 2^order bytes, plain or zstd\n"
+	"  -i, --interval S      seconds between two lines, 0.1 to 60; 0: none (1)\n"
+	"  -J, --json            one JSON object at the end, with iperf3's members\n"
+	"  --plot FILE           draw entries that remain, and the rate, over time: .svg, or .png\n"
+	"                        with rsvg-convert(1)\n"
+	"\n"
+	"For a client:\n"
+	"  -t, --time S          pass the table again and again for so long (10)\n"
+	"  -n, --bytes N         or until so many bytes of it were passed; K, M, G, T are 1024's\n"
+	"  -P, --parallel N      data channels (1; more are not there yet)\n"
+	"  -R, --reverse         the server sends\n"
+	"  -b, --bitrate N       bits a second on the wire at most, 0: no limit; K, M, G are 1000's\n"
+	"  --order N             log2 of the bytes of a made table, 18 to 32 (25)\n"
+	"  --table KIND          what is made: linux (as after its boot) or user (random pages)\n"
+	"  --dirty-rate N        a guest changes so many entries a second: passes of changes, and a\n"
+	"                        pause at the end\n"
+	"  --compression NAME    none, zstd or hpte (hpte)\n"
+	"  --get-server-output   show the server's output too\n"
+	"\n"
+	"Both tables are compared after every test. Exit status: 0; 1 when the test failed or they\n"
+	"differ, and then no rate is printed; 2 for wrong usage.\n";
+
+static int refuse(const char *option, const char *value, const char *why)
+{
+	fprintf(stderr, "htab-bench: %s %s: %s\n", option, value, why);
+	return -EINVAL;
+}
+
+int bench_opts_number(const char *text, unsigned step, uint64_t *ret)
+{
+	static const char units[] = "kmgt";
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || !isfinite(v) || v < 0)
+		return -EINVAL;
+	if (*end) {
+		const char *u = strchr(units, *end | 0x20);
+
+		if (!u || !*u || end[1])
+			return -EINVAL;
+		v *= pow(step, (double)(u - units + 1));
+	}
+	if (v >= 9e18)
+		return -EINVAL;
+	*ret = (uint64_t)v;
+	return 0;
+}
+
+static int parse_seconds(const char *option, const char *text, double *ret)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(v) || v < 0)
+		return refuse(option, text, "it should be a number of seconds");
+	*ret = v;
+	return 0;
+}
+
+static int parse_uint(
+	const char *option, const char *text, unsigned step, uint64_t max, uint64_t *ret)
+{
+	uint64_t v;
+
+	if (bench_opts_number(text, step, &v) < 0 || v > max)
+		return refuse(option, text, "it should be a number, perhaps with K, M, G or T");
+	*ret = v;
+	return 0;
+}
+
+static int parse_codec(const char *text, enum wire_codec *ret)
+{
+	for (int c = WIRE_CODEC_NONE; c <= WIRE_CODEC_HPTE; c++) {
+		if (codec_known((enum wire_codec)c) &&
+			strcmp(codec_name((enum wire_codec)c), text) == 0) {
+			*ret = (enum wire_codec)c;
+			return 0;
+		}
+	}
+	return refuse("--compression", text, "it should be none, zstd or hpte");
+}
+
+static int parse_table(const char *text, enum hptgen_kind *ret)
+{
+	for (int k = 0; k < HPTGEN_KINDS; k++) {
+		if (strcmp(hptgen_name[k], text) == 0) {
+			*ret = (enum hptgen_kind)k;
+			return 0;
+		}
+	}
+	return refuse("--table", text, "it should be linux or user");
+}
+
+static int parse_port(const char *text, const char **ret)
+{
+	uint64_t v;
+
+	if (bench_opts_number(text, 1000, &v) < 0 || v > 65535 ||
+		strspn(text, "0123456789") != strlen(text))
+		return refuse("--port", text, "it should be 0 to 65535");
+	*ret = text;
+	return 0;
+}
+
+/* Options that only a client may have are noted in *client. */
+static int parse_one(int c, const char *arg, struct bench_opts *o, const char **client)
+{
+	struct bench_test *t = &o->test;
+	uint64_t v = 0;
+	int r = 0;
+
+	switch (c) {
+	case 's': o->server = true; return 0;
+	case 'c': o->host = arg; return 0;
+	case '1': o->once = true; return 0;
+	case 'p': return parse_port(arg, &o->port);
+	case 'B': o->bind = arg; return 0;
+	case 'i': return parse_seconds("--interval", arg, &t->interval);
+	case 'J': o->json = t->json = true; return 0;
+	case OPT_HPT: o->hpt = arg; return 0;
+	case OPT_TLS_CREDS: o->creds = arg; return 0;
+	case OPT_PLOT: o->plot = arg; return 0;
+	case 't':
+		*client = "--time";
+		t->bytes = 0;
+		return parse_seconds("--time", arg, &t->seconds);
+	case 'n':
+		*client = "--bytes";
+		t->seconds = 0;
+		return parse_uint("--bytes", arg, 1024, INT64_MAX, &t->bytes);
+	case 'P':
+		*client = "--parallel";
+		r = parse_uint("--parallel", arg, 1000, UINT32_MAX, &v);
+		t->channels = (unsigned)v;
+		return r;
+	case 'R':
+		*client = "--reverse";
+		t->reverse = true;
+		return 0;
+	case 'b':
+		*client = "--bitrate";
+		r = parse_uint("--bitrate", arg, 1000, INT64_MAX, &t->bandwidth);
+		return r == 0 && t->bandwidth > 0 && t->bandwidth < 8
+			? refuse("--bitrate", arg, "it should be 0, or 8 bits a second or more")
+			: r;
+	case OPT_ORDER:
+		*client = "--order";
+		r = parse_uint("--order", arg, 1000, UINT32_MAX, &v);
+		t->order = (unsigned)v;
+		return r;
+	case OPT_TABLE: *client = "--table"; return parse_table(arg, &t->table);
+	case OPT_DIRTY_RATE:
+		*client = "--dirty-rate";
+		return parse_uint("--dirty-rate", arg, 1000, INT64_MAX, &t->dirty_rate);
+	case OPT_COMPRESSION: *client = "--compression"; return parse_codec(arg, &t->codec);
+	case OPT_GET_OUTPUT:
+		*client = "--get-server-output";
+		t->want_output = true;
+		return 0;
+	default: return -EINVAL; /* getopt has said why */
+	}
+}
+
+static int complain(const char *why)
+{
+	fprintf(stderr, "htab-bench: %s; see htab-bench --help\n", why);
+	return -EINVAL;
+}
+
+static int check(const struct bench_opts *o, const char *client, bool plaintext)
+{
+	struct err err;
+
+	if (o->server == (o->host != NULL))
+		return complain("either -s, to wait for clients, or -c HOST, to do a test");
+	if (o->server && client) {
+		fprintf(stderr, "htab-bench: %s is the client's to say\n", client);
+		return -EINVAL;
+	}
+	if (!o->server && (o->once || o->bind))
+		return complain("-1 and --bind are for a server");
+	if (!o->server && strcmp(o->port, "0") == 0)
+		return complain("port 0 is for a server");
+	if (o->creds && plaintext)
+		return complain("--tls-creds and --plaintext exclude each other");
+	if (o->hpt && o->test.reverse)
+		return complain("with -R the server sends: give --hpt to the server");
+	if (bench_test_check(&o->test, &err) < 0) {
+		fprintf(stderr, "htab-bench: %s\n", err.text);
+		return -EINVAL;
+	}
+	if (o->plot && bench_plot_check(o->plot, &err) < 0) {
+		fprintf(stderr, "htab-bench: %s\n", err.text);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int bench_opts_parse(int argc, char **argv, struct bench_opts *ret)
+{
+	struct bench_opts o = {.port = BENCH_PORT};
+	const char *client = NULL;
+	bool plaintext = false;
+	int c, r;
+
+	bench_test_default(&o.test);
+	while ((c = getopt_long(argc, argv, "sc:1p:B:t:n:P:Ri:Jb:", options, NULL)) >= 0) {
+		if (c == OPT_HELP) {
+			fputs(usage, stdout);
+			return 1;
+		}
+		if (c == OPT_VERSION) {
+			puts("htab-bench " PACKAGE_VERSION);
+			return 1;
+		}
+		if (c == OPT_PLAINTEXT) {
+			plaintext = true;
+			continue;
+		}
+		r = parse_one(c, optarg, &o, &client);
+		if (r < 0)
+			return r;
+	}
+	if (optind < argc)
+		return refuse("argument", argv[optind], "there are no arguments but options");
+	r = check(&o, client, plaintext);
+	if (r < 0)
+		return r;
+	if (!plaintext && !o.creds)
+		o.creds = BENCH_TLS_DIR;
+	*ret = o;
+	return 0;
+}
