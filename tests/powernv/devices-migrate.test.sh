@@ -2,7 +2,7 @@
 # On real KVM a guest's interrupt controller and TCE table move with it, or stay as they were.
 # hosts: one
 # needs: htab-migrated htab-kvmvm htabctl tests/mkcerts tests/powernv/migrate.sh
-# limit: 110
+# limit: 150
 # cpus: 2
 . /t/guest.sh
 . /t/migrate.sh
@@ -40,6 +40,13 @@ for kind in xics xive; do
 		vmm $kind-3 a/vmm.sock $devices --incoming
 		move $kind-2 $kind-3 b a "$port_a"
 	}
+	# Looking at it holds its devices for a moment, and lets them go.
+	htabctl --socket a/control.sock info vm1 --state >state.log 2>&1
+	check "$kind: its devices are shown" grep -E "$kind group 1 attr 0x|$kind source 0x1001" \
+		state.log || head -n 60 state.log
+	check "$kind: the guest runs on after that" counts_past $kind-3 \
+		$(($(counter $kind-3) + 1000))
+
 	# The destination has no such devices. The source was held by then, and is let go.
 	vmm $kind-4 b/vmm.sock --incoming
 	check "$kind-4 waits" htabctl --socket b/control.sock incoming vm1

@@ -127,7 +127,7 @@ void fill_xive(void)
 				if (group != 4)
 					fake_put_writeonly(VM(end), group, source_list[i], 8);
 		for (unsigned i = 0; i < VCPUS * 8; i++)
-			fake_put(VM(end), 4, i, end == 0 && i == 13 ? (const void *)&eq : zero, 64);
+			fake_put(VM(end), 4, i, end == 0 && i == 14 ? (const void *)&eq : zero, 64);
 		for (unsigned i = 0; i < VCPUS; i++)
 			fake_put(CPU(end, i), FAKE_REG, VP, end ? zero : vp[i], 16);
 	}

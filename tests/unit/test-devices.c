@@ -42,6 +42,21 @@ START_TEST(test_xics)
 }
 END_TEST
 
+/* A source that KVM has not is left out; one that it cannot give now is not. */
+START_TEST(test_xics_source_that_fails)
+{
+	struct pack k;
+
+	add("xics");
+	fill_xics();
+	fake.fail_fd = VM(0);
+	fake.fail_attr = 0x11;
+	fake.error = _i == 0 ? -EBUSY : -ENOENT;
+	pack_init(&k, image, sizeof(image));
+	ck_assert_int_eq(devices_save(&from, &k, &err), _i == 0 ? -EBUSY : 0);
+}
+END_TEST
+
 /* -- XIVE ------------------------------------------------------------------------------------- */
 
 START_TEST(test_xive_hold_order)
@@ -70,12 +85,12 @@ START_TEST(test_xive)
 	ck_assert_ptr_nonnull(memmem(image, image_len, wire_eq, sizeof(wire_eq)));
 	ck_assert_int_eq(load(), 0);
 	t = next(fake.trace, "set 1016 1:0x1; ");         /* reset */
-	t = next(t, "set 1016 4:0xd; set 1016 2:0x10; "); /* the one queue, then sources */
+	t = next(t, "set 1016 4:0xe; set 1016 2:0x10; "); /* the one queue, then sources */
 	t = next(t, "set 1016 2:0x30; set 1016 3:0x10; ");
 	t = next(t, "set 1016 3:0x30; reg 1017 0x104000000000008d; reg 1018 0x104000000000008d; ");
 	t = next(t, "esb 0x10 0; esb 0x11 1; esb 0x20 2; esb 0x30 3; ");
 	ck_assert_str_eq(t, "");
-	ck_assert_int_eq(memcmp(fake_get(VM(0), 4, 13), fake_get(VM(1), 4, 13), 64), 0);
+	ck_assert_int_eq(memcmp(fake_get(VM(0), 4, 14), fake_get(VM(1), 4, 14), 64), 0);
 	ck_assert_int_eq(
 		memcmp(fake_get(CPU(0, 0), FAKE_REG, VP), fake_get(CPU(1, 0), FAKE_REG, VP), 8), 0);
 	ck_assert_uint_eq(fake_get(CPU(1, 0), FAKE_REG, VP)[8], 0); /* KVM's rest stays behind */
@@ -356,6 +371,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_xics);
+	tcase_add_loop_test(t, test_xics_source_that_fails, 0, 2);
 	tcase_add_test(t, test_xive_hold_order);
 	tcase_add_test(t, test_xive);
 	tcase_add_test(t, test_xive_sources_in_use);

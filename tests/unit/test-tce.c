@@ -107,8 +107,8 @@ static uint64_t shape(int which, uint64_t i)
 	case 4: return i / 10 % 2 ? 0 : 0x20001;                  /* runs and holes */
 	case 5: return i == ENTRIES - 1 ? 0xffffffffffffffff : 0; /* the last alone */
 	case 6: return i == 0;                                    /* the first alone */
-	case 7: return i / 4096 << 16 | (i % 4096 / 2) << 17 | 3; /* pairs over a chunk's end */
-	default: return (i * 0x9e3779b97f4a7c15ull >> 61) << 16;  /* all of it, mixed */
+	case 7: return i ? (i / 2) << 16 | 3 : 0; /* pairs, one of them over a chunk's end */
+	default: return (i * 0x9e3779b97f4a7c15ull >> 61) << 16; /* all of it, mixed */
 	}
 }
 #define SHAPES 9
