@@ -83,6 +83,12 @@ int codec_new(enum wire_codec codec, unsigned order, struct codec **ret)
 	return 0;
 }
 
+void codec_set_order(struct codec *c, unsigned order)
+{
+	if (c->hpte)
+		hptecodec_set_order(c->hpte, order);
+}
+
 struct codec *codec_free(struct codec *c)
 {
 	if (c) {

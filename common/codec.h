@@ -21,6 +21,8 @@ size_t codec_bound(enum wire_codec codec, size_t plain);
 
 /* For tables of 2^order bytes. 0 and *ret; -EOPNOTSUPP: not known; -ENOMEM. */
 int codec_new(enum wire_codec codec, unsigned order, struct codec **ret);
+/* From the next chunk on: tables of another order. */
+void codec_set_order(struct codec *c, unsigned order);
 struct codec *codec_free(struct codec *c); /* takes NULL, returns NULL */
 
 /*

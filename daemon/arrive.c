@@ -62,7 +62,7 @@ static void verify_htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 	struct migration *m = arg;
 
 	if (take_htab(m, reply, fd, &m->htab_verify) == 0)
-		migration_enter(m, MIG_IN_JOIN, join_go);
+		m->table_ready(m);
 }
 
 static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
@@ -77,7 +77,7 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 	else if (m->open.flags & WIRE_OPEN_VERIFY)
 		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, verify_htab_cb);
 	else
-		migration_enter(m, MIG_IN_JOIN, join_go);
+		m->table_ready(m);
 }
 
 static void reset_cb(void *arg, const struct vmm_reply *reply, int fd)
@@ -87,15 +87,28 @@ static void reset_cb(void *arg, const struct vmm_reply *reply, int fd)
 
 	fd_close(fd);
 	if (reply->error)
-		dest_failf(m, reply->error, "the VMM of %s cannot empty its HPT: %s", m->vm_name,
-			reply->text);
+		dest_failf(m, reply->error, "the VMM of %s gives no empty HPT of order %u: %s",
+			m->vm_name, m->order, reply->text);
 	else
 		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, htab_cb);
 }
 
+void dest_new_table(struct migration *m, unsigned order, void (*ready)(struct migration *m))
+{
+	struct vmm_request req = {.type = VMM_RESET_HTAB, .order = order};
+
+	m->order = order;
+	m->table_ready = ready;
+	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, reset_cb);
+}
+
+static void first_table(struct migration *m)
+{
+	migration_enter(m, MIG_IN_JOIN, join_go);
+}
+
 static void loading_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
-	struct vmm_request req = {.type = VMM_RESET_HTAB};
 	struct migration *m = arg;
 
 	fd_close(fd);
@@ -105,7 +118,7 @@ static void loading_cb(void *arg, const struct vmm_reply *reply, int fd)
 		return;
 	}
 	vm_set_note(m->vm, &m->session, NOTE_LOADING);
-	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, reset_cb);
+	dest_new_table(m, m->open.order, first_table);
 }
 
 /* The note carries whose session it is: a later daemon answers nobody else. */
@@ -243,6 +256,7 @@ void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
 	m->incoming = true;
 	m->open = *open;
 	m->session = open->session;
+	m->features = peer_features(p);
 	m->peer = p;
 	snprintf(m->peer_name, sizeof(m->peer_name), "%s", stream_peer(peer_stream(p)));
 	snprintf(m->uri_text, sizeof(m->uri_text), "%s", stream_address(peer_stream(p)));

@@ -39,6 +39,7 @@ int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_co
 		.flow = flow,
 		.generation = config->generation,
 		.kind = table_kind(config->tlb_entries),
+		.told = config->generation,
 		.codec = config->codec,
 		.plain_max = config->chunk,
 		.file = config->file,
@@ -48,6 +49,8 @@ int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_co
 	};
 	assert(config->chunk > HTAB_HDR_SIZE + htab_entry_size(r->kind) &&
 		config->chunk <= WIRE_PLAIN_MAX);
+	assert(config->generation <= WIRE_GENERATION_MAX);
+	r->order[config->generation] = (uint8_t)config->order;
 	ret = ring_init(&r->ring, config->ring, codec_bound(config->codec, config->chunk));
 	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
 }
@@ -63,19 +66,44 @@ void sendring_begin(struct sendring *r, enum wire_stream stream, uint32_t pass)
 	uint64_t now = r->flow->clock();
 
 	pthread_mutex_lock(&r->flow->lock);
-	assert(!r->reading && !r->ending && !r->done);
+	assert(!r->reading && !r->ending && !r->done && !r->barrier);
 	assert(pass > r->pass);
-	if (r->ended == r->pass)
+	if (r->told == r->generation && r->ended == r->pass)
 		r->ended = pass - 1;
 	r->stream = stream;
 	r->pass = pass;
 	r->reading = true;
+	r->whole = false;
 	r->pass_start = r->ack_time = now;
 	r->stats.pass_valid = r->stats.pass_invalid = r->stats.pass_plain = 0;
 	r->stats.pass_ns = r->stats.read_ns = r->stats.last_end = 0;
 	pthread_mutex_unlock(&r->flow->lock);
 	flow_wake(r->flow, r->reader);
 	flow_wake(r->flow, r->sender); /* it watches the channel during a pass */
+}
+
+void sendring_part(struct sendring *r)
+{
+	pthread_mutex_lock(&r->flow->lock);
+	assert(!r->barrier);
+	r->parting = true;
+	pthread_mutex_unlock(&r->flow->lock);
+	flow_wake(r->flow, r->reader);
+}
+
+void sendring_generation(struct sendring *r, uint32_t generation, uint32_t order)
+{
+	pthread_mutex_lock(&r->flow->lock);
+	assert(!r->reading && !r->parting && !r->barrier);
+	assert(generation == r->generation + 1 && generation <= WIRE_GENERATION_MAX);
+	r->generation = generation;
+	r->order[generation] = (uint8_t)order;
+	r->pass = 0;
+	r->whole = false;
+	r->ending = r->done = false; /* a pass that is cut off has no end */
+	r->barrier = true;
+	pthread_mutex_unlock(&r->flow->lock);
+	flow_wake(r->flow, r->sender);
 }
 
 int sendring_ack(struct sendring *r, uint64_t seq)
@@ -98,15 +126,30 @@ int sendring_ack(struct sendring *r, uint64_t seq)
 	return 0;
 }
 
+/* Did the channel carry that end of a pass (0: the beginning of that generation)? */
+static bool told(const struct sendring *r, uint32_t generation, uint32_t pass)
+{
+	return generation < r->told || (generation == r->told && pass <= r->ended);
+}
+
+/* Is the chunk one of what follows it? */
+static bool is_after(const struct chunk *c, uint32_t generation, uint32_t pass)
+{
+	return c->meta.generation > generation ||
+		(c->meta.generation == generation && c->meta.pass > pass);
+}
+
 int sendring_resume(struct sendring *r, uint64_t seq, uint32_t generation, uint32_t pass)
 {
 	int ret = -EBADMSG;
 
 	pthread_mutex_lock(&r->flow->lock);
 	assert(r->link.down);
-	if (generation == r->generation && seq >= r->acked && seq <= r->sent && pass <= r->ended &&
-		(seq == r->filled || pass < ring_chunk(&r->ring, seq + 1)->meta.pass)) {
+	if (seq >= r->acked && seq <= r->sent && told(r, generation, pass) &&
+		(seq == r->acked || ring_chunk(&r->ring, seq)->meta.generation <= generation) &&
+		(seq == r->filled || is_after(ring_chunk(&r->ring, seq + 1), generation, pass))) {
 		r->acked = r->sent = r->sending = seq;
+		r->told = generation;
 		r->ended = pass;
 		ret = 0;
 	}
@@ -137,10 +180,12 @@ int recvring_init(struct recvring *r, struct flow *flow, const struct inflow_con
 		.flow = flow,
 		.generation = config->generation,
 		.kind = table_kind(config->tlb_entries),
+		.generations = config->generations,
 		.codec = config->codec,
 		.file = config->file,
 		.digest = STREAM_DIGEST_INIT,
 		.link.recovers = config->recover,
+		.stats.generation = config->generation,
 	};
 	ret = ring_init(&r->ring, config->ring, WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
 	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
@@ -167,15 +212,19 @@ unsigned recvring_report(struct recvring *r, uint64_t *ret_seq, struct marker *r
 	return n;
 }
 
-bool recvring_settled(struct recvring *r, uint64_t *ret_seq, uint32_t *ret_pass)
+bool recvring_settled(
+	struct recvring *r, uint64_t *ret_seq, uint32_t *ret_generation, uint32_t *ret_pass)
 {
+	const struct marker *last;
 	bool settled;
 
 	pthread_mutex_lock(&r->flow->lock);
 	settled = r->link.down && r->reported == r->received &&
 		r->markers_reported == r->markers_in;
 	*ret_seq = r->received;
-	*ret_pass = r->markers_in ? r->marker[(r->markers_in - 1) % RING_MARKERS].pass : 0;
+	last = &r->marker[(r->markers_in - 1) % RING_MARKERS];
+	*ret_generation = r->markers_in ? last->generation : r->generation;
+	*ret_pass = r->markers_in ? last->pass : 0;
 	pthread_mutex_unlock(&r->flow->lock);
 	return settled;
 }
@@ -204,7 +253,7 @@ static int check_end(const struct recvring *r, const struct wire_end *end, struc
 	const struct wire_end_channel *c = &end->channel[r->channel];
 	const struct marker *last;
 
-	if (end->generation != r->generation)
+	if (end->generation < r->generation || (end->generation > r->generation && !r->generations))
 		return err_set(err, -EBADMSG,
 			"END is of generation %u, but the table here of generation %u",
 			end->generation, r->generation);
@@ -218,13 +267,16 @@ static int check_end(const struct recvring *r, const struct wire_end *end, struc
 			r->received, r->channel, c->seq);
 	last = &r->marker[(r->markers_done - 1) % RING_MARKERS];
 	if (r->written == c->seq && r->markers_done == r->markers_in &&
+		end->generation == r->generation &&
 		(end->passes == 0 || (r->markers_done && last->pass >= end->passes)))
 		return compare_end(r, end, err);
 	if (r->eof && r->written == r->received && r->markers_done == r->markers_in)
 		return err_set(err, -ECONNRESET,
 			"channel %u ended after chunk %" PRIu64
-			" of pass %u, but END says that %" PRIu64 " of pass %u was the last",
-			r->channel, r->received, r->stats.pass, c->seq, end->passes);
+			" of pass %u of generation %u, but END says that %" PRIu64
+			" of pass %u of generation %u was the last",
+			r->channel, r->received, r->stats.pass, r->stats.generation, c->seq,
+			end->passes, end->generation);
 	return 0;
 }
 

@@ -76,6 +76,14 @@ struct sendring {
 	bool reading, ending;
 	bool done;      /* (lock) ended, and the loop does not know it yet */
 	uint32_t ended; /* (lock) the last pass whose PASS_END is written */
+	/*
+	 * The table goes away (lock): the reader is to part from it, has parted from it and the
+	 * loop does not know it yet; GENERATION is to be sent, was sent and the same.
+	 */
+	bool parting, parted, barrier, begun;
+	bool whole;    /* (lock) the pass was read to the table's end; else it may be cut off */
+	uint32_t told; /* (lock) the generation that the channel is in; `ended` is of that */
+	uint8_t order[WIRE_GENERATION_MAX + 2]; /* (lock) of each generation's table */
 	enum wire_stream stream;
 	uint32_t pass;
 	uint64_t pass_start;
@@ -85,10 +93,26 @@ struct sendring {
 	uint64_t rate;              /* (lock) bytes/s, 0: no limit */
 };
 
+/* Under the lock: of the generation told, the last pass that is over before chunk c, NULL: now. */
+static inline uint32_t sendring_over(const struct sendring *r, const struct chunk *c)
+{
+	return c ? c->meta.pass - 1 : r->pass - (r->pass > 0 && !r->whole);
+}
+
+/* Under the lock: is the next PASS_END the last pass's? */
+static inline bool sendring_is_last(const struct sendring *r)
+{
+	return r->told == r->generation && r->ended + 1 == r->pass;
+}
+
 int sendring_init(struct sendring *r, struct flow *flow, const struct outflow_config *config);
 void sendring_fini(struct sendring *r);
 /* Loop: begin a pass. */
 void sendring_begin(struct sendring *r, enum wire_stream stream, uint32_t pass);
+/* Loop: the reader is not to touch its table any more; a pass under way is cut off: parted. */
+void sendring_part(struct sendring *r);
+/* Loop, once parted: what comes next is another table's: GENERATION is sent, then begun. */
+void sendring_generation(struct sendring *r, uint32_t generation, uint32_t order);
 /* Loop: as outflow_ack(). */
 int sendring_ack(struct sendring *r, uint64_t seq);
 /* Loop, the channel being down: as outflow_resume(). */
@@ -96,9 +120,12 @@ int sendring_resume(struct sendring *r, uint64_t seq, uint32_t generation, uint3
 /* Loop, after the last pass: this channel's part of END, and what is counted for all. */
 void sendring_get_end(struct sendring *r, struct wire_end *end);
 
+/* The end of a pass, or the beginning of a generation: then pass is 0. */
 struct marker {
 	enum wire_stream stream;
+	uint32_t generation;
 	uint32_t pass;
+	uint32_t order; /* of the generation that begins */
 	uint64_t seq;
 };
 
@@ -108,7 +135,8 @@ struct recvring {
 	unsigned receiver, writer; /* ids in the flow */
 	struct ring ring;
 	uint32_t channel;
-	uint32_t generation;
+	uint32_t generation; /* (lock) that the writer's table is for; the loop changes it */
+	bool generations;    /* a second one was agreed upon */
 	enum htab_kind kind;
 	enum wire_codec codec;
 	struct codec *coder; /* the receiver's */
@@ -122,6 +150,7 @@ struct recvring {
 	 * writer when all before is written, reported by the loop. */
 	struct marker marker[RING_MARKERS];
 	uint64_t markers_in, markers_done, markers_reported;
+	struct marker barrier;     /* (lock) the last generation that the writer came to; 0: none */
 	struct inflow_stats stats; /* (lock) */
 };
 
@@ -129,11 +158,12 @@ int recvring_init(struct recvring *r, struct flow *flow, const struct inflow_con
 void recvring_fini(struct recvring *r);
 /*
  * Loop: take what is to be told: *ret_seq is the last chunk written, when that is news (else 0);
- * markers of ended passes go to ret_marker[RING_MARKERS], their number is returned.
+ * markers that were reached go to ret_marker[RING_MARKERS], their number is returned.
  */
 unsigned recvring_report(struct recvring *r, uint64_t *ret_seq, struct marker *ret_marker);
 /* Loop: is the channel down, and all that came by it written and reported? */
-bool recvring_settled(struct recvring *r, uint64_t *ret_seq, uint32_t *ret_pass);
+bool recvring_settled(
+	struct recvring *r, uint64_t *ret_seq, uint32_t *ret_generation, uint32_t *ret_pass);
 /*
  * Loop: does what END says hold? 1: yes, and everything is written. 0: not all of it has arrived.
  * Otherwise a negative errno and the sentence.

@@ -204,6 +204,7 @@ static void send_open(struct migration *m)
 		open.compat = m->vm->reg.compat;
 		open.vcpu_ids = m->vm->reg.vcpu_ids;
 	}
+	m->opened = true;
 	peer_send(m->peer, buf, wire_pack_open(&open, buf, sizeof(buf)));
 }
 
@@ -215,6 +216,7 @@ static int open_frame(struct migration *m, enum wire_type type, const uint8_t *b
 		if (peer_welcome(m->peer, body, len) < 0 || m->welcomed)
 			return -EBADMSG;
 		m->welcomed = true;
+		m->features = peer_features(m->peer);
 		send_open(m);
 		return 0;
 	}
@@ -380,6 +382,10 @@ static int check_start(struct server *srv, struct vm *vm, struct err *err)
 		return err_set(err, -EBUSY,
 			"There's a migration process in progress: VM %s is at step '%s' of it",
 			vm->reg.name, migration_step(vm->migration->state));
+	if (vm->migration && vm->migration->out)
+		return err_set(err, -EBUSY,
+			"the last migration of VM %s still reads its HPT: try again in a moment",
+			vm->reg.name);
 	if (vm->reg.incoming)
 		return err_set(err, -EINVAL,
 			"VM %s waits for a guest itself: it has none to migrate", vm->reg.name);

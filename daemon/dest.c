@@ -174,6 +174,7 @@ static void in_finished(void *arg)
 
 	inflow_get_stats(m->in, &m->in_stats);
 	m->in = inflow_free(m->in);
+	migration_htab_over(m);
 	if (m->state == MIG_IN_FINISH && m->load)
 		load_state(m);
 	else if (m->state == MIG_IN_FINISH)
@@ -205,7 +206,8 @@ static int end_frame(struct migration *m, const uint8_t *body, size_t len)
 	uint64_t now = clock_ns();
 
 	if (wire_unpack_end(body, len, &m->end) < 0 || !session_eq(&m->end.session, &m->session) ||
-		m->end.channels != m->open.channels || m->end.generation != 1)
+		m->end.channels != m->open.channels || m->end.generation > WIRE_GENERATION_MAX ||
+		(m->end.generation > 1 && !(m->features & WIRE_FEATURE_GENERATION)))
 		return -EBADMSG;
 	if (m->end.state_size != m->state_done || m->end.state_digest != m->state_digest)
 		return dest_failf(m, -EBADMSG,
@@ -320,6 +322,28 @@ static void in_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 	peer_send(m->peer, buf, wire_pack_verified(&m->verified, buf, sizeof(buf)));
 }
 
+/* -- the source's table was reset or resized -- */
+
+static void generation_ready(struct migration *m)
+{
+	inflow_set_generation(m->in, m->generation, m->order, m->htab);
+	m->htab = NULL;
+	if (m->htab_verify)
+		inflow_set_verify(m->in, m->htab_verify);
+	m->htab_verify = NULL;
+}
+
+static void in_generation(void *arg, uint32_t generation, unsigned order)
+{
+	struct migration *m = arg;
+
+	log_info("vm %s: the HPT was changed at the source: generation %u, order %u", m->vm_name,
+		generation, order);
+	vm_htab_closed(m->vm, m);
+	m->generation = generation;
+	dest_new_table(m, order, generation_ready);
+}
+
 static void channel_lost_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
@@ -346,6 +370,7 @@ static void in_failed(void *arg, const struct err *err)
 static const struct inflow_ops in_ops = {
 	.written = in_written,
 	.pass_done = in_pass_done,
+	.generation = in_generation,
 	.failed = in_failed,
 	.finished = in_finished,
 	.stopped = in_finished,
@@ -366,6 +391,7 @@ int dest_flow(struct migration *m, struct stream *stream, struct err *err)
 		.order = m->order,
 		.tlb_entries = m->tlb_entries,
 		.generation = 1,
+		.generations = m->features & WIRE_FEATURE_GENERATION && m->open.mmu == MMU_HPT,
 		.ring = m->ring,
 		.codec = m->open.codec,
 		.timeout_ms = CHANNEL_MS,

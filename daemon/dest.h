@@ -45,6 +45,11 @@ void dest_prepare(struct migration *m);
 int dest_flow(struct migration *m, struct stream *stream, struct err *err);
 /* m->state_fd is whole: SET_STATE is next. */
 void dest_set_state(struct migration *m);
+/*
+ * Have the VMM make its table an empty one of 2^order bytes and open it: m->htab, and where tables
+ * are compared m->htab_verify. Then ready(m); or the migration fails.
+ */
+void dest_new_table(struct migration *m, unsigned order, void (*ready)(struct migration *m));
 /* The VMM noted READY. */
 void decide_ready(struct migration *m);
 int decide_commit(struct migration *m); /* 0, or -EBADMSG: out of order */

@@ -26,6 +26,7 @@ struct inflow {
 	struct wire_end end;
 	uint64_t told; /* last chunk reported as written */
 	bool settling; /* the channel is closed; settled was not said yet */
+	uint32_t told_generation;
 };
 
 static void close_all(struct inflow *i)
@@ -54,7 +55,25 @@ static void report_progress(struct inflow *i)
 		i->config.ops->written(i->config.arg, i->ring.channel, seq);
 	}
 	for (unsigned k = 0; k < n && telling(i); k++)
-		i->config.ops->pass_done(i->config.arg, marker[k].stream, marker[k].pass);
+		if (marker[k].pass)
+			i->config.ops->pass_done(i->config.arg, marker[k].stream, marker[k].pass);
+}
+
+/* With more channels: once the writer is there by every one of them. */
+static void report_generation(struct inflow *i)
+{
+	struct marker barrier;
+
+	pthread_mutex_lock(&i->flow.lock);
+	barrier = i->ring.barrier;
+	pthread_mutex_unlock(&i->flow.lock);
+	if (barrier.generation <= i->told_generation || !telling(i))
+		return;
+	i->told_generation = barrier.generation;
+	/* The writer waits: what it had is not in use. */
+	i->htab = htabio_free(i->htab);
+	i->writer.verify = verify_free(i->writer.verify);
+	i->config.ops->generation(i->config.arg, barrier.generation, barrier.order);
 }
 
 static void report_failure(struct inflow *i)
@@ -77,7 +96,7 @@ static void report_link(struct inflow *i)
 	struct err err;
 	bool lost, down;
 	uint64_t seq;
-	uint32_t pass;
+	uint32_t generation, pass;
 
 	link_report(&i->ring.link, &i->flow, &lost, &err, &down);
 	if (lost && telling(i))
@@ -86,9 +105,9 @@ static void report_link(struct inflow *i)
 		i->stream = stream_free(i->stream);
 		i->settling = true;
 	}
-	if (i->settling && telling(i) && recvring_settled(&i->ring, &seq, &pass)) {
+	if (i->settling && telling(i) && recvring_settled(&i->ring, &seq, &generation, &pass)) {
 		i->settling = false;
-		i->config.ops->settled(i->config.arg, seq, pass);
+		i->config.ops->settled(i->config.arg, seq, generation, pass);
 	}
 }
 
@@ -116,6 +135,7 @@ static void on_notify(void *arg)
 	struct inflow *i = arg;
 
 	report_progress(i);
+	report_generation(i);
 	report_failure(i);
 	report_link(i);
 	check_finish(i);
@@ -172,6 +192,24 @@ fail:
 	flow_fini(&i->flow);
 	free(i);
 	return r;
+}
+
+void inflow_set_generation(
+	struct inflow *i, uint32_t generation, unsigned order, struct htabio *htab)
+{
+	if (i->closed || i->stopping) {
+		htabio_free(htab);
+		return;
+	}
+	assert(!i->htab && generation == i->told_generation);
+	i->htab = htab;
+	i->config.order = order;
+	pthread_mutex_lock(&i->flow.lock);
+	i->writer.io = htab;
+	i->writer.entries = htab_entries(order);
+	i->ring.generation = generation;
+	pthread_mutex_unlock(&i->flow.lock);
+	flow_wake(&i->flow, i->ring.writer);
 }
 
 void inflow_set_verify(struct inflow *i, struct htabio *htab)
@@ -241,7 +279,8 @@ void inflow_stop(struct inflow *i)
 		return;
 	i->stopping = true;
 	flow_halt(&i->flow);
-	htabio_shutdown(i->htab);
+	if (i->htab)
+		htabio_shutdown(i->htab);
 	pthread_mutex_lock(&i->flow.lock);
 	if (i->writer.verify)
 		verify_shutdown(i->writer.verify);

@@ -21,6 +21,7 @@ struct inflow;
 struct inflow_stats {
 	uint64_t valid, invalid; /* entries written */
 	uint64_t plain, wire;    /* bytes, HTAB stream only */
+	uint32_t generation;     /* of the source's table that arrives now */
 	uint32_t pass;           /* the HTAB pass that arrives now, or the last */
 	uint64_t pass_valid, pass_invalid;
 	uint64_t verified, mismatches; /* entries of the VERIFY stream: compared, different */
@@ -35,6 +36,11 @@ struct inflow_ops {
 	 */
 	void (*pass_done)(void *arg, enum wire_stream stream, uint32_t pass);
 	/*
+	 * The source's table is another one now, of that order; all of the old one that was sent is
+	 * written and the write fd is closed: make the table empty, inflow_set_generation().
+	 */
+	void (*generation)(void *arg, uint32_t generation, unsigned order);
+	/*
 	 * Something broke; comes at most once; nothing comes after it but finished or stopped. The
 	 * orderly end of a channel between two frames is not a failure by itself. When the source
 	 * gives up, its ABORT on the control connection may come before or after.
@@ -47,9 +53,10 @@ struct inflow_ops {
 	void (*lost)(void *arg, const struct err *err);
 	/*
 	 * The channel is closed, after lost, inflow_cut() or its end, and all that came by it is
-	 * written: every chunk up to seq, and pass is the last one whose end came.
+	 * written: every chunk up to seq, and pass is the last one of the generation whose end
+	 * came (0: none yet).
 	 */
-	void (*settled)(void *arg, uint64_t seq, uint32_t pass);
+	void (*settled)(void *arg, uint64_t seq, uint32_t generation, uint32_t pass);
 	/* After inflow_finish(): what END said holds; threads are joined, the htab fd is closed. */
 	void (*finished)(void *arg);
 	/* After inflow_stop(): threads joined, everything closed. */
@@ -60,8 +67,9 @@ struct inflow_config {
 	struct event_base *base;
 	unsigned order;       /* of an HPT */
 	uint64_t tlb_entries; /* of a BookE guest, all its vCPUs'; 0: it has an HPT */
-	uint32_t generation;
-	uint32_t ring; /* as ACCEPTed: more chunks in flight are a protocol error */
+	uint32_t generation;  /* the first */
+	bool generations;     /* that more may follow was agreed upon */
+	uint32_t ring;        /* as ACCEPTed: more chunks in flight are a protocol error */
 	enum wire_codec codec;
 	bool recover;   /* a channel that broke is lost, not failed */
 	int timeout_ms; /* silence in the middle of a frame that ends it */
@@ -77,6 +85,9 @@ struct inflow_config {
  */
 int inflow_new(const struct inflow_config *config, struct htabio *htab, struct stream *stream,
 	struct inflow **ret, struct err *err);
+/* After `generation`, with what that said. htab, open for writing, becomes the inflow's. */
+void inflow_set_generation(
+	struct inflow *i, uint32_t generation, unsigned order, struct htabio *htab);
 /*
  * What one VERIFY pass is compared with, open for reading from index 0. Becomes the inflow's. It is
  * read when the VERIFY stream arrives; a stream with nothing to compare it with fails after

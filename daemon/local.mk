@@ -25,6 +25,7 @@ noinst_LTLIBRARIES += libdaemon.la
 libdaemon_la_SOURCES = \
 	daemon/accept.c daemon/accept.h \
 	daemon/arrive.c \
+	daemon/change.c daemon/change.h \
 	daemon/commands.c daemon/commands.h \
 	daemon/connect.c \
 	daemon/converge.c daemon/converge.h \

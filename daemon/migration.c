@@ -114,6 +114,14 @@ static void tell(struct migration *m)
 	server_event(m->srv, m->vm_name, "MIGRATION", o);
 }
 
+void migration_htab_over(struct migration *m)
+{
+	if (!m->vm || m->out || m->in)
+		return;
+	vm_htab_closed(m->vm, m);
+	vm_answer_change(m->vm, 0, NULL);
+}
+
 static void ended(struct migration *m)
 {
 	char text[ERR_TEXT_MAX * 2];
@@ -125,6 +133,8 @@ static void ended(struct migration *m)
 		event_del(m->timer);
 	if (m->limit)
 		event_del(m->limit);
+	if (m->away)
+		event_del(m->away);
 	m->state_fd = fd_close(m->state_fd);
 	m->connected_fd = fd_close(m->connected_fd);
 	m->htab = htabio_free(m->htab);
@@ -132,6 +142,7 @@ static void ended(struct migration *m)
 	m->creds = tls_creds_unref(m->creds);
 	m->save = save_free(m->save);
 	m->load = load_free(m->load);
+	migration_htab_over(m);
 	migration_describe(m, text, sizeof(text));
 	log_msg(m->state == MIG_FAILED ? SD_WARNING : SD_NOTICE, "%s", text);
 }
@@ -218,6 +229,11 @@ void migration_limit(struct migration *m, int64_t ms, event_callback_fn cb)
 	set_timer(m, &m->limit, ms, cb);
 }
 
+void migration_away(struct migration *m, int64_t ms, event_callback_fn cb)
+{
+	set_timer(m, &m->away, ms, cb);
+}
+
 /* The oldest that ended and that nobody needs go; the rest is remembered, for an answer. */
 static void forget_old(struct server *srv)
 {
@@ -254,6 +270,7 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 		m->tlb_entries = (uint64_t)tlb_entries(&vm->reg.tlb) * vm->reg.vcpus;
 	m->vcpus = vm->reg.vcpus;
 	m->params = vm->params;
+	m->generation = 1;
 	m->state_fd = m->connected_fd = -1;
 	m->t_start = m->t_state = clock_ns();
 	m->state = first;
@@ -284,6 +301,8 @@ struct migration *migration_free(struct migration *m)
 		event_free(m->timer);
 	if (m->limit)
 		event_free(m->limit);
+	if (m->away)
+		event_free(m->away);
 	free(m);
 	return NULL;
 }
@@ -349,6 +368,7 @@ static struct json_object *htab_json(struct migration *m)
 	add_int(o, "htab-bytes", plain);
 	add_int(o, "wire-bytes", wire + m->state_done);
 	add_int(o, "order", m->order);
+	add_int(o, "generation", m->incoming ? m->in_stats.generation : m->generation);
 	return o;
 }
 

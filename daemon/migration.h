@@ -65,6 +65,16 @@ enum mig_state {
 };
 #define MIG_STATES (MIG_CANCELLED + 1)
 
+/* Where the source is with its guest's table; daemon/change.h has the transitions. */
+enum hpt_step {
+	HPT_NONE = 0, /* no flow yet */
+	HPT_READING,  /* the flow has its fd */
+	HPT_PARTING,  /* the flow lets go of it: the table is about to be changed */
+	HPT_AWAY,     /* the VMM changes it */
+	HPT_BARRIER,  /* it is another one: GENERATION is being sent */
+	HPT_OPENING,  /* the VMM opens an fd of it */
+};
+
 struct migration {
 	TAILQ_ENTRY(migration) link; /* server.migrations */
 	struct server *srv;
@@ -108,8 +118,15 @@ struct migration {
 
 	/* source */
 	uint32_t pass;
-	bool paused;  /* the VMM was asked to pause: it has to be resumed */
-	bool force;   /* switch over whatever is predicted */
+	uint32_t generation; /* of the table; END's */
+	uint64_t features;   /* WIRE_FEATURE_* of both daemons */
+	bool opened;         /* OPEN was sent, with an order */
+	enum hpt_step hpt;
+	bool change_agreed; /* the VMM was told to change the table, and is at it */
+	bool change_again;  /* it did when no fd was open: a generation is to begin */
+	struct event *away; /* how long a change may take */
+	bool paused;        /* the VMM was asked to pause: it has to be resumed */
+	bool force;         /* switch over whatever is predicted */
 	bool resumed; /* the VMM said that its guest ran again: its copy must not be committed */
 	bool adopted; /* found in a VMM's registration, by a later daemon */
 	bool unresolved;
@@ -127,7 +144,8 @@ struct migration {
 
 	/* destination */
 	struct wire_open open;
-	struct htabio *htab, *htab_verify; /* until the data channel is joined */
+	struct htabio *htab, *htab_verify; /* until the flow has them */
+	void (*table_ready)(struct migration *m);
 	bool asked_run; /* some daemon asked, or may have asked, the VMM to run the guest */
 	bool never;     /* this guest never runs here: it may be said */
 
@@ -171,11 +189,14 @@ bool migration_can_cancel(const struct migration *m);
 const char *migration_step(enum mig_state state);
 /* query-migrate's answer; the caller's. */
 struct json_object *migration_json(struct migration *m);
+/* Its flow is gone, or never was: it reads its VM's table no more, and the VMM is told. */
+void migration_htab_over(struct migration *m);
 /* A sentence for STATUS= and the journal. */
 void migration_describe(const struct migration *m, char *buf, size_t len);
 /* Timers: after ms from now, replacing what each waited for. */
 void migration_timer(struct migration *m, int64_t ms, event_callback_fn cb);
 void migration_limit(struct migration *m, int64_t ms, event_callback_fn cb);
+void migration_away(struct migration *m, int64_t ms, event_callback_fn cb);
 /* Is this the end of a connection, and so perhaps not the cause of what happened? */
 bool migration_is_cut(const struct err *err);
 #define MIGRATION_CUT_MS 1000 /* how long the cause is waited for */

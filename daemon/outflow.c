@@ -60,11 +60,13 @@ static void on_notify(void *arg)
 	enum wire_stream stream;
 	uint32_t pass;
 	struct err err;
-	bool done, failed;
+	bool done, parted, begun, failed;
 
 	pthread_mutex_lock(&flow->lock);
 	done = o->ring.done;
-	o->ring.done = false;
+	parted = o->ring.parted;
+	begun = o->ring.begun;
+	o->ring.done = o->ring.parted = o->ring.begun = false;
 	stream = o->ring.stream;
 	pass = o->ring.pass;
 	failed = flow->failed;
@@ -73,6 +75,12 @@ static void on_notify(void *arg)
 
 	if (done && telling(o))
 		o->config.ops->pass_done(o->config.arg, stream, pass);
+	if (parted)
+		o->htab = htabio_free(o->htab);
+	if (parted && telling(o))
+		o->config.ops->parted(o->config.arg);
+	if (begun && telling(o))
+		o->config.ops->generation(o->config.arg);
 	if (failed && telling(o)) {
 		o->failed = true;
 		o->config.ops->failed(o->config.arg, &err);
@@ -155,6 +163,20 @@ void outflow_set_htab(struct outflow *o, struct htabio *htab)
 	o->htab = htab;
 }
 
+void outflow_part(struct outflow *o)
+{
+	if (!o->stopping)
+		sendring_part(&o->ring);
+}
+
+void outflow_generation(struct outflow *o, uint32_t generation, unsigned order)
+{
+	if (o->stopping)
+		return;
+	o->reader.entries = htab_entries(order); /* the reader has nothing to read meanwhile */
+	sendring_generation(&o->ring, generation, order);
+}
+
 int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq)
 {
 	if (channel != o->ring.channel)
@@ -220,7 +242,8 @@ void outflow_stop(struct outflow *o)
 		return;
 	o->stopping = true;
 	flow_halt(&o->flow);
-	htabio_shutdown(o->htab);
+	if (o->htab)
+		htabio_shutdown(o->htab);
 }
 
 struct outflow *outflow_free(struct outflow *o)

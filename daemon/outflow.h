@@ -33,6 +33,10 @@ struct outflow_stats {
 struct outflow_ops {
 	/* A pass was read to the table's end and its PASS_END is written to every channel. */
 	void (*pass_done)(void *arg, enum wire_stream stream, uint32_t pass);
+	/* After outflow_part(): the htab fd is closed. */
+	void (*parted)(void *arg);
+	/* After outflow_generation(): GENERATION is written to every channel. */
+	void (*generation)(void *arg);
 	/* Something broke; comes at most once; nothing else comes after it but stopped. */
 	void (*failed)(void *arg, const struct err *err);
 	/*
@@ -76,6 +80,16 @@ int outflow_new(const struct outflow_config *config, struct htabio *htab, struct
 void outflow_pass(struct outflow *o, enum wire_stream stream, uint32_t pass);
 /* Change what is read from: the VERIFY pass has an fd of its own, from index 0. Between passes. */
 void outflow_set_htab(struct outflow *o, struct htabio *htab);
+/*
+ * The guest's table goes away: close its fd, the pass under way being cut off. `parted` follows. A
+ * pass_done that was on its way may come before outflow_generation(), and means nothing any more.
+ */
+void outflow_part(struct outflow *o);
+/*
+ * Once parted: what is sent from here on is another table's, of that order; generations are
+ * numbered without gaps. `generation` follows; then outflow_set_htab(), and pass 1.
+ */
+void outflow_generation(struct outflow *o, uint32_t generation, unsigned order);
 /* The destination wrote every chunk up to seq. -EBADMSG for one that was never sent. */
 int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq);
 /*

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/wire.h"
+
 enum kind {
 	INT,
 	TEXT,
@@ -25,6 +27,12 @@ static const char *const codec_choices[] = {
 	NULL,
 };
 
+static const char *const hpt_change_choices[] = {
+	[HPT_CHANGE_RESTART] = "restart",
+	[HPT_CHANGE_REFUSE] = "refuse",
+	NULL,
+};
+
 static const struct param {
 	const char *name;
 	enum kind kind;
@@ -38,6 +46,9 @@ static const struct param {
 	{"max-passes", INT, offsetof(struct params, max_passes), 2, 1000000, 30},
 	{"timeout", INT, offsetof(struct params, timeout), 0, 1000000, 0},
 	{"on-timeout", CHOICE, offsetof(struct params, on_timeout), .choices = timeout_choices},
+	{"hpt-change", CHOICE, offsetof(struct params, hpt_change), .choices = hpt_change_choices},
+	{"max-generations", INT, offsetof(struct params, max_generations), 1, WIRE_GENERATION_MAX,
+		16},
 	{"cpu-throttle-initial", INT, offsetof(struct params, throttle_initial), 1, 99, 20},
 	{"cpu-throttle-increment", INT, offsetof(struct params, throttle_increment), 1, 99, 10},
 	{"max-cpu-throttle", INT, offsetof(struct params, throttle_max), 1, 99, 99},

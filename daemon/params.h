@@ -13,6 +13,12 @@
 
 #define PARAM_TEXT_MAX 256
 
+/* What to do when the guest resets or resizes its page table during a migration. */
+enum hpt_change {
+	HPT_CHANGE_RESTART, /* begin again with the new table */
+	HPT_CHANGE_REFUSE,  /* its VMM is told that it cannot be now */
+};
+
 enum on_timeout {
 	ON_TIMEOUT_CANCEL,
 	ON_TIMEOUT_FORCE,
@@ -24,6 +30,8 @@ struct params {
 	int64_t max_passes;
 	int64_t timeout; /* s, 0: none */
 	enum on_timeout on_timeout;
+	enum hpt_change hpt_change;
+	int64_t max_generations;
 	int64_t throttle_initial, throttle_increment, throttle_max; /* percent */
 	int64_t channels;
 	enum wire_codec codec;

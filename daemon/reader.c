@@ -4,13 +4,29 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* The loop wants the table back: no read comes after this, until it says so. Under the lock. */
+static bool part(struct reader *r)
+{
+	struct sendring *ring = r->ring;
+
+	if (!ring->parting)
+		return false;
+	ring->parting = false;
+	ring->parted = true;
+	ring->reading = false;
+	r->cursor = 0;
+	return true;
+}
+
 /* The next free chunk, or NULL; and the table to read. */
 static struct chunk *take(struct reader *r, struct htabio **ret_io)
 {
 	struct sendring *ring = r->ring;
 	struct chunk *c = NULL;
+	bool parted;
 
 	pthread_mutex_lock(&ring->flow->lock);
+	parted = part(r);
 	*ret_io = r->io;
 	if (ring->reading) {
 		/* A chunk that a peer acknowledges early still belongs to the sender. */
@@ -20,6 +36,8 @@ static struct chunk *take(struct reader *r, struct htabio **ret_io)
 			c = ring_chunk(&ring->ring, ring->filled + 1);
 	}
 	pthread_mutex_unlock(&ring->flow->lock);
+	if (parted)
+		flow_notify(ring->flow);
 	return c;
 }
 
@@ -81,6 +99,7 @@ static void put(struct reader *r, struct chunk *c, size_t n, bool wrapped, uint6
 	}
 	if (wrapped) {
 		ring->reading = false;
+		ring->whole = true;
 		ring->ending = true;
 	}
 	pthread_mutex_unlock(&ring->flow->lock);

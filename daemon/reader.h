@@ -10,7 +10,7 @@
 struct reader {
 	struct sendring *ring;
 	struct htabio *io; /* replaced by the loop between passes, under the flow's lock */
-	uint64_t entries;  /* of the table */
+	uint64_t entries;  /* of the table; the same */
 	uint64_t cursor;   /* where the next read goes on; 0 whenever a pass ended */
 };
 

@@ -8,7 +8,8 @@
 #include "common/clock.h"
 #include "common/codec.h"
 
-#define PASS_END_BODY 20u /* the longest frame but CHUNK that a data channel may carry */
+#define PASS_END_BODY   20u /* the longest frame but CHUNK that a data channel may carry */
+#define GENERATION_BODY 16u
 
 static_assert(WIRE_HDR_SIZE + PASS_END_BODY <= WIRE_HDR_SIZE + WIRE_CHUNK_HDR, "fits in head");
 
@@ -21,7 +22,12 @@ static void expect_frame(struct receiver *r)
 
 void receiver_init(struct receiver *r, struct recvring *ring, struct flow_io io, int timeout_ms)
 {
-	*r = (struct receiver){.ring = ring, .io = io, .timeout_ms = timeout_ms};
+	*r = (struct receiver){
+		.ring = ring,
+		.io = io,
+		.timeout_ms = timeout_ms,
+		.generation = ring->generation,
+	};
 	expect_frame(r);
 }
 
@@ -40,15 +46,20 @@ static enum flow_next have_header(struct receiver *r)
 	} else if (type == WIRE_PASS_END && r->body == PASS_END_BODY) {
 		r->state = RECEIVER_PASS_END;
 		r->want = WIRE_HDR_SIZE + PASS_END_BODY;
-	} else if (type == WIRE_CHUNK || type == WIRE_PASS_END) {
+	} else if (type == WIRE_GENERATION && r->body == GENERATION_BODY && r->ring->generations) {
+		r->state = RECEIVER_BARRIER;
+		r->want = WIRE_HDR_SIZE + GENERATION_BODY;
+	} else if (type == WIRE_CHUNK || type == WIRE_PASS_END ||
+		(type == WIRE_GENERATION && r->ring->generations)) {
 		return flow_fail(flow, -EBADMSG,
 			"the source sent a %s frame of %zu bytes on channel %u, which is too short "
 			"or too long",
 			wire_type_name(type), r->body, r->ring->channel);
 	} else {
 		return flow_fail(flow, -EPROTO,
-			"the source sent %s on data channel %u, which carries CHUNK and PASS_END only",
-			wire_type_name(type), r->ring->channel);
+			"the source sent %s on data channel %u, which carries CHUNK and PASS_END%s only",
+			wire_type_name(type), r->ring->channel,
+			r->ring->generations ? " and GENERATION" : "");
 	}
 	return FLOW_MORE;
 }
@@ -63,11 +74,11 @@ static enum flow_next check_pass(
 		return flow_fail(flow, -EPROTO,
 			"the source sent stream %s (%d), which does not belong to this guest",
 			wire_stream_name(stream), (int)stream);
-	if (generation != r->ring->generation)
+	if (generation != r->generation)
 		return flow_fail(flow, -EPROTO,
 			"the source sent generation %" PRIu32 " of its table, but %" PRIu32
 			" was begun",
-			generation, r->ring->generation);
+			generation, r->generation);
 	if (r->open ? pass != r->pass || stream != r->stream : pass <= r->pass)
 		return flow_fail(flow, -EPROTO,
 			"the source sent %s pass %" PRIu32 " %s %s pass %" PRIu32,
@@ -148,7 +159,7 @@ static enum flow_next have_payload(struct receiver *r)
 static enum flow_next have_pass_end(struct receiver *r)
 {
 	struct recvring *ring = r->ring;
-	struct wire_pass_end *m = &r->pass_end;
+	struct wire_pass_end end, *m = &end;
 
 	if (wire_unpack_pass_end(r->head + WIRE_HDR_SIZE, r->body, m) < 0)
 		return flow_fail(ring->flow, -EBADMSG,
@@ -162,6 +173,48 @@ static enum flow_next have_pass_end(struct receiver *r)
 			"PASS_END of pass %" PRIu32 " says that chunk %" PRIu64
 			" was the last on channel %u, but chunk %" PRIu64 " was",
 			m->pass, m->seq, ring->channel, ring->received);
+	r->marker = (struct marker){
+		.stream = m->stream,
+		.generation = m->generation,
+		.pass = m->pass,
+		.seq = m->seq,
+	};
+	r->state = RECEIVER_MARK;
+	return FLOW_MORE;
+}
+
+/* The source's table is another one from here on. A pass under way is cut off. */
+static enum flow_next have_generation(struct receiver *r)
+{
+	struct recvring *ring = r->ring;
+	struct wire_generation m;
+
+	if (wire_unpack_generation(r->head + WIRE_HDR_SIZE, r->body, &m) < 0)
+		return flow_fail(ring->flow, -EBADMSG,
+			"the source sent a malformed GENERATION after chunk %" PRIu64
+			" of channel %u",
+			ring->received, ring->channel);
+	if (m.generation != r->generation + 1)
+		return flow_fail(ring->flow, -EPROTO,
+			"the source began generation %" PRIu32
+			" of its table after generation %" PRIu32,
+			m.generation, r->generation);
+	if (r->stream == WIRE_STREAM_VERIFY)
+		return flow_fail(ring->flow, -EPROTO,
+			"the source began generation %" PRIu32
+			" of its table after the one that it had compared",
+			m.generation);
+	if (m.seq != ring->received)
+		return flow_fail(ring->flow, -EPROTO,
+			"GENERATION %" PRIu32 " says that chunk %" PRIu64
+			" was the last on channel %u, but chunk %" PRIu64 " was",
+			m.generation, m.seq, ring->channel, ring->received);
+	r->marker = (struct marker){
+		.stream = WIRE_STREAM_HTAB,
+		.generation = m.generation,
+		.order = m.order,
+		.seq = m.seq,
+	};
 	r->state = RECEIVER_MARK;
 	return FLOW_MORE;
 }
@@ -170,27 +223,32 @@ static enum flow_next mark(struct receiver *r)
 {
 	struct recvring *ring = r->ring;
 	struct flow *flow = ring->flow;
-	const struct wire_pass_end *m = &r->pass_end;
+	const struct marker *m = &r->marker;
+	struct inflow_stats *s = &ring->stats;
 	bool room;
 
 	pthread_mutex_lock(&flow->lock);
 	room = ring->markers_in - ring->markers_reported < RING_MARKERS;
 	if (room) {
-		ring->marker[ring->markers_in++ % RING_MARKERS] = (struct marker){
-			m->stream, m->pass, m->seq};
+		ring->marker[ring->markers_in++ % RING_MARKERS] = *m;
 		if (m->stream != WIRE_STREAM_VERIFY)
-			ring->stats.wire += WIRE_HDR_SIZE + r->body;
-		if (m->stream != WIRE_STREAM_VERIFY && ring->stats.pass != m->pass) {
-			ring->stats.pass = m->pass;
-			ring->stats.pass_valid = ring->stats.pass_invalid = 0;
+			s->wire += WIRE_HDR_SIZE + r->body;
+		if (m->stream != WIRE_STREAM_VERIFY &&
+			(s->pass != m->pass || s->generation != m->generation)) {
+			s->generation = m->generation;
+			s->pass = m->pass;
+			s->pass_valid = s->pass_invalid = 0;
 		}
 	}
 	pthread_mutex_unlock(&flow->lock);
 	if (!room)
 		return FLOW_WAIT;
-	flow_at("receiver-pass-end");
+	flow_at(m->pass ? "receiver-pass-end" : "receiver-generation");
+	if (!m->pass) /* all of the old table is decoded */
+		codec_set_order(ring->coder, m->order);
 	r->open = false;
 	r->stream = m->stream;
+	r->generation = m->generation;
 	r->pass = m->pass;
 	flow_wake(flow, ring->writer);
 	expect_frame(r);
@@ -205,6 +263,7 @@ static enum flow_next complete(struct receiver *r)
 	case RECEIVER_CHUNK: return have_chunk_header(r);
 	case RECEIVER_PAYLOAD: return have_payload(r);
 	case RECEIVER_PASS_END: return have_pass_end(r);
+	case RECEIVER_BARRIER: return have_generation(r);
 	case RECEIVER_MARK: break;
 	}
 	return mark(r);

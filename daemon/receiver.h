@@ -11,7 +11,8 @@ enum receiver_state {
 	RECEIVER_CHUNK,    /* CHUNK's own header */
 	RECEIVER_PAYLOAD,  /* CHUNK's payload, into the ring */
 	RECEIVER_PASS_END, /* PASS_END's body */
-	RECEIVER_MARK,     /* PASS_END is here; room for it has to come */
+	RECEIVER_BARRIER,  /* GENERATION's body */
+	RECEIVER_MARK,     /* either is here; room for it has to come */
 };
 
 struct receiver {
@@ -24,10 +25,11 @@ struct receiver {
 	size_t body;      /* the frame's, from its header */
 	size_t payload;
 	struct wire_chunk meta;
-	struct wire_pass_end pass_end;
+	struct marker marker;
 	uint64_t progress;
 	bool open; /* a chunk of pass `pass` came, its PASS_END did not */
 	enum wire_stream stream;
+	uint32_t generation; /* that arrives */
 	uint32_t pass;
 };
 

@@ -176,6 +176,7 @@ void save_begin(struct migration *m)
 	};
 	snprintf(s->header.name, sizeof(s->header.name), "%s", m->srv->config.name);
 	source_describe(m, &s->open);
+	m->opened = true;
 	m->ring = RING;
 	start(s, create, created);
 }

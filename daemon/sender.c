@@ -31,6 +31,9 @@ static int seal(struct sender *s, struct chunk *c)
 
 	if (c->meta.seq <= s->sealed)
 		return 0;
+	if (c->meta.generation != s->generation)
+		codec_set_order(s->ring->coder, s->ring->order[c->meta.generation]);
+	s->generation = c->meta.generation;
 	s->digest = stream_digest(s->digest, plain, c->meta.plain);
 	r = codec_encode(s->ring->coder, plain, c->meta.plain, &len);
 	if (r < 0)
@@ -83,7 +86,8 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 	struct sendring *ring = s->ring;
 	struct flow *flow = ring->flow;
 	struct wire_pass_end m;
-	bool chunk, ending, alive = true;
+	struct wire_generation g;
+	bool chunk, ending, barrier, alive = true;
 	uint64_t delay = 0, acked;
 	struct chunk *c = NULL;
 	uint32_t over; /* the last pass that is over before what is next */
@@ -94,19 +98,20 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 		bucket_set_rate(&s->bucket, ring->rate, now);
 	if (ring->sending < ring->filled)
 		c = ring_chunk(&ring->ring, ring->sending + 1);
-	over = c ? c->meta.pass - 1 : ring->reading ? ring->pass - 1 : ring->pass;
-	ending = ring->ended < over;
-	chunk = c && !ending;
+	barrier = ring->told < (c ? c->meta.generation : ring->generation);
+	over = sendring_over(ring, c);
+	ending = !barrier && ring->ended < over;
+	chunk = c && !barrier && !ending;
 	if (chunk)
 		delay = bucket_delay(&s->bucket, now);
 	if (chunk && delay == 0)
 		ring->sending++;
-	if (!chunk && !ending)
+	if (!chunk && !ending && !barrier)
 		alive = watch(s, now, wait);
 	/* A pass that ended earlier is told once more on a new channel. VERIFY is the last. */
-	m = (struct wire_pass_end){
-		ring->ended + 1 == ring->pass ? ring->stream : table_stream(ring->kind),
-		ring->generation, ring->ended + 1, ring->sending};
+	m = (struct wire_pass_end){sendring_is_last(ring) ? ring->stream : table_stream(ring->kind),
+		ring->told, ring->ended + 1, ring->sending};
+	g = (struct wire_generation){ring->told + 1, ring->order[ring->told + 1], ring->sending};
 	acked = ring->acked;
 	pthread_mutex_unlock(&flow->lock);
 
@@ -121,7 +126,7 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 		wait->until = now + delay;
 		return FLOW_WAIT;
 	}
-	if (!chunk && !ending)
+	if (!chunk && !ending && !barrier)
 		return FLOW_WAIT;
 	s->progress = now;
 	if (chunk) {
@@ -133,7 +138,9 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 		begin_frame(s, c, c->frame, c->len);
 		bucket_take(&s->bucket, s->len);
 	} else {
-		r = wire_pack_pass_end(&m, s->pass_end, sizeof(s->pass_end));
+		s->barrier = barrier;
+		r = barrier ? wire_pack_generation(&g, s->pass_end, sizeof(s->pass_end))
+			    : wire_pack_pass_end(&m, s->pass_end, sizeof(s->pass_end));
 		assert(r > 0);
 		begin_frame(s, NULL, s->pass_end, (size_t)r);
 	}
@@ -156,10 +163,21 @@ static void frame_sent(struct sender *s, uint64_t now)
 			ring->acked = ring->sent;
 		if (ring->acked < ring->sent && ring->ack_time < now)
 			ring->ack_time = now;
-	} else if (++ring->ended == ring->pass && ring->ending) {
-		ring->ending = false;
-		ring->done = true;
-		ring->stats.pass_ns = now - ring->pass_start;
+	} else if (s->barrier) {
+		ring->ended = 0;
+		if (++ring->told == ring->generation && ring->barrier) {
+			ring->barrier = false;
+			ring->begun = true;
+		}
+	} else {
+		bool last = sendring_is_last(ring);
+
+		ring->ended++;
+		if (last && ring->ending) {
+			ring->ending = false;
+			ring->done = true;
+			ring->stats.pass_ns = now - ring->pass_start;
+		}
 	}
 	pthread_mutex_unlock(&ring->flow->lock);
 	s->frame = NULL;

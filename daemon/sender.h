@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Encodes a ring's chunks, frames them and writes them to their channel, in order, PASS_END behind
- * each pass. A step is one write of the channel.
+ * each pass, GENERATION before another table's. A step is one write of the channel.
  */
 #include "daemon/bucket.h"
 #include "daemon/chunk.h"
@@ -12,8 +12,10 @@ struct sender {
 	struct flow_io io;
 	int timeout_ms; /* of a channel, or a destination, where nothing moves */
 	struct bucket bucket;
-	/* The frame under way: a chunk's, or pass_end. */
+	/* The frame under way: a chunk's, or pass_end's, PASS_END or GENERATION. */
 	struct chunk *chunk;
+	bool barrier;         /* what is in pass_end is GENERATION */
+	uint32_t generation;  /* of the last chunk sealed */
 	const uint8_t *frame; /* NULL: none */
 	size_t len, off;
 	uint64_t sealed;   /* seq of the last chunk that is a frame: a new channel gets it again */

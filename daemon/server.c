@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/accept.h"
+#include "daemon/change.h"
 #include "daemon/commands.h"
 #include "daemon/dest.h"
 #include "daemon/load.h"
@@ -400,6 +401,8 @@ static void vm_event(void *arg, struct vm *vm, const struct vmm_event *event)
 		if (m && !m->incoming && !migration_is_final(m))
 			source_vm_stopped(m, event->text);
 		return;
+	case VMM_EVENT_HTAB_CHANGE: change_announced(vm, event->order); return;
+	case VMM_EVENT_HTAB_CHANGED: change_made(vm, event->order); return;
 	case VMM_EVENT_HTAB_RESET:
 	case VMM_EVENT_DECIDED: return;
 	case VMM_EVENT_COMPAT:

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/change.h"
 #include "daemon/chunk.h"
 #include "daemon/converge.h"
 #include "daemon/log.h"
@@ -227,6 +228,8 @@ static void pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 	struct migration *m = arg;
 
 	outflow_get_stats(m->out, &m->out_stats);
+	if (m->hpt != HPT_READING) /* of a table that is gone */
+		return;
 	if (m->state != MIG_ACTIVE) {
 		switchover_pass_done(m, stream, pass);
 		return;
@@ -281,11 +284,24 @@ static void out_stopped(void *arg)
 		source_stopped_one(m);
 	else
 		handover_finish(m);
+	migration_htab_over(m);
 	server_moved(m->srv, m);
+}
+
+static void out_parted(void *arg)
+{
+	change_parted(arg);
+}
+
+static void out_generation(void *arg)
+{
+	change_begun(arg);
 }
 
 static const struct outflow_ops out_ops = {
 	.pass_done = pass_done,
+	.parted = out_parted,
+	.generation = out_generation,
 	.failed = out_failed,
 	.stopped = out_stopped,
 };
@@ -298,10 +314,16 @@ static void limit_cb(evutil_socket_t fd, short what, void *arg)
 		give_up(m, "timeout (s)", (long long)m->params.timeout);
 }
 
+void source_pass_one(struct migration *m)
+{
+	if (m->state == MIG_ACTIVE && !m->held && m->hpt == HPT_READING)
+		next_pass(m);
+}
+
 static void active_go(struct migration *m)
 {
 	m->t_active = clock_ns();
-	next_pass(m);
+	source_pass_one(m);
 }
 
 void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
@@ -310,7 +332,7 @@ void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
 		.base = m->srv->base,
 		.order = m->order,
 		.tlb_entries = m->tlb_entries,
-		.generation = 1,
+		.generation = m->generation,
 		.ring = m->ring,
 		.chunk = WIRE_PLAIN_MAX,
 		.codec = source_codec(m),
@@ -332,6 +354,7 @@ void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
 		source_failf(m, err.code, "%s", err.text);
 		return;
 	}
+	change_flow(m);
 	if (m->params.timeout)
 		migration_limit(m, m->params.timeout * 1000, limit_cb);
 	migration_enter(m, MIG_ACTIVE, active_go);

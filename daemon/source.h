@@ -56,6 +56,8 @@ enum wire_codec source_codec(const struct migration *m);
 void source_start_htab(struct migration *m);
 /* One of those that MIG_STOPPING waits for is over. */
 void source_stopped_one(struct migration *m);
+/* Pass 1, of a table whose fd the flow has; later when the migration is held. */
+void source_pass_one(struct migration *m);
 /* Begin the passes; io and stream become the flow's. */
 void source_flow(struct migration *m, struct htabio *io, struct stream *stream);
 /* Go on from ACTIVE: stop the guest. */

@@ -73,7 +73,6 @@ void switchover_describe_end(struct migration *m)
 	outflow_get_stats(m->out, &m->out_stats);
 	outflow_get_end(m->out, &m->end);
 	m->end.session = m->session;
-	m->end.generation = 1;
 	m->end.passes = m->pass;
 	m->end.pause_age = m->t_end - m->t_stopped;
 	m->end.valid = m->out_stats.valid;
@@ -179,7 +178,7 @@ static void verify_htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 
 static void verify_go(struct migration *m)
 {
-	struct vmm_request req = {.type = VMM_OPEN_HTAB};
+	struct vmm_request req = {.type = VMM_OPEN_HTAB, .flags = VMM_HTAB_SECOND};
 
 	m->t_verify = clock_ns();
 	source_ask(m, &req, verify_htab_cb);

@@ -25,6 +25,7 @@ struct vm_request {
 	struct vm *vm;
 	uint32_t serial;
 	enum vmm_type type;
+	bool reads; /* OPEN_HTAB for reading */
 	struct event *timer;
 	vm_reply_cb *cb;
 	void *arg;
@@ -95,13 +96,20 @@ static struct vm_request *request_free(struct vm_request *r)
 static void request_done(struct vm_request *r, const struct vmm_reply *reply, int fd)
 {
 	vm_reply_cb *cb = r->cb;
+	struct vm *vm = r->vm;
+	bool reads = r->reads;
 	void *arg = r->arg;
 
 	request_free(r);
-	if (cb)
+	if (reads && fd >= 0)
+		vm->htab_reader = arg;
+	if (cb) {
 		cb(arg, reply, fd);
-	else
-		fd_close(fd);
+		return;
+	}
+	fd_close(fd);
+	if (reads && fd >= 0)
+		vm_htab_closed(vm, arg);
 }
 
 static void request_fail(struct vm_request *r, int error, const char *what)
@@ -254,6 +262,7 @@ void vm_ask(
 	req->serial = r->serial = vm->serial;
 	r->vm = vm;
 	r->type = req->type;
+	r->reads = req->type == VMM_OPEN_HTAB && !(req->flags & (HTAB_FD_WRITE | VMM_HTAB_SECOND));
 	r->cb = cb;
 	r->arg = arg;
 	r->timer = evtimer_new(vm->vms->base, timeout_cb, r);
@@ -271,6 +280,29 @@ void vm_tell(struct vm *vm, struct vmm_request *req)
 {
 	req->serial = 0;
 	enqueue(vm, req, -1);
+}
+
+static void tell_closed(struct vm *vm)
+{
+	struct vmm_request req = {.type = VMM_CLOSE_HTAB};
+
+	vm_tell(vm, &req);
+	vm->htab_reader = NULL;
+}
+
+void vm_htab_closed(struct vm *vm, const void *reader)
+{
+	if (reader && vm->htab_reader == reader)
+		tell_closed(vm);
+}
+
+void vm_answer_change(struct vm *vm, int error, const char *text)
+{
+	struct vmm_request req = {.type = VMM_HTAB_ANSWER, .error = error};
+
+	snprintf(req.text, sizeof(req.text), "%s", text ? text : "");
+	for (; vm->changes > 0; vm->changes--)
+		vm_tell(vm, &req);
 }
 
 void vm_forget_asker(struct vm *vm, void *arg)
@@ -410,6 +442,9 @@ static void handle_reply(struct vm *vm, uint32_t serial, const void *buf, size_t
 	if (vmm_unpack_reply(buf, len, &reply) < 0 || !r) {
 		log_warn("vm %s: a reply that is malformed or that nobody waits for (serial %u)",
 			vm->reg.name, serial);
+		/* It may be the table, asked for too long ago. */
+		if (fd >= 0 && !vm->htab_reader)
+			tell_closed(vm);
 		fd_close(fd);
 		return;
 	}

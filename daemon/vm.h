@@ -45,6 +45,8 @@ struct vm {
 	char authz[PARAM_TEXT_MAX];
 	struct listener *listener; /* migrate-incoming with a socket that listens */
 	bool stopped_by_guest;
+	const void *htab_reader; /* who has an fd for reading its table; NULL: nobody */
+	unsigned changes; /* announcements of a change of its table that are to be answered */
 	uint32_t serial;
 	TAILQ_HEAD(, vm_request) requests;
 	TAILQ_HEAD(, vm_packet) out;
@@ -91,6 +93,16 @@ void vm_ask(
 	struct vm *vm, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb, void *arg);
 /* A message without a reply (LEASE). */
 void vm_tell(struct vm *vm, struct vmm_request *req);
+/*
+ * An fd for reading the VM's table, which came as the answer to a request of `reader` (vm_ask()'s
+ * arg), is closed: the VMM gives one again. When the reader had none, nothing is said.
+ */
+void vm_htab_closed(struct vm *vm, const void *reader);
+/*
+ * Answer what the VMM announced with HTAB_CHANGE: 0 and NULL: no fd is open, it may go on; or an
+ * errno and why it should not. When nothing is to be answered, nothing is said.
+ */
+void vm_answer_change(struct vm *vm, int error, const char *text);
 /* No callback with that arg comes any more; fds of late replies are closed. */
 void vm_forget_asker(struct vm *vm, void *arg);
 

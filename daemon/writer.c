@@ -44,7 +44,7 @@ static enum flow_next written(struct writer *w, const struct chunk *c)
 	pthread_mutex_lock(&ring->flow->lock);
 	ring->written = c->meta.seq;
 	ring->digest = w->digest;
-	if (s->pass == c->meta.pass) {
+	if (s->pass == c->meta.pass && s->generation == c->meta.generation) {
 		s->pass_valid += c->count.valid;
 		s->pass_invalid += c->count.invalid;
 	}
@@ -159,6 +159,26 @@ static enum flow_next end_pass(struct writer *w, const struct marker *m)
 	return FLOW_MORE;
 }
 
+/* All of the old generation is written: the loop has to bring the new one's table. */
+static enum flow_next begin_generation(struct writer *w, const struct marker *m)
+{
+	struct recvring *ring = w->ring;
+	bool begun, told;
+
+	pthread_mutex_lock(&ring->flow->lock);
+	begun = ring->generation == m->generation;
+	told = ring->barrier.generation == m->generation;
+	ring->barrier = *m;
+	if (begun)
+		ring->markers_done++;
+	pthread_mutex_unlock(&ring->flow->lock);
+	if (!begun && told)
+		return FLOW_WAIT;
+	flow_at(begun ? "writer-generation" : "writer-barrier");
+	flow_notify(ring->flow);
+	return begun ? FLOW_MORE : FLOW_WAIT;
+}
+
 enum flow_next writer_step(void *writer, struct flow_wait *wait)
 {
 	struct writer *w = writer;
@@ -167,7 +187,7 @@ enum flow_next writer_step(void *writer, struct flow_wait *wait)
 	struct chunk *c = take(w, &marker, &m);
 
 	if (marker)
-		return end_pass(w, &m);
+		return m.pass ? end_pass(w, &m) : begin_generation(w, &m);
 	if (!c)
 		return FLOW_WAIT;
 	if (check(w, c) == FLOW_END)

@@ -11,7 +11,7 @@
 
 struct writer {
 	struct recvring *ring;
-	struct htabio *io;
+	struct htabio *io; /* replaced by the loop, with entries, at a generation's beginning */
 	uint64_t entries;
 	int timeout_ms;
 	struct verify *verify; /* set by the loop, ended by the writer; under the flow's lock */

@@ -86,6 +86,12 @@ struct hptecodec *hptecodec_new(unsigned order)
 	return c;
 }
 
+void hptecodec_set_order(struct hptecodec *c, unsigned order)
+{
+	assert(htab_order_ok(order));
+	model_init(&c->model, order);
+}
+
 struct hptecodec *hptecodec_free(struct hptecodec *c)
 {
 	if (c) {

@@ -18,6 +18,8 @@ struct hptecodec;
 
 /* For tables of 2^order bytes. About 1 MiB; NULL: out of memory. hptecodec_free() ends it. */
 struct hptecodec *hptecodec_new(unsigned order);
+/* From the next chunk on: another order. */
+void hptecodec_set_order(struct hptecodec *c, unsigned order);
 struct hptecodec *hptecodec_free(struct hptecodec *c); /* takes NULL, returns NULL */
 
 /* Most bytes that `plain` bytes become. */

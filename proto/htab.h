@@ -48,6 +48,11 @@ enum htab_endian {
 	HTAB_WIRE, /* big-endian */
 };
 
+static inline bool htab_order_ok(uint32_t order)
+{
+	return order >= HTAB_ORDER_MIN && order <= HTAB_ORDER_MAX;
+}
+
 /* What the entries of a record are. */
 enum htab_kind {
 	HTAB_HPT = 0, /* HPTEs */

@@ -19,6 +19,8 @@ enum body {
 	BODY_THROTTLE,
 	BODY_NOTE,
 	BODY_TEXT,
+	BODY_ORDER,
+	BODY_ANSWER,
 };
 
 static const struct request_type {
@@ -34,11 +36,13 @@ static const struct request_type {
 	{VMM_RESUME, true, BODY_SESSION},
 	{VMM_GET_STATE, true, BODY_SESSION},
 	{VMM_SET_STATE, true, BODY_SET_STATE},
-	{VMM_RESET_HTAB, true, BODY_SESSION},
+	{VMM_RESET_HTAB, true, BODY_ORDER},
 	{VMM_THROTTLE, true, BODY_THROTTLE},
 	{VMM_NOTE, true, BODY_NOTE},
 	{VMM_UNDO, true, BODY_SESSION},
 	{VMM_RELEASE, true, BODY_SESSION},
+	{VMM_HTAB_ANSWER, false, BODY_ANSWER},
+	{VMM_CLOSE_HTAB, false, BODY_NOTHING},
 	{VMM_QUERY_STATE, true, BODY_NOTHING},
 	{VMM_QUERY_TIME, true, BODY_SESSION},
 };
@@ -70,6 +74,8 @@ const char *vmm_type_name(uint16_t type)
 	case VMM_NOTE: return "NOTE";
 	case VMM_UNDO: return "UNDO";
 	case VMM_RELEASE: return "RELEASE";
+	case VMM_HTAB_ANSWER: return "HTAB_ANSWER";
+	case VMM_CLOSE_HTAB: return "CLOSE_HTAB";
 	case VMM_QUERY_STATE: return "QUERY_STATE";
 	case VMM_QUERY_TIME: return "QUERY_TIME";
 	}
@@ -247,13 +253,22 @@ int vmm_unpack_register(const void *buf, size_t len, struct vmm_register *ret)
 	return 0;
 }
 
+/* HTAB_CHANGE and HTAB_CHANGED have an order, the others none. */
+static bool event_order_ok(uint16_t kind, uint32_t order)
+{
+	if (kind == VMM_EVENT_HTAB_CHANGE || kind == VMM_EVENT_HTAB_CHANGED)
+		return htab_order_ok(order);
+	return order == 0;
+}
+
 int vmm_pack_event(const struct vmm_event *m, void *buf)
 {
 	struct pack k;
 
+	assert(event_order_ok((uint16_t)m->kind, m->order));
 	pack_header(&k, buf, VMM_EVENT, 0, 0);
 	pack_u16(&k, (uint16_t)m->kind);
-	pack_u16(&k, 0);
+	pack_u16(&k, (uint16_t)m->order);
 	pack_bytes(&k, m->session.b, sizeof(m->session.b));
 	pack_str(&k, m->text);
 	return packed(&k);
@@ -261,20 +276,21 @@ int vmm_pack_event(const struct vmm_event *m, void *buf)
 
 int vmm_unpack_event(const void *buf, size_t len, struct vmm_event *ret)
 {
-	uint16_t kind, reserved;
 	struct vmm_event m = {0};
+	uint16_t kind;
 	struct header h;
 	struct unpack u;
 
 	unpack_init(&u, buf, len);
 	unpack_header(&u, &h);
 	kind = unpack_u16(&u);
-	reserved = unpack_u16(&u);
+	m.order = unpack_u16(&u);
 	unpack_copy(&u, m.session.b, sizeof(m.session.b));
 	unpack_str(&u, m.text, sizeof(m.text));
-	if (unpack_end(&u) < 0 || h.type != VMM_EVENT || h.version || h.serial || reserved ||
-		((kind < VMM_EVENT_RESUMED || kind > VMM_EVENT_DECIDED) &&
-			kind != VMM_EVENT_COMPAT))
+	if (unpack_end(&u) < 0 || h.type != VMM_EVENT || h.version || h.serial ||
+		((kind < VMM_EVENT_RESUMED || kind > VMM_EVENT_HTAB_CHANGED) &&
+			kind != VMM_EVENT_COMPAT) ||
+		!event_order_ok(kind, m.order))
 		return -EBADMSG;
 	m.kind = (enum vmm_event_kind)kind;
 	*ret = m;
@@ -344,12 +360,23 @@ int vmm_pack_request(const struct vmm_request *m, void *buf)
 		pack_note(&k, &note);
 		break;
 	case BODY_TEXT: pack_str(&k, m->text); break;
+	case BODY_ORDER:
+		pack_bytes(&k, m->session.b, sizeof(m->session.b));
+		pack_u32(&k, m->order);
+		break;
+	case BODY_ANSWER:
+		assert(m->error <= 0 && m->error >= -ERRNO_MAX);
+		pack_u32(&k, (uint32_t)-m->error);
+		pack_str(&k, m->text);
+		break;
 	}
 	return packed(&k);
 }
 
 static void unpack_request_body(struct unpack *u, enum body body, struct vmm_request *m)
 {
+	uint32_t error;
+
 	switch (body) {
 	case BODY_NOTHING: return;
 	case BODY_SESSION:
@@ -364,7 +391,9 @@ static void unpack_request_body(struct unpack *u, enum body body, struct vmm_req
 	case BODY_HTAB:
 		m->flags = unpack_u32(u);
 		m->start_index = unpack_u64(u);
-		u->bad |= (m->flags & ~(HTAB_FD_BOLTED_ONLY | HTAB_FD_WRITE)) != 0;
+		u->bad |= (m->flags & ~(HTAB_FD_BOLTED_ONLY | HTAB_FD_WRITE | VMM_HTAB_SECOND)) !=
+				0 ||
+			(m->flags & HTAB_FD_WRITE && m->flags & VMM_HTAB_SECOND);
 		return;
 	case BODY_THROTTLE:
 		m->percent = unpack_u32(u);
@@ -372,6 +401,17 @@ static void unpack_request_body(struct unpack *u, enum body body, struct vmm_req
 		return;
 	case BODY_NOTE: unpack_note(u, &m->session, &m->note, &m->cookie_len, m->cookie); return;
 	case BODY_TEXT: unpack_str(u, m->text, sizeof(m->text)); return;
+	case BODY_ORDER:
+		unpack_copy(u, m->session.b, sizeof(m->session.b));
+		m->order = unpack_u32(u);
+		u->bad |= session_is_none(&m->session) || (m->order && !htab_order_ok(m->order));
+		return;
+	case BODY_ANSWER:
+		error = unpack_u32(u);
+		unpack_str(u, m->text, sizeof(m->text));
+		u->bad |= error > ERRNO_MAX;
+		m->error = -(int)(u->bad ? 0 : error);
+		return;
 	}
 }
 

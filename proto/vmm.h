@@ -28,7 +28,8 @@
 #define VMM_NOTES_MAX    16u   /* sessions that the library remembers */
 #define VMM_VCPUS_MAX    2048u
 #define VMM_LEASE_MS     10000u
-#define VMM_THROTTLE_MAX 99u /* percent */
+#define VMM_CHANGE_MS    10000u /* a VMM waits so long for the answer to HTAB_CHANGE */
+#define VMM_THROTTLE_MAX 99u    /* percent */
 
 enum vmm_type {
 	/* VMM -> daemon, serial 0 */
@@ -43,9 +44,13 @@ enum vmm_type {
 	VMM_LEASE = 18,      /* session: the pause's lease begins anew */
 
 	/* daemon -> VMM, requests */
-	VMM_OPEN_HTAB = 32, /* u32 HTAB_FD_* flags, u64 start index; value: enum vmm_htab_kind */
-	VMM_PAUSE = 33,     /* session: stop the vCPUs; the lease begins */
-	VMM_RESUME = 34,    /* session: end the pause before COMMITTING was noted */
+	/*
+	 * u32 HTAB_FD_* flags and VMM_HTAB_SECOND, u64 start index; value: enum vmm_htab_kind. One
+	 * fd for reading at a time: it is the daemon's until CLOSE_HTAB.
+	 */
+	VMM_OPEN_HTAB = 32,
+	VMM_PAUSE = 33,  /* session: stop the vCPUs; the lease begins */
+	VMM_RESUME = 34, /* session: end the pause before COMMITTING was noted */
 	/*
 	 * session; the reply carries a sealed memfd with the state image. Its value is the moment of
 	 * the image's guest timebase, ns of the host's CLOCK_MONOTONIC; 0: not known.
@@ -56,8 +61,12 @@ enum vmm_type {
 	 * time passes for it until it starts. The request carries a sealed memfd with the image.
 	 */
 	VMM_SET_STATE = 36,
-	VMM_RESET_HTAB = 37, /* session: the table becomes empty (KVM_PPC_ALLOCATE_HTAB again) */
-	VMM_THROTTLE = 38,   /* u32 percent of the vCPUs' time taken away, 0 to 99 */
+	/*
+	 * session, u32 order: the table becomes an empty one of 2^order bytes (ALLOCATE_HTAB); 0:
+	 * the TLBs, which have none.
+	 */
+	VMM_RESET_HTAB = 37,
+	VMM_THROTTLE = 38, /* u32 percent of the vCPUs' time taken away, 0 to 99 */
 	/*
 	 * session, u8 enum session_note, u8 zero, u16 length and cookie (COMMITTING only).
 	 * Destination: LOADING, READY, RUN (activate, vCPUs start; answered when they run), DEAD.
@@ -67,6 +76,9 @@ enum vmm_type {
 	VMM_NOTE = 39,
 	VMM_UNDO = 40,    /* session: NEVER was answered; activate and resume, forget the note */
 	VMM_RELEASE = 41, /* session: source: the guest runs elsewhere; destination: forget it */
+	/* One-way, serial 0: */
+	VMM_HTAB_ANSWER = 42, /* u32 errno, str: to one HTAB_CHANGE; 0: no fd is left, go on */
+	VMM_CLOSE_HTAB = 43,  /* empty: the daemon has closed every fd for reading that it had */
 	/*
 	 * empty: the state image as GET_STATE's, to be looked at. A guest that runs is paused
 	 * meanwhile.
@@ -78,6 +90,12 @@ enum vmm_type {
 	 */
 	VMM_QUERY_TIME = 45,
 };
+
+/*
+ * In OPEN_HTAB's flags: besides the fd that is open for reading, while no vCPU may run. What it
+ * reads the other sees no more as changed; it is there to compare tables, once and whole.
+ */
+#define VMM_HTAB_SECOND 0x100u
 
 enum vmm_htab_kind {
 	VMM_HTAB_KERNEL = 0, /* an anon_inode:kvm-htab */
@@ -91,8 +109,15 @@ enum vmm_event_kind {
 	 */
 	VMM_EVENT_RESUMED = 1,
 	VMM_EVENT_STOPPED = 2,    /* the guest stopped by itself (shutdown, crash); text says why */
-	VMM_EVENT_HTAB_RESET = 3, /* reserved: the guest resets or resizes its HPT */
+	VMM_EVENT_HTAB_RESET = 3, /* retired: 5 and 6 are what came of it */
 	VMM_EVENT_DECIDED = 4,    /* reserved: a session's note changed without a request */
+	/*
+	 * The table is about to be reset or resized; order: what it is to have. No vCPU runs, and
+	 * the VMM waits VMM_CHANGE_MS for HTAB_ANSWER.
+	 */
+	VMM_EVENT_HTAB_CHANGE = 5,
+	/* It was (or could not be); order: what it has now. Queued before any vCPU runs again. */
+	VMM_EVENT_HTAB_CHANGED = 6,
 	/* The guest runs as another processor now: text is its mode, 8 hex digits. */
 	VMM_EVENT_COMPAT = 8,
 };
@@ -123,6 +148,7 @@ struct vmm_register {
 
 struct vmm_event {
 	enum vmm_event_kind kind;
+	uint32_t order; /* HTAB_CHANGE and HTAB_CHANGED; else 0 */
 	struct session_id session;
 	char text[VMM_TEXT_MAX];
 };
@@ -142,10 +168,12 @@ struct vmm_request {
 	uint64_t start_index; /* OPEN_HTAB */
 	uint32_t percent;     /* THROTTLE */
 	uint64_t paused_at;   /* SET_STATE */
+	uint32_t order;       /* RESET_HTAB */
+	int error;            /* HTAB_ANSWER: 0 or a negative errno */
 	enum session_note note;
 	uint16_t cookie_len;
 	uint8_t cookie[VMM_COOKIE_MAX];
-	char text[VMM_TEXT_MAX]; /* REFUSED */
+	char text[VMM_TEXT_MAX]; /* REFUSED, HTAB_ANSWER */
 };
 
 /*
@@ -155,13 +183,16 @@ struct vmm_request {
  *	          u32 vcpus, u32 pvr, for BookE u32 sizes[4] and u32 ways[4], u32 compat,
  *	          u64 vCPU ids, u32 n_notes, n_notes notes; the header has VMM_VERSION
  *	note      session[16], u8 note, u8 zero, u16 length, cookie
- *	EVENT     u16 kind, u16 zero, session[16], str text
+ *	EVENT     u16 kind, u16 order or zero, session[16], str text
  *	REPLY     u32 errno (positive, 0 to 4095), u64 value, str text
  *	REFUSED   str text
- *	LEASE, PAUSE, RESUME, GET_STATE, RESET_HTAB, UNDO, RELEASE, QUERY_TIME   session[16]
+ *	LEASE, PAUSE, RESUME, GET_STATE, UNDO, RELEASE, QUERY_TIME   session[16]
  *	SET_STATE session[16], u64 paused at
  *	QUERY_STATE nothing
+ *	RESET_HTAB session[16], u32 order
  *	OPEN_HTAB u32 flags, u64 start index
+ *	HTAB_ANSWER u32 errno (positive, 0 to 4095), str text
+ *	CLOSE_HTAB nothing
  *	THROTTLE  u32 percent
  *	NOTE      a note
  *

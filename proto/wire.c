@@ -29,6 +29,7 @@ static const struct {
 	[WIRE_JOINED] = {"JOINED", WIRE_CONTROL_MAX},
 	[WIRE_CHUNK] = {"CHUNK", WIRE_CHUNK_MAX},
 	[WIRE_PASS_END] = {"PASS_END", WIRE_CONTROL_MAX},
+	[WIRE_GENERATION] = {"GENERATION", WIRE_CONTROL_MAX},
 	[WIRE_END] = {"END", WIRE_CONTROL_MAX},
 	[WIRE_READY] = {"READY", WIRE_CONTROL_MAX},
 	[WIRE_COMMIT] = {"COMMIT", WIRE_CONTROL_MAX},
@@ -458,6 +459,32 @@ int wire_unpack_pass_end(const void *body, size_t len, struct wire_pass_end *ret
 	m.stream = number(&u, unpack_u32(&u), WIRE_STREAM_HTAB, WIRE_STREAM_TLB);
 	m.generation = number(&u, unpack_u32(&u), 1, UINT32_MAX);
 	m.pass = number(&u, unpack_u32(&u), 1, UINT32_MAX);
+	m.seq = unpack_u64(&u);
+	if (unpack_end(&u) < 0)
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+int wire_pack_generation(const struct wire_generation *m, void *buf, size_t cap)
+{
+	struct pack k;
+
+	begin(&k, buf, cap);
+	pack_u32(&k, m->generation);
+	pack_u32(&k, m->order);
+	pack_u64(&k, m->seq);
+	return finish(&k, WIRE_GENERATION);
+}
+
+int wire_unpack_generation(const void *body, size_t len, struct wire_generation *ret)
+{
+	struct wire_generation m;
+	struct unpack u;
+
+	unpack_init(&u, body, len);
+	m.generation = number(&u, unpack_u32(&u), 2, WIRE_GENERATION_MAX);
+	m.order = number(&u, unpack_u32(&u), HTAB_ORDER_MIN, HTAB_ORDER_MAX);
 	m.seq = unpack_u64(&u);
 	if (unpack_end(&u) < 0)
 		return -EBADMSG;

@@ -27,22 +27,25 @@
 #define WIRE_VERSION_MAX 1u
 
 /* Features: bits of HELLO and WELCOME. */
-#define WIRE_FEATURE_RECOVER   0x1ull /* RESUME, RESUMED, PAUSE, SWITCHOVER, OPEN's flag RECOVER */
-#define WIRE_FEATURE_TLB       0x4ull /* BookE guests: OPEN with MMU_BOOKE, stream TLB */
-#define WIRE_FEATURE_PROCESSOR 0x8ull /* OPEN's flag PROCESSOR */
-#define WIRE_FEATURES          (WIRE_FEATURE_TLB | WIRE_FEATURE_PROCESSOR) /* that this build offers */
+#define WIRE_FEATURE_RECOVER    0x1ull /* RESUME, RESUMED, PAUSE, SWITCHOVER, OPEN's flag RECOVER */
+#define WIRE_FEATURE_GENERATION 0x2ull /* GENERATION, and END's from 2 on */
+#define WIRE_FEATURE_TLB        0x4ull /* BookE guests: OPEN with MMU_BOOKE, stream TLB */
+#define WIRE_FEATURE_PROCESSOR  0x8ull /* OPEN's flag PROCESSOR */
+/* Those that this build offers. */
+#define WIRE_FEATURES       (WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB | WIRE_FEATURE_PROCESSOR)
 
-#define WIRE_HDR_SIZE          8u
-#define WIRE_NAME_MAX          256u /* of a daemon's name, NUL included */
-#define WIRE_TEXT_MAX          512u /* of a sentence, NUL included */
-#define WIRE_SECRET_SIZE       32u
-#define WIRE_CHANNELS_MAX      16u
-#define WIRE_CONTROL_MAX       4096u        /* body of any message but STATE and CHUNK */
-#define WIRE_STATE_MAX         (128u << 10) /* body of STATE */
-#define WIRE_CHUNK_HDR         24u
-#define WIRE_PLAIN_MAX         (256u << 10) /* plain record bytes of a chunk */
-#define WIRE_CHUNK_MAX         (WIRE_CHUNK_HDR + WIRE_PLAIN_MAX + (WIRE_PLAIN_MAX >> 5))
-#define WIRE_RING_MAX          256u /* chunks in flight on a channel */
+#define WIRE_HDR_SIZE       8u
+#define WIRE_NAME_MAX       256u /* of a daemon's name, NUL included */
+#define WIRE_TEXT_MAX       512u /* of a sentence, NUL included */
+#define WIRE_SECRET_SIZE    32u
+#define WIRE_CHANNELS_MAX   16u
+#define WIRE_CONTROL_MAX    4096u        /* body of any message but STATE and CHUNK */
+#define WIRE_STATE_MAX      (128u << 10) /* body of STATE */
+#define WIRE_CHUNK_HDR      24u
+#define WIRE_PLAIN_MAX      (256u << 10) /* plain record bytes of a chunk */
+#define WIRE_CHUNK_MAX      (WIRE_CHUNK_HDR + WIRE_PLAIN_MAX + (WIRE_PLAIN_MAX >> 5))
+#define WIRE_RING_MAX       256u  /* chunks in flight on a channel */
+#define WIRE_GENERATION_MAX 1024u /* lives of the source's table in one session */
 
 enum wire_type {
 	/* every connection */
@@ -70,6 +73,8 @@ enum wire_type {
 	WIRE_JOINED = 33,   /* destination: empty */
 	WIRE_CHUNK = 34,    /* source: struct wire_chunk and its payload */
 	WIRE_PASS_END = 35, /* source: struct wire_pass_end; a barrier over all channels */
+	/* 36 and 37 are given to recovery. */
+	WIRE_GENERATION = 38, /* source: struct wire_generation; a barrier over all channels */
 
 	/* hand-over: frozen. Each but END is struct wire_session. */
 	WIRE_END = 64, /* source: struct wire_end */
@@ -209,6 +214,12 @@ struct wire_pass_end {
 	uint64_t seq; /* of this channel's last chunk so far, 0 for none */
 };
 
+struct wire_generation {
+	uint32_t generation; /* that begins: the last one + 1, 2 to WIRE_GENERATION_MAX */
+	uint32_t order;      /* of its table */
+	uint64_t seq;        /* of this channel's last chunk so far, 0 for none */
+};
+
 struct wire_end_channel {
 	uint64_t seq;    /* of the last chunk */
 	uint64_t digest; /* stream_digest() over the plain bytes of all chunks, in order */
@@ -271,6 +282,8 @@ int wire_unpack_chunk(const void *body, size_t len, struct wire_chunk *ret,
 	const uint8_t **ret_payload, size_t *ret_payload_len);
 int wire_pack_pass_end(const struct wire_pass_end *m, void *buf, size_t cap);
 int wire_unpack_pass_end(const void *body, size_t len, struct wire_pass_end *ret);
+int wire_pack_generation(const struct wire_generation *m, void *buf, size_t cap);
+int wire_unpack_generation(const void *body, size_t len, struct wire_generation *ret);
 int wire_pack_end(const struct wire_end *m, void *buf, size_t cap);
 int wire_unpack_end(const void *body, size_t len, struct wire_end *ret);
 /* READY to LOST. */

@@ -72,10 +72,14 @@ tests_unit_test_simvm_SOURCES = tests/unit/test-simvm.c vmm/hptfile.c
 tests_unit_test_simvm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(ZSTD_CFLAGS)
 tests_unit_test_simvm_LDADD = libbase.la libproto.la $(CHECK_LIBS) $(ZSTD_LIBS)
 htabvmm_harness = tests/unit/htabvmm-harness.c tests/unit/htabvmm-harness.h
-UNIT_TESTS += tests/unit/test-htabvmm tests/unit/test-htabvmm-lease tests/unit/test-htabvmm-state
+UNIT_TESTS += tests/unit/test-htabvmm tests/unit/test-htabvmm-htab tests/unit/test-htabvmm-lease \
+	tests/unit/test-htabvmm-state
 tests_unit_test_htabvmm_SOURCES = tests/unit/test-htabvmm.c $(htabvmm_harness)
 tests_unit_test_htabvmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_htabvmm_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
+tests_unit_test_htabvmm_htab_SOURCES = tests/unit/test-htabvmm-htab.c $(htabvmm_harness)
+tests_unit_test_htabvmm_htab_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_htabvmm_htab_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
 tests_unit_test_htabvmm_lease_SOURCES = tests/unit/test-htabvmm-lease.c $(htabvmm_harness)
 tests_unit_test_htabvmm_lease_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_htabvmm_lease_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
@@ -144,6 +148,9 @@ EXTRA_DIST += tests/unit/flow-model.h
 UNIT_TESTS += tests/unit/test-flow-sim
 tests_unit_test_flow_sim_CFLAGS = $(flow_test_cflags)
 tests_unit_test_flow_sim_LDADD = $(flow_test_libs)
+UNIT_TESTS += tests/unit/test-flow-generation
+tests_unit_test_flow_generation_CFLAGS = $(flow_test_cflags)
+tests_unit_test_flow_generation_LDADD = $(flow_test_libs)
 UNIT_TESTS += tests/unit/test-flow-steps
 tests_unit_test_flow_steps_CFLAGS = $(flow_test_cflags)
 tests_unit_test_flow_steps_LDADD = $(flow_test_libs)
@@ -239,7 +246,9 @@ endif
 golden_files = \
 	tests/golden/abort.hex tests/golden/accept.hex tests/golden/ack.hex \
 	tests/golden/channel.hex tests/golden/chunk.hex tests/golden/closed.hex \
-	tests/golden/commit.hex tests/golden/end.hex tests/golden/hello.hex \
+	tests/golden/commit.hex tests/golden/end.hex tests/golden/generation.hex \
+	tests/golden/hello.hex tests/golden/vmm-close-htab.hex \
+	tests/golden/vmm-event-htab-change.hex tests/golden/vmm-htab-answer.hex \
 	tests/golden/htabsock-read-answer.hex tests/golden/htabsock-read.hex \
 	tests/golden/htabsock-write-answer.hex tests/golden/htabsock-write.hex \
 	tests/golden/join.hex tests/golden/joined.hex tests/golden/lost.hex \

@@ -59,12 +59,14 @@ static int copy_config(struct htabvmm *h, const struct htabvmm_config *c)
 	h->pvr = c->pvr;
 	h->kvm = (struct kvm_vm){.vm_fd = c->vm_fd, .vcpus = c->vcpus, .order = c->hpt_order};
 	h->mmu = (enum mmu_kind)c->mmu;
+	h->hpt_order = c->hpt_order;
 	h->ops = c->ops;
 	h->opaque = c->opaque;
 	h->incoming = c->incoming;
 	h->running = c->running;
 	h->may_run = !c->incoming;
 	h->lease = VMM_LEASE_MS * NS_PER_MS;
+	h->change_ns = VMM_CHANGE_MS * NS_PER_MS;
 	if (c->vcpu_ids)
 		h->vcpu_ids = processor_vcpu_ids(c->vcpu_ids, c->vcpus);
 	if (c->vm_fd < 0)
@@ -195,6 +197,7 @@ static void lost(struct htabvmm *h)
 	source_alone(h, ASK_LOST);
 	if (h->sock >= 0)
 		conn_close(h);
+	htab_lost(h);
 	dest_lost(h);
 	if (registered)
 		lib_tell(h, HTABVMM_DISCONNECTED, "the connection to the daemon ended");
@@ -202,10 +205,12 @@ static void lost(struct htabvmm *h)
 
 static uint64_t next_wake(const struct htabvmm *h)
 {
-	uint64_t at = h->sock < 0 && !h->gone ? h->retry_at : 0;
+	uint64_t at = h->sock < 0 && !h->gone && h->change == CHANGE_NONE ? h->retry_at : 0;
 
 	if (h->lease_at && (!at || h->lease_at < at))
 		at = h->lease_at;
+	if (h->change_at && (!at || h->change_at < at))
+		at = h->change_at;
 	return at;
 }
 
@@ -233,12 +238,17 @@ int htabvmm_dispatch(struct htabvmm *h)
 	request_continue(h);
 	more = conn_receive(h);
 	tlbsocks_dispatch(&h->tlbs);
+	if (h->ended)
+		htab_unanswered(h, "the connection to the daemon ended");
+	else if (!more && h->change_at && clock_ns() >= h->change_at)
+		htab_unanswered(h, "the daemon did not answer in time: its migration fails");
 	/* Only now: whatever was queued counts, however late this process came to read it. */
 	if (h->ended && h->sock >= 0 && !request_pending(h))
 		lost(h);
 	if (!more && h->lease_at && clock_ns() >= h->lease_at)
 		source_alone(h, ASK_LEASE_OVER);
-	if (h->sock < 0 && !h->gone && clock_ns() >= h->retry_at)
+	/* Not with an order that is no longer the table's when this is read. */
+	if (h->sock < 0 && !h->gone && h->change == CHANGE_NONE && clock_ns() >= h->retry_at)
 		conn_start(h);
 	arm(h, next_wake(h));
 	h->inside = false;
@@ -292,4 +302,9 @@ int htabvmm_may_run(const struct htabvmm *h)
 void htabvmm_test_lease(struct htabvmm *h, uint64_t ms)
 {
 	h->lease = ms * NS_PER_MS;
+}
+
+void htabvmm_test_change(struct htabvmm *h, uint64_t ms)
+{
+	h->change_ns = ms * NS_PER_MS;
 }

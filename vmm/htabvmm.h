@@ -87,10 +87,20 @@ struct htabvmm_ops {
 	 * KVM_PPC_GET_HTAB_FD and KVM_PPC_ALLOCATE_HTAB. A VMM that owns its table returns one end
 	 * of a SOCK_SEQPACKET pair that speaks htabsock (docs/protocol.md); the fd becomes the
 	 * library's. flags are KVM_GET_HTAB_BOLTED_ONLY and KVM_GET_HTAB_WRITE. What is not a
-	 * socket is handed over as a kernel's htab fd.
+	 * socket is handed over as a kernel's htab fd. reset_htab makes the table an empty one of
+	 * 2^order bytes, at the destination, before a guest's table arrives: of another order than
+	 * htabvmm_config.hpt_order where the guest had it changed on the way.
 	 */
 	int (*open_htab)(void *opaque, uint32_t flags, uint64_t start_index, int *ret_fd);
-	int (*reset_htab)(void *opaque);
+	int (*reset_htab)(void *opaque, unsigned order);
+	/*
+	 * The answer to an htabvmm_htab_change() that returned HTABVMM_LATER. error 0: change the
+	 * table now and call htabvmm_htab_changed(), from in here or later. -EBUSY or another
+	 * errno: the migration wishes no change, leave the table as it is (a hypercall answers
+	 * H_BUSY, a reset is tried later); nothing more is to be called. text is "" or a sentence.
+	 * Optional for a VMM that never changes a table once its guest ran.
+	 */
+	void (*htab_answer)(void *opaque, int error, const char *text);
 
 	/*
 	 * The VMM's own state, with every vCPU stopped: at the switchover, and when an operator
@@ -186,6 +196,38 @@ int htabvmm_set_running(struct htabvmm *h, int running, const char *why);
  * guest.
  */
 int htabvmm_set_compat(struct htabvmm *h, uint32_t mode);
+
+/*
+ * The guest's table is about to be reset (KVM_PPC_ALLOCATE_HTAB) or resized
+ * (KVM_PPC_RESIZE_HPT_COMMIT), to 2^order bytes; a reset keeps the order. A migration that is under
+ * way has to let go of the table first, and sends the new one from its beginning. Two halves:
+ *
+ *	stop every vCPU
+ *	htabvmm_htab_change(h, order)
+ *	  0: change the table
+ *	  HTABVMM_LATER: wait for the callback `htab_answer`, which says whether to
+ *	  negative: don't change it
+ *	the ioctl
+ *	htabvmm_htab_changed(h, the order that the table has now)
+ *	let the vCPUs run, when htabvmm_may_run() says so
+ *
+ * The first half returns 0 at once when there is no daemon. With one it answers HTABVMM_LATER: then
+ * the answer comes from htabvmm_dispatch() within 10 s, or error 0 after that: then the migration
+ * fails, and the guest stays. It is -EBUSY while a migration holds the guest or one is arriving
+ * (from the pause on: try again once it resumed), and while another change is under way; -EINVAL
+ * for an order out of 18 to 36 or without `htab_answer`. A VMM that was told 0 has to call the
+ * second half, also when its ioctl failed (with the order that it has then): meanwhile no request
+ * of the daemon is answered. The second half is -EINVAL when nothing is under way.
+ */
+int htabvmm_htab_change(struct htabvmm *h, unsigned order);
+int htabvmm_htab_changed(struct htabvmm *h, unsigned order);
+
+/*
+ * The VMM is about to read its table by itself, through an htab fd of its own (1), or is done with
+ * it (0). Every read takes changes away from all other readers of the VM, so it is -EBUSY while the
+ * daemon has one, and the daemon gets none while the VMM has: a migration is then refused.
+ */
+int htabvmm_htab_reserve(struct htabvmm *h, int on);
 
 /* May this process's vCPUs run? 0 from the pause on, until the resume. Any thread may ask. */
 int htabvmm_may_run(const struct htabvmm *h);

@@ -116,6 +116,24 @@ int kvm_vm_allocate_htab(struct kvm_vm *vm, unsigned order)
 	return ioctl(vm->fd, KVM_PPC_ALLOCATE_HTAB, &arg) < 0 ? -errno : 0;
 }
 
+int kvm_vm_prepare_resize(struct kvm_vm *vm, unsigned order)
+{
+	struct kvm_ppc_resize_hpt arg = {.shift = order};
+	int r;
+
+	if (order && !htab_order_ok(order))
+		return -EINVAL;
+	r = ioctl(vm->fd, KVM_PPC_RESIZE_HPT_PREPARE, &arg);
+	return r < 0 ? -errno : r;
+}
+
+int kvm_vm_commit_resize(struct kvm_vm *vm, unsigned order)
+{
+	struct kvm_ppc_resize_hpt arg = {.shift = order};
+
+	return ioctl(vm->fd, KVM_PPC_RESIZE_HPT_COMMIT, &arg) < 0 ? -errno : 0;
+}
+
 int kvm_vm_open_htab(struct kvm_vm *vm, uint64_t flags, uint64_t start_index)
 {
 	struct kvm_get_htab_fd arg = {.flags = flags, .start_index = start_index};

@@ -35,6 +35,16 @@ int kvm_vm_fd(const struct kvm_vm *vm);
 void *kvm_vm_memory(const struct kvm_vm *vm, size_t *ret_size);
 /* KVM_PPC_ALLOCATE_HTAB. An order that KVM refuses costs it the table: -EINVAL before that. */
 int kvm_vm_allocate_htab(struct kvm_vm *vm, unsigned order);
+/*
+ * KVM_PPC_RESIZE_HPT_PREPARE: 0 when a table of that order is ready to be committed, a number of ms
+ * to ask again after, or a negative errno. Order 0 gives up what was being prepared. Any time.
+ */
+int kvm_vm_prepare_resize(struct kvm_vm *vm, unsigned order);
+/*
+ * KVM_PPC_RESIZE_HPT_COMMIT of what was prepared: 0, or a negative errno with the table as it was
+ * (-ENOSPC: two bolted entries would meet). Paused; KVM then keeps the bolted entries alone.
+ */
+int kvm_vm_commit_resize(struct kvm_vm *vm, unsigned order);
 /* KVM_PPC_GET_HTAB_FD: an fd (the caller's, close-on-exec), or a negative errno. */
 int kvm_vm_open_htab(struct kvm_vm *vm, uint64_t flags, uint64_t start_index);
 /* Let KVM handle a hypercall that it leaves to user space by default (H_CLEAR_REF, H_CLEAR_MOD). */

@@ -14,16 +14,7 @@
 
 const char vmm_program[] = "htab-kvmvm";
 
-struct kvmvm {
-	struct kvmvm_opts o;
-	struct kvmvm_guest guest;
-	struct htabvmm *h;
-	int signals;
-	bool over;
-	int status;
-};
-
-static void print_event(struct kvmvm *m, const char *event, const char *text)
+void kvmvm_print_event(struct kvmvm *m, const char *event, const char *text)
 {
 	struct vmm_figures f;
 
@@ -61,6 +52,16 @@ static int do_resume(void *opaque)
 	return 0;
 }
 
+static int do_reset_htab(void *opaque, unsigned order)
+{
+	struct kvmvm *m = opaque;
+	int r = kvm_vm_allocate_htab(m->guest.vm, order);
+
+	if (r == 0)
+		m->guest.order = order;
+	return r;
+}
+
 static int do_save(void *opaque, struct htabvmm_state *state)
 {
 	struct kvmvm *m = opaque;
@@ -84,7 +85,7 @@ static void do_event(void *opaque, enum htabvmm_event event, const char *text)
 {
 	struct kvmvm *m = opaque;
 
-	print_event(m, vmm_event_name(event), text);
+	kvmvm_print_event(m, vmm_event_name(event), text);
 	if (event == HTABVMM_MIGRATED)
 		m->over = true;
 }
@@ -92,6 +93,8 @@ static void do_event(void *opaque, enum htabvmm_event event, const char *text)
 static const struct htabvmm_ops ops = {
 	.pause = do_pause,
 	.resume = do_resume,
+	.reset_htab = do_reset_htab,
+	.htab_answer = change_answer,
 	.save = do_save,
 	.load = do_load,
 	.event = do_event,
@@ -152,7 +155,7 @@ static void take_signal(struct kvmvm *m)
 
 	while (read(m->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
-			print_event(m, "status", "");
+			kvmvm_print_event(m, "status", "");
 		else
 			m->over = true;
 	}
@@ -170,22 +173,29 @@ static void take_sickness(struct kvmvm *m)
 
 static int run(struct kvmvm *m)
 {
-	struct pollfd p[3] = {
+	struct pollfd p[4] = {
 		{.fd = htabvmm_fd(m->h), .events = POLLIN},
 		{.fd = m->signals, .events = POLLIN},
 		{.fd = m->guest.sick_fd, .events = POLLIN},
+		{.fd = m->monitor.fd, .events = POLLIN},
 	};
-	int r = 0;
+	struct wish wish;
+	int r = 0, n;
 
 	while (!m->over && r == 0) {
-		if (poll(p, 3, -1) < 0) {
+		n = poll(p, 4, change_wait_ms(m));
+		if (n < 0) {
 			r = errno == EINTR ? 0 : -errno;
 			continue;
 		}
+		if (n == 0)
+			change_waited(m);
 		if (p[1].revents)
 			take_signal(m);
 		if (p[2].revents)
 			take_sickness(m);
+		while (p[3].revents && monitor_next(&m->monitor, &wish))
+			change_wished(m, wish);
 		if (p[0].revents && !m->over)
 			r = htabvmm_dispatch(m->h);
 	}
@@ -206,22 +216,25 @@ static void finish(struct kvmvm *m)
 			fail(&e);
 			m->status = EXIT_FAILURE;
 		}
-		print_event(m, "exit", "");
+		kvmvm_print_event(m, "exit", "");
 	}
 	m->h = htabvmm_free(m->h);
 	kvmvm_guest_free(&m->guest);
+	monitor_close(&m->monitor);
 	fd_close(m->signals);
 }
 
 int main(int argc, char **argv)
 {
-	static struct kvmvm m = {.signals = -1, .guest.sick_fd = -1};
+	static struct kvmvm m = {.signals = -1, .guest.sick_fd = -1, .monitor.fd = -1};
 	int r = kvmvm_opts_parse(argc, argv, &m.o);
 	struct err e;
 
 	if (r != 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	r = catch_signals(&m);
+	if (r == 0 && m.o.monitor)
+		r = monitor_open(&m.monitor, m.o.monitor);
 	if (r == 0) {
 		r = kvmvm_guest_new(&m.guest, &m.o, &e);
 		if (r < 0)

@@ -7,6 +7,7 @@
  *	kvmvm.c         the process: the main loop, signals, libhtabvmm's callbacks
  *	kvmvm_opts.c    its command line
  *	kvmvm_guest.c   the VM, its vCPUs and why they stop
+ *	kvmvm_change.c  its table reset or resized, by the monitor's commands (monitor.h)
  *	kvmvm_memory.c  the guest's memory as a blob of the machine state
  *	kvmvm_devices.c an interrupt controller and a TCE table
  *	kvmvm_dump.c    the table as a file
@@ -24,6 +25,7 @@
 #include "proto/ident.h"
 #include "vmm/htabvmm.h"
 #include "vmm/kvm_vm.h"
+#include "vmm/monitor.h"
 #include "vmm/vmmcommon.h"
 
 #define KVMVM_EXIT_SELFCHECK 3
@@ -46,6 +48,7 @@ struct kvmvm_opts {
 	size_t memory; /* bytes */
 	enum kvmvm_irqchip irqchip;
 	uint64_t tces; /* entries of a TCE table; 0: none */
+	const char *monitor;
 };
 
 /* 0; 1 when all is said (--help); -EINVAL after a sentence on stderr. */
@@ -71,6 +74,8 @@ struct kvmvm_guest {
 	uint8_t *memory;
 	size_t size;
 	unsigned order, vcpus;
+	struct vm_uuid uuid;
+	bool resizable;            /* it bolts only what a resize can move */
 	int fds[KVM_VM_VCPUS_MAX]; /* of the vCPUs; they stay the VM's */
 	int sick_fd;               /* an eventfd: something is wrong */
 	atomic_uint errors;
@@ -81,6 +86,12 @@ struct kvmvm_guest {
 /* A VM whose vCPUs stand. One that is not to wait for a guest from elsewhere has its own. */
 int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct err *e);
 void kvmvm_guest_free(struct kvmvm_guest *g);
+/*
+ * The table is another one, of that order, or was emptied: what the guest knows of its entries is
+ * what there is now, and its vCPUs begin anew, at the counts that they had. vCPUs paused, no other
+ * reader. 0 or a negative errno.
+ */
+int kvmvm_guest_restart(struct kvmvm_guest *g, unsigned order);
 void kvmvm_guest_figures(const struct kvmvm_guest *g, struct vmm_figures *ret);
 /* What was wrong first, "" when nothing was. */
 void kvmvm_guest_why(struct kvmvm_guest *g, char why[static KVMVM_WHY_MAX]);
@@ -116,5 +127,42 @@ int kvmvm_memory_load(void *memory, size_t size, uint32_t version, const void *d
 
 /* -- its table -- */
 
+/* Each entry, normalised, at 16 * its index: 2^order bytes, the caller's. vCPUs stopped. */
+int kvmvm_table(struct kvmvm_guest *g, uint8_t **ret_flat);
+
 /* Write the table, normalised, while every vCPU stands. */
 int kvmvm_dump(struct kvmvm_guest *g, const char *path, struct err *e);
+
+/* -- its table reset or resized -- */
+
+struct kvmvm_change {
+	struct wish wish; /* what is under way */
+	bool ran;         /* the guest did, when the vCPUs were stopped for it */
+	bool asked;       /* the library waits for the daemon */
+	int wait_ms;      /* for KVM to prepare the new table; -1: it does not */
+};
+
+struct kvmvm;
+
+/* A wish; one that comes while another is under way is refused. */
+void change_wished(struct kvmvm *m, struct wish wish);
+/* What the loop waits for, -1: nothing; and that time is over. */
+int change_wait_ms(const struct kvmvm *m);
+void change_waited(struct kvmvm *m);
+/* The library's answer: htabvmm_ops.htab_answer. */
+void change_answer(void *m, int error, const char *text);
+
+/* -- the process -- */
+
+struct kvmvm {
+	struct kvmvm_opts o;
+	struct kvmvm_guest guest;
+	struct htabvmm *h;
+	struct monitor monitor;
+	struct kvmvm_change change;
+	int signals;
+	bool over;
+	int status;
+};
+
+void kvmvm_print_event(struct kvmvm *m, const char *event, const char *text);

@@ -88,6 +88,7 @@ kvmvm_code:
 	ld	27, BLOCK_STRIDE_SHIFT(31)
 	ld	30, BLOCK_SHADOW(31)
 	ld	28, BLOCK_SEED(31)
+	ld	14, BLOCK_COUNTER(31)	/* 0, or what it was when its table was changed */
 	ld	22, BLOCK_TOUCH(31)
 	ld	24, BLOCK_TOUCH_SLOT(31)
 	ld	23, BLOCK_TOUCH_VSID(31)
@@ -243,7 +244,8 @@ remove:
 insert:
 	rldicl	6, 18, 22, 42
 	sldi	6, 6, 12
-	andi.	7, 18, V_BOLTED
+	ld	7, BLOCK_BOLTED(31)
+	and	7, 7, 18
 	or	6, 6, 7
 	ori	19, 6, V_VALID
 	ld	7, BLOCK_PAGE_MASK(31)

@@ -49,7 +49,7 @@ static int read_some(int fd, uint8_t *buf, uint8_t *flat, uint64_t entries)
 	return htab_read_wrapped((size_t)n, READ_SIZE, end, entries);
 }
 
-int kvmvm_dump(struct kvmvm_guest *g, const char *path, struct err *e)
+int kvmvm_table(struct kvmvm_guest *g, uint8_t **ret_flat)
 {
 	uint64_t entries = htab_entries(g->order);
 	uint8_t *flat = calloc(entries, HTAB_HPTE_SIZE), *buf = malloc(READ_SIZE);
@@ -59,13 +59,26 @@ int kvmvm_dump(struct kvmvm_guest *g, const char *path, struct err *e)
 		r = -ENOMEM;
 	while (r == 0)
 		r = read_some(fd, buf, flat, entries);
+	if (fd >= 0)
+		fd_close(fd);
+	free(buf);
+	if (r < 0) {
+		free(flat);
+		return r;
+	}
+	*ret_flat = flat;
+	return 0;
+}
+
+int kvmvm_dump(struct kvmvm_guest *g, const char *path, struct err *e)
+{
+	uint8_t *flat = NULL;
+	int r = kvmvm_table(g, &flat);
+
 	if (r < 0)
 		err_set(e, r, "cannot take the table out for %s: %s", path, strerror(-r));
 	else
 		r = hptfile_write(path, flat, g->order, e);
-	if (fd >= 0)
-		fd_close(fd);
-	free(buf);
 	free(flat);
 	return r;
 }

@@ -2,6 +2,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -142,7 +143,7 @@ static uint64_t block_get(const struct kvmvm_guest *g, unsigned cpu, unsigned fi
 }
 
 /* The vCPUs' stripes: every 2^shift-th PTEG is one's, the next is the next one's. */
-static void fill_block(const struct kvmvm_guest *g, unsigned cpu, const struct vm_uuid *uuid)
+static void fill_block(const struct kvmvm_guest *g, unsigned cpu)
 {
 	uint64_t groups = htab_entries(g->order) / PTEG_ENTRIES;
 	unsigned cpus = g->vcpus == 1 ? 0 : log2_floor(g->vcpus - 1) + 1;
@@ -161,7 +162,13 @@ static void fill_block(const struct kvmvm_guest *g, unsigned cpu, const struct v
 	block_put(g, cpu, BLOCK_TOUCH_VSID, vsid);
 	/* KVM maps no page that is larger than the host's. */
 	block_put(g, cpu, BLOCK_LARGE, sysconf(_SC_PAGESIZE) >= LARGE_PAGE ? HPTE_V_LARGE : 0);
-	block_put(g, cpu, BLOCK_SEED, mix(be64_get(uuid->b + 8) + cpu + 1) | 1);
+	/*
+	 * A resize moves bolted entries to where the hash of their page puts them, and trusts that
+	 * they were there before: resize_hpt_rehash_hpte() ends the host where two meet in a table
+	 * that grows. The guest's random ones are not where a hash puts them.
+	 */
+	block_put(g, cpu, BLOCK_BOLTED, g->resizable ? 0 : HPTE_V_BOLTED);
+	block_put(g, cpu, BLOCK_SEED, mix(be64_get(g->uuid.b + 8) + cpu + 1) | 1);
 }
 
 static int set_start(struct kvmvm_guest *g, unsigned cpu)
@@ -189,7 +196,7 @@ static int set_start(struct kvmvm_guest *g, unsigned cpu)
 	return ioctl(g->fds[cpu], KVM_SET_ONE_REG, &reg) < 0 ? -errno : 0;
 }
 
-static int fill_memory(struct kvmvm_guest *g, const struct vm_uuid *uuid)
+static int fill_memory(struct kvmvm_guest *g)
 {
 	size_t len = (size_t)(kvmvm_code_end - kvmvm_code);
 	int r = 0;
@@ -199,7 +206,7 @@ static int fill_memory(struct kvmvm_guest *g, const struct vm_uuid *uuid)
 	memcpy(g->memory, kvmvm_code, len);
 	__builtin___clear_cache((char *)g->memory, (char *)g->memory + len);
 	for (unsigned i = 0; i < g->vcpus && r == 0; i++) {
-		fill_block(g, i, uuid);
+		fill_block(g, i);
 		r = set_start(g, i);
 	}
 	return r;
@@ -230,6 +237,8 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 
 	g->order = o->order;
 	g->vcpus = o->vcpus;
+	g->uuid = o->uuid;
+	g->resizable = o->monitor;
 	pthread_mutex_init(&g->lock, NULL);
 	g->sick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (g->sick_fd < 0)
@@ -252,7 +261,7 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 	}
 	if (r == 0 && !o->incoming) {
 		step = "the guest's registers";
-		r = fill_memory(g, &o->uuid);
+		r = fill_memory(g);
 	}
 	if (r == 0 && !o->incoming && o->large_entry) {
 		step = "an entry for a page of 16 MiB";
@@ -266,6 +275,54 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 		return err_set(e, r, "cannot make a KVM guest with a table of order %u: %s: %s",
 			o->order, step, strerror(-r));
 	return 0;
+}
+
+/* What should be in each slot of a vCPU's stripe. */
+static void fill_shadow(struct kvmvm_guest *g, unsigned cpu, const uint8_t *table)
+{
+	uint8_t *to = g->memory + KVMVM_SHADOWS + (size_t)cpu * KVMVM_SHADOW_SIZE;
+	uint64_t groups = block_get(g, cpu, BLOCK_GROUP_MASK) + 1;
+	uint64_t shift = block_get(g, cpu, BLOCK_STRIDE_SHIFT);
+
+	for (uint64_t i = 0; i < groups * PTEG_ENTRIES; i++, to += HTAB_HPTE_SIZE) {
+		uint64_t group = (i / PTEG_ENTRIES << shift) + cpu;
+		const uint8_t *from = table +
+			(group * PTEG_ENTRIES + i % PTEG_ENTRIES) * HTAB_HPTE_SIZE;
+		uint64_t hpte[2] = {be64_get(from), be64_get(from + 8)};
+
+		memcpy(to, hpte, sizeof(hpte));
+	}
+}
+
+/* The mapping of its own is made by the guest when it begins. */
+static int clear_touch(struct kvmvm_guest *g, unsigned cpu, int fd)
+{
+	uint8_t rec[HTAB_HDR_SIZE];
+
+	htab_put_header(rec, HTAB_HOST, (uint32_t)block_get(g, cpu, BLOCK_TOUCH_SLOT), 0, 1);
+	return write(fd, rec, sizeof(rec)) < 0 ? -errno : 0;
+}
+
+int kvmvm_guest_restart(struct kvmvm_guest *g, unsigned order)
+{
+	int fd = kvm_vm_open_htab(g->vm, HTAB_FD_WRITE, 0), r = fd < 0 ? fd : 0;
+	uint8_t *table = NULL;
+
+	g->order = order;
+	for (unsigned i = 0; i < g->vcpus && r == 0; i++) {
+		fill_block(g, i);
+		r = clear_touch(g, i, fd);
+		if (r == 0)
+			r = set_start(g, i);
+	}
+	if (fd >= 0)
+		fd_close(fd);
+	if (r == 0)
+		r = kvmvm_table(g, &table);
+	for (unsigned i = 0; i < g->vcpus && r == 0; i++)
+		fill_shadow(g, i, table);
+	free(table);
+	return r;
 }
 
 void kvmvm_guest_free(struct kvmvm_guest *g)

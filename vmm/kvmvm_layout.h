@@ -33,6 +33,7 @@
 #define BLOCK_TOUCH_VSID   0x48
 #define BLOCK_LARGE        0x50 /* HPTE_V_LARGE when it may map pages of 64 KiB */
 #define BLOCK_SEED         0x58
+#define BLOCK_BOLTED       0x60 /* HPTE_V_BOLTED when it may bolt entries where no hash puts them */
 
 /*
  * The hypercall that KVM does not know, with which the guest says what is wrong: r4 is one of the

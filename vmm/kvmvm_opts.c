@@ -22,6 +22,7 @@ enum option_number {
 	OPT_DUMP,
 	OPT_IRQCHIP,
 	OPT_TCES,
+	OPT_MONITOR,
 	OPT_HELP,
 	OPT_LARGE_ENTRY,
 };
@@ -37,6 +38,7 @@ static const struct option options[] = {
 	{"dump", required_argument, NULL, OPT_DUMP},
 	{"irqchip", required_argument, NULL, OPT_IRQCHIP},
 	{"tces", required_argument, NULL, OPT_TCES},
+	{"monitor", required_argument, NULL, OPT_MONITOR},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"large-entry", no_argument, NULL, OPT_LARGE_ENTRY},
 	{NULL, 0, NULL, 0},
@@ -60,6 +62,8 @@ static const char usage[] =
 	"                   at both ends\n"
 	"  --dump FILE      write the last table there, normalised, when the guest ends here (SIGTERM,\n"
 	"                   or moved away); zstd when it ends in .zst\n"
+	"  --monitor FIFO   take commands from there, one a line: reset, reset ORDER, resize ORDER:\n"
+	"                   KVM changes the page table, and the guest begins anew with what is in it\n"
 	"\n"
 	"Events are JSON objects on stdout, one a line; SIGUSR1 asks for one. Exit status: 0 after\n"
 	"SIGTERM or when the guest moved away, 1 for an error, 3 when the guest's check of itself\n"
@@ -104,6 +108,7 @@ static int parse_one(int c, const char *arg, struct kvmvm_opts *o)
 		o->tces = v;
 		break;
 	case OPT_DUMP: o->dump = arg; break;
+	case OPT_MONITOR: o->monitor = arg; break;
 	case OPT_LARGE_ENTRY: o->large_entry = true; break;
 	default:
 		r = -EINVAL; /* getopt has said why */

@@ -49,7 +49,7 @@ static void send_register(struct htabvmm *h)
 		.version = VMM_VERSION,
 		.uuid = h->uuid,
 		.mmu = h->mmu,
-		.order = h->kvm.order,
+		.order = h->incoming ? h->hpt_order : h->kvm.order,
 		.vcpus = h->kvm.vcpus,
 		.pvr = h->pvr,
 		.compat = h->compat,

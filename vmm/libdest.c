@@ -62,13 +62,19 @@ void dest_reset(struct htabvmm *h, struct session *s, const struct vmm_request *
 	int r;
 
 	h->state_set = false;
-	if (h->mmu == MMU_BOOKE || h->ops->reset_htab) {
-		r = h->mmu == MMU_BOOKE ? tlbsocks_reset(&h->tlbs) : h->ops->reset_htab(h->opaque);
+	if (h->mmu == MMU_HPT && !htab_order_ok(req->order)) {
+		err_set(&e, -EINVAL, "VM '%s' has a page table, and none of order %u", h->name,
+			req->order);
+	} else if (h->mmu == MMU_BOOKE || h->ops->reset_htab) {
+		r = h->mmu == MMU_BOOKE ? tlbsocks_reset(&h->tlbs)
+					: h->ops->reset_htab(h->opaque, req->order);
 		if (r < 0)
-			err_set(&e, r, "VM '%s' cannot empty its page table: %s", h->name,
-				strerror(-r));
+			err_set(&e, r, "VM '%s' cannot have an empty page table of order %u: %s",
+				h->name, req->order, strerror(-r));
+		else
+			h->kvm.order = req->order;
 	} else {
-		kvm_htab_reset(&h->kvm, &e);
+		kvm_htab_reset(&h->kvm, req->order, &e);
 	}
 	request_reply_session(h, req, &e);
 }
@@ -154,6 +160,7 @@ void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error)
 	session_step(s, ASK_STARTED);
 	h->incoming = false;
 	htabvmm_set_compat(h, compat);
+	htab_arrived(h);
 	if (h->ops->announce)
 		h->ops->announce(h->opaque);
 	request_reply_session(h, req, NULL);

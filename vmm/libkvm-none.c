@@ -17,7 +17,7 @@ int kvm_htab_open(
 	return none(e);
 }
 
-int kvm_htab_reset(const struct kvm_vm *vm, struct err *e)
+int kvm_htab_reset(struct kvm_vm *vm, unsigned order, struct err *e)
 {
 	return none(e);
 }

@@ -32,14 +32,18 @@ int kvm_htab_open(
 	return 0;
 }
 
-int kvm_htab_reset(const struct kvm_vm *vm, struct err *e)
+int kvm_htab_reset(struct kvm_vm *vm, unsigned order, struct err *e)
 {
-	uint32_t order = vm->order;
+	uint32_t arg = order;
 
+	if (!htab_order_ok(order))
+		return err_set(e, -EINVAL, "a page table of order %u is none: it has %u to %u",
+			order, HTAB_ORDER_MIN, HTAB_ORDER_MAX);
 	/* The order that it has already: KVM then clears the table that there is. */
-	if (ioctl(vm->vm_fd, KVM_PPC_ALLOCATE_HTAB, &order) < 0)
-		return err_set(e, -errno, "KVM does not empty the page table of order %u: %s",
-			vm->order, strerror(errno));
+	if (ioctl(vm->vm_fd, KVM_PPC_ALLOCATE_HTAB, &arg) < 0)
+		return err_set(e, -errno, "KVM gives no empty page table of order %u: %s", order,
+			strerror(errno));
+	vm->order = order;
 	return 0;
 }
 

@@ -14,10 +14,15 @@ struct kvm_vm {
 	const int *vcpu_fds;      /* vcpus of them */
 	const unsigned *vcpu_ids; /* KVM_CREATE_VCPU's arguments; NULL: 0, 1, 2, ... */
 	unsigned vcpus;
-	unsigned order; /* of the table */
+	unsigned order; /* of the table that it has now */
 };
 
 int kvm_htab_open(
 	const struct kvm_vm *vm, uint32_t flags, uint64_t start_index, int *ret_fd, struct err *e);
-int kvm_htab_reset(const struct kvm_vm *vm, struct err *e);
+/*
+ * Make the table an empty one of 2^order bytes, and vm->order that. KVM frees a table before it
+ * looks for room for one of another order: after a failure the VM may have none, which the next
+ * reset mends.
+ */
+int kvm_htab_reset(struct kvm_vm *vm, unsigned order, struct err *e);
 int kvm_pvr(const struct kvm_vm *vm, uint32_t *ret_pvr, struct err *e);

@@ -2,8 +2,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "common/fd.h"
 #include "vmm/libvmm.h"
@@ -60,41 +58,11 @@ static enum session_ask request_ask(const struct vmm_request *req)
 	case VMM_OPEN_HTAB:
 	case VMM_THROTTLE:
 	case VMM_QUERY_STATE:
-	case VMM_QUERY_TIME: break;
+	case VMM_QUERY_TIME:
+	case VMM_HTAB_ANSWER:
+	case VMM_CLOSE_HTAB: break;
 	}
 	return SESSION_ASKS; /* not about a session */
-}
-
-static void open_htab(struct htabvmm *h, const struct vmm_request *req)
-{
-	struct err e = {0};
-	struct stat st;
-	int fd = -1, r;
-
-	if (req->flags & HTAB_FD_WRITE && !sessions_in(&h->sessions, SESSION_LOADING)) {
-		err_set(&e, -EPERM,
-			"VM '%s' opens its page table for writing only while a session "
-			"is loading",
-			h->name);
-	} else if (h->mmu == MMU_BOOKE || h->ops->open_htab) {
-		if (h->mmu == MMU_BOOKE)
-			r = tlbsocks_open(&h->tlbs, req->flags, req->start_index, &fd);
-		else
-			r = h->ops->open_htab(h->opaque, req->flags, req->start_index, &fd);
-		if (r < 0)
-			err_set(&e, r, "VM '%s' cannot open its page table: %s", h->name,
-				strerror(-r));
-	} else {
-		kvm_htab_open(&h->kvm, req->flags, req->start_index, &fd, &e);
-	}
-	if (e.code == 0 && fstat(fd, &st) < 0)
-		err_set(&e, -EBADF, "VM '%s' gave no descriptor for its page table", h->name);
-	if (e.code < 0)
-		request_reply(h, req, 0, -1, &e);
-	else
-		request_reply(
-			h, req, S_ISSOCK(st.st_mode) ? VMM_HTAB_SOCKET : VMM_HTAB_KERNEL, fd, NULL);
-	fd_close(fd);
 }
 
 static void throttle(struct htabvmm *h, const struct vmm_request *req)
@@ -197,7 +165,7 @@ static void handle(struct htabvmm *h, const struct vmm_request *req, int fd)
 	struct session *s;
 
 	if (req->type == VMM_OPEN_HTAB) {
-		open_htab(h, req);
+		htab_open(h, req);
 		return;
 	}
 	if (req->type == VMM_THROTTLE) {
@@ -221,19 +189,38 @@ static void handle(struct htabvmm *h, const struct vmm_request *req, int fd)
 	}
 }
 
+/* One-way messages, which do not wait behind anything. */
+static bool told(struct htabvmm *h, const struct vmm_request *req)
+{
+	struct session *s;
+
+	switch ((unsigned)req->type) {
+	case VMM_LEASE:
+		s = sessions_find(&h->sessions, &req->session);
+		if (s && session_rule(s->state, ASK_LEASE).verdict == VERDICT_DONE)
+			source_renew(h);
+		return true;
+	case VMM_HTAB_ANSWER: htab_answer(h, req); return true;
+	case VMM_CLOSE_HTAB: htab_close(h); return true;
+	default: return false;
+	}
+}
+
+/* Nothing is under way that a request would have to wait for. */
+static bool idle(const struct htabvmm *h)
+{
+	return h->work == WORK_NONE && h->change == CHANGE_NONE;
+}
+
 void request_arrived(struct htabvmm *h, const struct vmm_request *req, int fd)
 {
 	struct err e = {0};
 
-	if (req->type == VMM_LEASE) { /* one-way, and not to wait behind anything */
-		struct session *s = sessions_find(&h->sessions, &req->session);
-
-		if (s && session_rule(s->state, ASK_LEASE).verdict == VERDICT_DONE)
-			source_renew(h);
+	if (told(h, req)) {
 		fd_close(fd);
 		return;
 	}
-	if (h->work == WORK_NONE && h->n_waiting == 0) {
+	if (idle(h) && h->n_waiting == 0) {
 		handle(h, req, fd);
 		fd_close(fd);
 		return;
@@ -250,7 +237,7 @@ void request_arrived(struct htabvmm *h, const struct vmm_request *req, int fd)
 
 bool request_pending(const struct htabvmm *h)
 {
-	return h->work != WORK_NONE || h->n_waiting > 0;
+	return !idle(h) || h->n_waiting > 0;
 }
 
 static void work_over(
@@ -288,7 +275,7 @@ void request_continue(struct htabvmm *h)
 		h->work = WORK_NONE;
 		work_over(h, work, &req, h->work_error);
 	}
-	while (h->work == WORK_NONE && h->n_waiting > 0) {
+	while (idle(h) && h->n_waiting > 0) {
 		struct lib_request next = h->waiting[0];
 
 		h->n_waiting--;

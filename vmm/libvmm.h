@@ -8,6 +8,7 @@
  *	librequest.c  a request from arrival to its reply; requests that wait for a callback
  *	libsource.c   pause, lease, commit, undo, release: a guest that leaves
  *	libdest.c     load, ready, run, dead: a guest that arrives
+ *	libhtab.c     the table's descriptors and who may read; the table being reset or resized
  *	libsession.c  the table of what may follow what
  *	libquery.c    the state of a guest that stays, and how exactly its time went on
  *	libtlb*.c     the TLBs of a BookE guest, and the daemon's descriptors for them
@@ -44,6 +45,13 @@ enum lib_work {
 	WORK_ACTIVATE_UNDO,
 };
 
+/* The guest's table is reset or resized: htabvmm_htab_change() to htabvmm_htab_changed(). */
+enum lib_change {
+	CHANGE_NONE = 0,
+	CHANGE_ASKED,    /* the daemon is to let go of it */
+	CHANGE_ANSWERED, /* the VMM does it */
+};
+
 struct lib_request {
 	struct vmm_request req;
 	int fd; /* that came along, or -1 */
@@ -56,9 +64,10 @@ struct htabvmm {
 	struct vm_uuid uuid;
 	uint32_t pvr;
 	enum mmu_kind mmu;
-	uint32_t compat;   /* as REGISTER says it */
-	uint64_t vcpu_ids; /* the same */
-	struct kvm_vm kvm;
+	uint32_t compat;    /* as REGISTER says it */
+	uint64_t vcpu_ids;  /* the same */
+	struct kvm_vm kvm;  /* with the order that the table has now */
+	unsigned hpt_order; /* what a VM that waits for a guest was started with */
 	struct lib_devices devices;
 	struct lib_tces tces;
 	struct tlbsocks tlbs; /* BookE: the table */
@@ -92,6 +101,14 @@ struct htabvmm {
 	uint64_t retry_at, backoff; /* ns of clock_ns(); when sock is -1 */
 	uint64_t lease_at;          /* when the lease is over; 0: none runs */
 	uint64_t lease;             /* how long it is, ns */
+
+	/* the table */
+	bool reader;   /* the daemon has an fd for reading */
+	bool reserved; /* the VMM reads it itself */
+	enum lib_change change;
+	unsigned asked;     /* announcements on this connection that were not answered yet */
+	uint64_t change_at; /* CHANGE_ASKED: until when the answer is waited for */
+	uint64_t change_ns; /* how long that is */
 
 	/* the callback at work, and the requests behind it */
 	enum lib_work work;
@@ -133,6 +150,17 @@ void request_reply(struct htabvmm *h, const struct vmm_request *req, uint64_t va
 /* Answer a request about a session with the note that it has now. */
 void request_reply_session(struct htabvmm *h, const struct vmm_request *req, const struct err *e);
 
+/* libhtab.c */
+void htab_open(struct htabvmm *h, const struct vmm_request *req);
+void htab_close(struct htabvmm *h); /* CLOSE_HTAB */
+void htab_answer(struct htabvmm *h, const struct vmm_request *req);
+/* No answer comes any more: the daemon is gone, or took too long. */
+void htab_unanswered(struct htabvmm *h, const char *why);
+/* The guest that arrived is this VM's: the daemon is told its table's order when it is news. */
+void htab_arrived(struct htabvmm *h);
+/* The connection ended: what the daemon had is nobody's. */
+void htab_lost(struct htabvmm *h);
+
 /* libsource.c: each answers req, now or later. s is NULL where the session is unknown. */
 void source_pause(struct htabvmm *h, struct session *s, const struct vmm_request *req);
 void source_resume(struct htabvmm *h, struct session *s, const struct vmm_request *req);
@@ -173,3 +201,5 @@ int lib_note_pause(struct htabvmm *h, struct err *e);
 
 /* For tests: the lease's length instead of VMM_LEASE_MS. */
 void htabvmm_test_lease(struct htabvmm *h, uint64_t ms);
+/* The same for the answer to a change of the table, instead of VMM_CHANGE_MS. */
+void htabvmm_test_change(struct htabvmm *h, uint64_t ms);

@@ -10,6 +10,7 @@ libhtabvmm_core_la_SOURCES = \
 	vmm/libdevice_add.c \
 	vmm/libdevice_load.c \
 	vmm/libesb.c \
+	vmm/libhtab.c \
 	vmm/libkvm.h \
 	vmm/libquery.c \
 	vmm/libkvmdev.c vmm/libkvmdev.h \
@@ -50,7 +51,9 @@ EXTRA_DIST += vmm/libhtabvmm.map
 bin_PROGRAMS += htab-simvm
 htab_simvm_SOURCES = \
 	vmm/hptfile.c vmm/hptfile.h \
+	vmm/monitor.c vmm/monitor.h \
 	vmm/simvm.c vmm/simvm.h \
+	vmm/simvm_change.c \
 	vmm/simvm_guest.c \
 	vmm/simvm_htab.c \
 	vmm/simvm_opts.c \
@@ -67,6 +70,7 @@ libswhpt_la_SOURCES = \
 	vmm/swhpt_fd.c \
 	vmm/swhpt_hcall.c \
 	vmm/swhpt_impl.h \
+	vmm/swhpt_resize.c \
 	vmm/swhpt_serve.c
 libswhpt_la_LIBADD = libproto.la
 
@@ -84,6 +88,7 @@ bin_PROGRAMS += htab-kvmvm
 htab_kvmvm_SOURCES = \
 	vmm/hptfile.c vmm/hptfile.h \
 	vmm/kvmvm.c vmm/kvmvm.h \
+	vmm/kvmvm_change.c \
 	vmm/kvmvm_code.S \
 	vmm/kvmvm_devices.c \
 	vmm/kvmvm_dump.c \
@@ -91,6 +96,7 @@ htab_kvmvm_SOURCES = \
 	vmm/kvmvm_layout.h \
 	vmm/kvmvm_memory.c \
 	vmm/kvmvm_opts.c \
+	vmm/monitor.c vmm/monitor.h \
 	vmm/vmmcommon.c vmm/vmmcommon.h
 htab_kvmvm_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS)
 htab_kvmvm_LDADD = libhtabvmm-core.la libpowerkvm.la $(ZSTD_LIBS)

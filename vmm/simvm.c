@@ -19,22 +19,9 @@
 
 const char vmm_program[] = "htab-simvm";
 
-struct simvm {
-	struct simvm_opts o;
-	struct swhpt *hpt;
-	struct simvm_htab *htab;
-	struct simvm_guest guest;
-	struct htabvmm *h;
-	int signals;
-	bool pausing; /* htabvmm_complete() is to be called when every vCPU stands */
-	bool over;
-	bool made; /* the guest and its threads */
-	int status;
-};
-
 /* -- events ----------------------------------------------------------------------------------- */
 
-static void print_event(struct simvm *m, const char *event, const char *text)
+void simvm_print_event(struct simvm *m, const char *event, const char *text)
 {
 	struct vmm_figures f = {
 		.counter = guest_counter(&m->guest),
@@ -98,11 +85,11 @@ static int do_open_htab(void *opaque, uint32_t flags, uint64_t start_index, int 
 	return simvm_htab_open(m->htab, flags, start_index, ret_fd);
 }
 
-static int do_reset_htab(void *opaque)
+static int do_reset_htab(void *opaque, unsigned order)
 {
 	struct simvm *m = opaque;
 
-	return swhpt_reset(m->hpt, swhpt_order(m->hpt));
+	return order > m->o.max_order ? -ENOMEM : swhpt_reset(m->hpt, order);
 }
 
 static int do_save(void *opaque, struct htabvmm_state *state)
@@ -145,7 +132,7 @@ static void do_event(void *opaque, enum htabvmm_event event, const char *text)
 
 	if (event == HTABVMM_DEAD)
 		m->guest.arrived = false;
-	print_event(m, vmm_event_name(event), text);
+	simvm_print_event(m, vmm_event_name(event), text);
 	if (event == HTABVMM_MIGRATED)
 		m->over = true;
 	if (event == HTABVMM_LOADING)
@@ -161,6 +148,7 @@ static const struct htabvmm_ops ops = {
 	.activate = do_activate,
 	.open_htab = do_open_htab,
 	.reset_htab = do_reset_htab,
+	.htab_answer = change_answer,
 	.save = do_save,
 	.load = do_load,
 	.load_reg = do_load_reg,
@@ -266,6 +254,8 @@ static int connect_daemon(struct simvm *m)
 	m->guest.vmm = m->h;
 	if (m->o.lease_ms)
 		htabvmm_test_lease(m->h, m->o.lease_ms);
+	if (m->o.change_ms)
+		htabvmm_test_change(m->h, m->o.change_ms);
 	return 0;
 }
 
@@ -290,7 +280,7 @@ static void take_signal(struct simvm *m)
 
 	while (read(m->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
-			print_event(m, "status", "");
+			simvm_print_event(m, "status", "");
 		else
 			m->over = true;
 	}
@@ -300,29 +290,35 @@ static void vcpus_stopped(struct simvm *m)
 {
 	uint64_t n;
 
-	if (read(m->guest.stopped_fd, &n, sizeof(n)) < 0 || !m->pausing)
+	if (read(m->guest.stopped_fd, &n, sizeof(n)) < 0)
 		return;
+	if (m->pausing)
+		htabvmm_complete(m->h, 0);
 	m->pausing = false;
-	htabvmm_complete(m->h, 0);
+	change_stopped(m);
 }
 
 static int run(struct simvm *m)
 {
-	struct pollfd p[3] = {
+	struct pollfd p[4] = {
 		{.fd = htabvmm_fd(m->h), .events = POLLIN},
 		{.fd = m->signals, .events = POLLIN},
 		{.fd = m->guest.stopped_fd, .events = POLLIN},
+		{.fd = m->monitor.fd, .events = POLLIN},
 	};
+	struct wish wish;
 
 	while (!m->over) {
 		int r = 0;
 
-		if (poll(p, 3, -1) < 0 && errno != EINTR)
+		if (poll(p, 4, -1) < 0 && errno != EINTR)
 			return -errno;
 		if (p[1].revents)
 			take_signal(m);
 		if (p[2].revents)
 			vcpus_stopped(m);
+		while (p[3].revents && monitor_next(&m->monitor, &wish))
+			change_wished(m, wish);
 		if (p[0].revents)
 			r = htabvmm_dispatch(m->h);
 		if (r < 0)
@@ -337,7 +333,8 @@ static int run(struct simvm *m)
 
 static int dump_hpt(struct simvm *m)
 {
-	size_t len = (size_t)1 << m->o.order;
+	unsigned order = swhpt_order(m->hpt);
+	size_t len = (size_t)1 << order;
 	uint8_t *flat = malloc(len);
 	struct err e = {0};
 	int r = flat ? swhpt_save_flat(m->hpt, flat, len) : -ENOMEM;
@@ -345,7 +342,7 @@ static int dump_hpt(struct simvm *m)
 	if (r < 0)
 		err_set(&e, r, "cannot take the table out for %s: %s", m->o.dump, strerror(-r));
 	else
-		hptfile_write(m->o.dump, flat, m->o.order, &e);
+		hptfile_write(m->o.dump, flat, order, &e);
 	free(flat);
 	return e.code < 0 ? fail(&e) : 0;
 }
@@ -375,21 +372,24 @@ static void finish(struct simvm *m)
 	if (made && m->h && m->status == 0 && m->o.dump && dump(m) < 0)
 		m->status = EXIT_FAILURE;
 	if (made && m->h)
-		print_event(m, "exit", "");
+		simvm_print_event(m, "exit", "");
 	m->h = htabvmm_free(m->h);
 	m->hpt = swhpt_free(m->hpt);
 	guest_free_tlbs(&m->guest);
+	monitor_close(&m->monitor);
 	fd_close(m->signals);
 }
 
 int main(int argc, char **argv)
 {
-	static struct simvm m = {.signals = -1};
+	static struct simvm m = {.signals = -1, .monitor.fd = -1};
 	int r = simvm_opts_parse(argc, argv, &m.o);
 
 	if (r != 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	r = catch_signals(&m);
+	if (r == 0 && m.o.monitor)
+		r = monitor_open(&m.monitor, m.o.monitor);
 	if (r == 0)
 		r = m.o.booke ? make_booke_guest(&m) : make_guest(&m);
 	m.made = r == 0;

@@ -6,6 +6,7 @@
  *
  *	simvm.c         the process: main loop, signals, events on stdout, libhtabvmm's callbacks
  *	simvm_opts.c    its command line
+ *	simvm_change.c  its table reset or resized, by the monitor's commands (monitor.h)
  *	simvm_guest.c   vCPU threads that count and change the table
  *	simvm_tlb.c     a BookE guest: TLBs in place of the table
  *	simvm_state.c   what the guest takes along, and its check of itself
@@ -21,6 +22,7 @@
 #include "common/err.h"
 #include "proto/ident.h"
 #include "vmm/htabvmm.h"
+#include "vmm/monitor.h"
 #include "vmm/swhpt.h"
 
 #define SIMVM_VCPUS_MAX      64u
@@ -43,7 +45,7 @@ struct simvm_opts {
 	const char *socket, *name, *hpt, *dump;
 	struct vm_uuid uuid;
 	bool incoming;
-	unsigned order, vcpus;
+	unsigned order, max_order, vcpus;
 	bool order_set;
 	bool booke;
 	double fill;
@@ -54,7 +56,9 @@ struct simvm_opts {
 	bool fail_write;
 	uint64_t fail_write_at;
 	enum simvm_step die_at;
-	uint64_t lease_ms; /* 0: the library's */
+	bool stall_change;
+	uint64_t lease_ms, change_ms; /* 0: the library's */
+	const char *monitor;
 };
 
 /* 0; 1 when all is said (--help); -EINVAL after a sentence on stderr. */
@@ -116,6 +120,23 @@ uint64_t guest_mix(uint64_t z);
 /* Say why, once, and be sick. */
 void guest_sick(struct simvm_guest *g, unsigned vcpu, const char *why);
 
+/* -- its table reset or resized -- */
+
+struct simvm_change {
+	struct wish wish; /* what is under way */
+	bool ran;         /* the guest did, when the wish came */
+	bool asked;       /* the library waits for the daemon */
+};
+
+struct simvm;
+
+/* A wish; one that comes while another is under way is refused. */
+void change_wished(struct simvm *m, struct wish wish);
+/* Every vCPU stands. */
+void change_stopped(struct simvm *m);
+/* The library's answer: htabvmm_ops.htab_answer. */
+void change_answer(void *m, int error, const char *text);
+
 /* -- its state -- */
 
 int guest_save(struct simvm_guest *g, struct htabvmm_state *state);
@@ -148,3 +169,22 @@ struct simvm_htab *simvm_htab_new(struct swhpt *hpt, const struct simvm_opts *o)
 struct simvm_htab *simvm_htab_free(struct simvm_htab *s);
 /* A descriptor to hand over, answered by a thread of its own until it is closed. */
 int simvm_htab_open(struct simvm_htab *s, uint32_t flags, uint64_t start, int *ret_fd);
+
+/* -- the process -- */
+
+struct simvm {
+	struct simvm_opts o;
+	struct swhpt *hpt;
+	struct simvm_htab *htab;
+	struct simvm_guest guest;
+	struct htabvmm *h;
+	struct monitor monitor;
+	struct simvm_change change;
+	int signals;
+	bool pausing; /* htabvmm_complete() is to be called when every vCPU stands */
+	bool over;
+	bool made; /* the guest and its threads */
+	int status;
+};
+
+void simvm_print_event(struct simvm *m, const char *event, const char *text);

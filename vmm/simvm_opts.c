@@ -29,6 +29,10 @@ enum option_number {
 	OPT_DIE_AT,
 	OPT_BAD_FD,
 	OPT_LEASE_MS,
+	OPT_MONITOR,
+	OPT_MAX_ORDER,
+	OPT_CHANGE_MS,
+	OPT_STALL_CHANGE,
 };
 
 static const struct option options[] = {
@@ -51,6 +55,10 @@ static const struct option options[] = {
 	{"die-at", required_argument, NULL, OPT_DIE_AT},
 	{"bad-fd", no_argument, NULL, OPT_BAD_FD},
 	{"lease-ms", required_argument, NULL, OPT_LEASE_MS},
+	{"monitor", required_argument, NULL, OPT_MONITOR},
+	{"max-order", required_argument, NULL, OPT_MAX_ORDER},
+	{"change-ms", required_argument, NULL, OPT_CHANGE_MS},
+	{"stall-change", no_argument, NULL, OPT_STALL_CHANGE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -72,6 +80,8 @@ static const char usage[] =
 	"  --vcpus N             vCPUs, 1 to 64 (1)\n"
 	"  --dump FILE           write the last table there, normalised, when the guest ends here\n"
 	"                        (SIGTERM, or moved away); zstd when it ends in .zst\n"
+	"  --monitor FIFO        take commands from there, one a line: reset, reset ORDER, resize\n"
+	"                        ORDER: what the guest or its firmware does to the page table\n"
 	"\n"
 	"Events are JSON objects on stdout, one a line; SIGUSR1 asks for one. Exit status: 0\n"
 	"after SIGTERM or when the guest moved away, 1 for an error, 3 when the guest's check of\n"
@@ -84,6 +94,9 @@ static const char usage[] =
 	"  --stall-pause         a pause never ends\n"
 	"  --bad-fd              hand over a regular file in place of a kernel's htab fd\n"
 	"  --lease-ms MS         a paused guest runs on when its daemon was silent for so long\n"
+	"  --max-order N         a table of a greater order is refused\n"
+	"  --change-ms MS        the table is changed when its daemon was silent for so long\n"
+	"  --stall-change        a change of the table that the daemon agreed to never ends\n"
 	"  --die-at STEP         end at once, status 9, at loading, ready, pause, state,\n"
 	"                        committing or run\n";
 
@@ -164,6 +177,15 @@ static int parse_one(int c, const char *arg, struct simvm_opts *o)
 	case OPT_STALL_PAUSE: o->stall_pause = true; break;
 	case OPT_DIE_AT: r = parse_step(arg, &o->die_at); break;
 	case OPT_BAD_FD: o->bad_fd = true; break;
+	case OPT_MAX_ORDER:
+		r = vmm_parse_number("max-order", arg, HTAB_ORDER_MIN, HTAB_ORDER_MAX, &v);
+		o->max_order = (unsigned)v;
+		break;
+	case OPT_MONITOR: o->monitor = arg; break;
+	case OPT_CHANGE_MS:
+		r = vmm_parse_number("change-ms", arg, 1, 3600000, &o->change_ms);
+		break;
+	case OPT_STALL_CHANGE: o->stall_change = true; break;
 	case OPT_LEASE_MS: r = vmm_parse_number("lease-ms", arg, 1, 3600000, &o->lease_ms); break;
 	default:
 		r = -EINVAL; /* getopt has said why */
@@ -174,7 +196,7 @@ static int parse_one(int c, const char *arg, struct simvm_opts *o)
 
 int simvm_opts_parse(int argc, char **argv, struct simvm_opts *ret)
 {
-	struct simvm_opts o = {.order = 24, .vcpus = 1, .fill = 0.5};
+	struct simvm_opts o = {.order = 24, .vcpus = 1, .fill = 0.5, .max_order = HTAB_ORDER_MAX};
 	int c, r = 0;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {

@@ -8,7 +8,7 @@
 #include "proto/pack.h"
 #include "vmm/swhpt_impl.h"
 
-static int table_new(unsigned order, struct swhpt_hpte **ret_hpt, struct swhpt_rev **ret_rev)
+int swhpt_new_arrays(unsigned order, struct swhpt_hpte **ret_hpt, struct swhpt_rev **ret_rev)
 {
 	struct swhpt_hpte *hpt;
 	struct swhpt_rev *rev;
@@ -34,7 +34,7 @@ int swhpt_new(unsigned order, struct swhpt **ret_h)
 
 	if (!h)
 		return -ENOMEM;
-	r = table_new(order, &h->hpt, &h->rev);
+	r = swhpt_new_arrays(order, &h->hpt, &h->rev);
 	if (r < 0) {
 		free(h);
 		return r;
@@ -101,7 +101,7 @@ int swhpt_reset(struct swhpt *h, unsigned order)
 		/* The reverse map stays, marks of changes included: so it does in the kernel. */
 		memset(h->hpt, 0, h->entries * sizeof(*h->hpt));
 	} else {
-		r = table_new(order, &hpt, &rev);
+		r = swhpt_new_arrays(order, &hpt, &rev);
 		if (r == 0) {
 			free(h->hpt);
 			free(h->rev);

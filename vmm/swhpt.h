@@ -67,6 +67,14 @@ uint64_t swhpt_entries(const struct swhpt *h);
 int swhpt_reset(struct swhpt *h, unsigned order);
 
 /*
+ * KVM_PPC_RESIZE_HPT_PREPARE and _COMMIT: the table has 2^order bytes from now on, and of its
+ * entries only the bolted ones, where the new size's hash puts them. -EBUSY while a vCPU runs,
+ * -ENOSPC when two bolted entries would meet in one slot of a smaller table (all stays as it was),
+ * -EINVAL and -ENOMEM as swhpt_new(). Readers have to begin anew, as after a reset.
+ */
+int swhpt_resize(struct swhpt *h, unsigned order);
+
+/*
  * KVM_SET_USER_MEMORY_REGION: guest real addresses that have memory, in host pages of
  * 2^host_page_shift bytes. An entry for an address outside is taken and stands for emulated MMIO;
  * one for a page larger than the host's is refused. -EINVAL when base or size are no multiples of

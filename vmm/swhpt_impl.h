@@ -121,6 +121,9 @@ static inline void swhpt_note(struct swhpt *h, struct swhpt_rev *rev)
 		swhpt_store(&rev->guest_r, swhpt_load(&rev->guest_r) | HPTE_R_MODIFIED);
 }
 
+/* An empty table's two arrays. 0, -EINVAL (order) or -ENOMEM. */
+int swhpt_new_arrays(unsigned order, struct swhpt_hpte **ret_hpt, struct swhpt_rev **ret_rev);
+
 /* Base page size as a shift, 0 for an encoding that KVM does not know. */
 unsigned swhpt_base_page_shift(uint64_t v, uint64_t r);
 

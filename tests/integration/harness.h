@@ -195,13 +195,14 @@ struct guest_opts {
 	const char *uuid;
 	const char *hpt;
 	bool dump; /* into guest->dump */
+	bool monitor;
 	const char *extra[8];
 };
 
 struct guest {
 	struct harness *h;
 	char name[80];
-	char dump[HARNESS_PATH];
+	char dump[HARNESS_PATH], monitor[HARNESS_PATH];
 	struct process *process;
 	char buf[8192];
 	size_t len;
@@ -216,6 +217,8 @@ struct guest {
 struct guest *guest_start(struct host *host, const char *name, const struct guest_opts *opts);
 /* Wait for that event; counter, running and text are those of it. */
 void guest_event(struct guest *g, const char *event);
+/* A command for its monitor: needs guest_opts.monitor. */
+void guest_command(struct guest *g, const char *line);
 /* The counter now. */
 uint64_t guest_counter(struct guest *g);
 /* Wait until it has counted on from where it is now: it runs. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,6 +45,10 @@ static void start(struct guest *g, const char *name, const char *socket, const s
 		argv[n++] = "--dump";
 		argv[n++] = g->dump;
 	}
+	if (o->monitor) {
+		argv[n++] = "--monitor";
+		argv[n++] = g->monitor;
+	}
 	for (unsigned i = 0; i < 8 && o->extra[i]; i++) {
 		argv[n++] = o->extra[i];
 		if (!strcmp(o->extra[i], "--die-at"))
@@ -64,6 +69,8 @@ struct guest *guest_start(struct host *host, const char *name, const struct gues
 	snprintf(g->name, sizeof(g->name), "%.40s-at-%s", name, host->name);
 	snprintf(
 		g->dump, sizeof(g->dump), "%s", harness_path(h, "%u-%s.hpt", h->n_guests, g->name));
+	snprintf(g->monitor, sizeof(g->monitor), "%s",
+		harness_path(h, "%u-%s.monitor", h->n_guests, g->name));
 	start(g, name, host->vmm, opts ? opts : &plain);
 	h->guests[h->n_guests++] = g;
 	if (!opts || !opts->unregistered)
@@ -125,6 +132,14 @@ void guest_event(struct guest *g, const char *event)
 		h_check(g->h, next_event(g, deadline, what), "%s ended without saying \"%s\"",
 			g->name, event);
 	} while (strcmp(g->event, event) != 0);
+}
+
+void guest_command(struct guest *g, const char *line)
+{
+	int fd = open(g->monitor, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	h_check(g->h, fd >= 0 && dprintf(fd, "%s\n", line) > 0, "%s: %m", g->monitor);
+	close(fd);
 }
 
 uint64_t guest_counter(struct guest *g)

@@ -557,7 +557,8 @@ void fake_dest_new(struct fake_dest *d, struct host *host, struct fake_vmm *vmm)
 
 static void take_call(struct fake_dest *d, struct talk *t, enum wire_role role)
 {
-	struct wire_welcome welcome = {.version = WIRE_VERSION_MAX, .name = "fake"};
+	struct wire_welcome welcome = {
+		.version = WIRE_VERSION_MAX, .features = d->features, .name = "fake"};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 	struct wire_hello hello;
 

@@ -92,6 +92,7 @@ struct fake_dest {
 	struct fake_vmm *vmm;
 	int listener;
 	char uri[HARNESS_PATH];
+	uint64_t features;           /* that it says in WELCOME: 0, an old one's */
 	struct wire_session session; /* that OPEN named */
 	struct talk control, data;
 };

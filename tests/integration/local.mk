@@ -40,6 +40,11 @@ tests_integration_test_fd_LDADD = libharness.la
 INTEGRATION_TESTS += tests/integration/test-garbage
 tests_integration_test_garbage_CFLAGS = $(integration_cflags) $(OPENSSL_CFLAGS)
 tests_integration_test_garbage_LDADD = libharness.la libproto.la $(OPENSSL_LIBS)
+INTEGRATION_TESTS += tests/integration/test-generation
+tests_integration_test_generation_SOURCES = tests/integration/test-generation.c \
+	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_generation_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
+tests_integration_test_generation_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-hostile
 tests_integration_test_hostile_SOURCES = tests/integration/test-hostile.c \
 	tests/integration/hostile.c tests/integration/hostile.h

@@ -85,10 +85,20 @@ static int cb_open(void *o, uint32_t flags, uint64_t start, int *ret_fd)
 	return 0;
 }
 
-static int cb_reset(void *o)
+static int cb_reset(void *o, unsigned order)
 {
 	note(vm.trace, "reset");
+	vm.reset_order = order;
 	return 0;
+}
+
+static void cb_htab_answer(void *o, int error, const char *text)
+{
+	note(vm.trace, error < 0 ? "refused" : "go");
+	vm.answer = error;
+	snprintf(vm.text, sizeof(vm.text), "%s", text);
+	if (error == 0 && vm.change_at_once)
+		ck_assert_int_eq(htabvmm_htab_changed(vm.h, vm.change_at_once), 0);
 }
 
 static int cb_save(void *o, struct htabvmm_state *state)
@@ -141,6 +151,7 @@ const struct htabvmm_ops ops = {
 	.announce = cb_announce,
 	.open_htab = cb_open,
 	.reset_htab = cb_reset,
+	.htab_answer = cb_htab_answer,
 	.save = cb_save,
 	.load = cb_load,
 	.load_reg = cb_load_reg,
@@ -273,7 +284,8 @@ bool take_event(struct vmm_event *ret)
 
 int ask_fd(enum vmm_type type, enum session_note n, struct session_id s, int fd)
 {
-	struct vmm_request m = {.type = type, .serial = ++serial, .session = s, .note = n};
+	struct vmm_request m = {
+		.type = type, .serial = ++serial, .session = s, .note = n, .order = ORDER};
 
 	if (n == NOTE_COMMITTING) {
 		memcpy(m.cookie, "cookie", 6);

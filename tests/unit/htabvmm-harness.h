@@ -18,6 +18,8 @@ extern struct vmm {
 	int pause, resume, inactivate, activate, load, save, throttle;
 	bool may_run_at_resume;
 	int daemon_events_at_resume; /* packets queued for the daemon when resume was called */
+	unsigned reset_order, change_at_once; /* the order that htab_answer gives the table */
+	int answer;
 	uint64_t reg;
 	char blob[16];
 	size_t blob_size;

@@ -19,11 +19,12 @@
 #include "daemon/writer.h"
 #include "tests/unit/flow-model.h"
 
-#define RUNS      400u
-#define STEPS_MAX 4000000u
-#define CHANNEL   (64u << 10)
-#define TIMEOUT   1000 /* ms of simulated time */
-#define BREAKS    30u
+#define RUNS            400u
+#define STEPS_MAX       4000000u
+#define CHANNEL         (64u << 10)
+#define TIMEOUT         1000 /* ms of simulated time */
+#define BREAKS          30u
+#define GENERATIONS_MAX 4u
 
 enum fault {
 	FAULT_NONE,
@@ -73,6 +74,10 @@ struct sim {
 	bool in_pass, paused, verifying, end_sent, end_known;
 	struct wire_end end;
 	unsigned dest_passes;
+	/* the source's table is replaced: its step, and each generation's entries */
+	enum { STAYS, PARTING, BARRIER } change;
+	uint32_t generation, dest_generation;
+	uint64_t entries[GENERATIONS_MAX + 1];
 	enum fault fault;
 	uint64_t fault_at; /* hook number */
 	uint64_t hooks;
@@ -81,6 +86,7 @@ struct sim {
 
 static struct sim *current;
 static uint64_t now;
+static unsigned generations[GENERATIONS_MAX + 1]; /* runs that ended well in that one */
 static uint64_t *running; /* the seed, for whoever outlives the test's process */
 
 static uint64_t sim_clock(void)
@@ -245,7 +251,7 @@ static void setup_end(struct end *e, struct sim *s)
 static void setup(struct sim *s, uint64_t seed)
 {
 	struct outflow_config out = {.generation = 1};
-	struct inflow_config in = {.generation = 1};
+	struct inflow_config in = {.generation = 1, .generations = true};
 
 	memset(s, 0, sizeof(*s));
 	s->seed = s->random = seed;
@@ -253,6 +259,8 @@ static void setup(struct sim *s, uint64_t seed)
 	now = 1;
 	model_init(&s->from, 1 + rnd(s, 3000));
 	model_init(&s->to, s->from.entries);
+	s->generation = s->dest_generation = 1;
+	s->entries[1] = s->from.entries;
 	model_stir(&s->from, &s->random, rnd(s, 2 * s->from.entries));
 	s->capacity = 1 + rnd(s, rnd(s, 2) ? CHANNEL : 100);
 	s->passes = 1 + (uint32_t)rnd(s, 5);
@@ -263,6 +271,8 @@ static void setup(struct sim *s, uint64_t seed)
 	out.recover = in.recover = s->breaks > 0;
 	s->fault_at = 1 + rnd(s, 400);
 	out.ring = in.ring = 1 + (uint32_t)rnd(s, rnd(s, 2) ? 4 : 40);
+	out.order = in.order = HTAB_ORDER_MIN;
+	out.codec = in.codec = rnd(s, 4) ? WIRE_CODEC_NONE : WIRE_CODEC_HPTE;
 	out.chunk = HTAB_READ_MIN + rnd(s, rnd(s, 2) ? 200 : 8000);
 	out.max_bandwidth = rnd(s, 4) ? 0 : 1000 + rnd(s, 10000000);
 	setup_end(&s->source, s);
@@ -338,9 +348,69 @@ static void begin_verify(struct sim *s)
 	s->verifying = true;
 }
 
+/* No descriptor of the old table is in use: another one is in its place. */
+static void change_table(struct sim *s)
+{
+	htabio_free(s->read_io);
+	s->read_io = NULL;
+	model_fini(&s->from);
+	model_init(&s->from, 1 + rnd(s, 3000));
+	model_stir(&s->from, &s->random, rnd(s, 2 * s->from.entries));
+	s->entries[++s->generation] = s->from.entries;
+	sendring_generation(&s->sendring, s->generation, HTAB_ORDER_MIN + s->generation % 3);
+	s->change = BARRIER;
+}
+
+/* A reset of the guest's table, from its announcement to the fd of the new one. */
+static bool control_change(struct sim *s)
+{
+	if (s->source.flow.stop || s->pass == 0)
+		return false;
+	if (s->change == STAYS && !s->paused && s->generation < GENERATIONS_MAX &&
+		rnd(s, 200) == 0) {
+		sendring_part(&s->sendring);
+		s->change = PARTING;
+	} else if (s->change == PARTING && s->sendring.parted) {
+		s->sendring.parted = false;
+		change_table(s);
+	} else if (s->change == BARRIER && s->sendring.begun) {
+		s->sendring.begun = s->sendring.done = false;
+		s->reader.io = s->read_io = model_open(&s->from);
+		s->reader.entries = s->from.entries;
+		s->in_pass = false;
+		s->pass = 0;
+		s->change = STAYS;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* The destination is where a generation begins: its table is another one as well. */
+static bool control_generation(struct sim *s)
+{
+	uint32_t generation = s->recvring.barrier.generation;
+
+	if (generation <= s->dest_generation || s->dest.flow.stop)
+		return false;
+	s->dest_generation = generation;
+	htabio_free(s->write_io);
+	model_fini(&s->to);
+	model_init(&s->to, s->entries[generation]);
+	s->writer.io = s->write_io = model_open(&s->to);
+	s->writer.entries = s->to.entries;
+	s->recvring.generation = generation;
+	flow_wake(&s->dest.flow, s->recvring.writer);
+	return true;
+}
+
 /* The source's event loop. */
 static bool control_source(struct sim *s)
 {
+	if (control_change(s))
+		return true;
+	if (s->change != STAYS)
+		return false;
 	if (s->sendring.done) {
 		s->sendring.done = false;
 		s->in_pass = false;
@@ -354,7 +424,7 @@ static bool control_source(struct sim *s)
 		s->in_pass = true;
 		sendring_begin(&s->sendring, s->verifying ? WIRE_STREAM_VERIFY : WIRE_STREAM_HTAB,
 			s->pass);
-	} else if (!s->verifying && rnd(s, 2)) {
+	} else if (!s->verifying && s->dest_generation == s->generation && rnd(s, 2)) {
 		begin_verify(s);
 	} else {
 		s->end.channels = 1;
@@ -365,15 +435,15 @@ static bool control_source(struct sim *s)
 }
 
 /* The destination says what cannot be: nothing changes. */
-static void lie(struct sim *s, uint64_t seq, uint32_t pass)
+static void lie(struct sim *s, uint64_t seq, uint32_t generation, uint32_t pass)
 {
 	struct sendring *r = &s->sendring, before = *r;
 
-	if (sendring_resume(r, r->sent + 1, 1, pass) == 0 ||
-		sendring_resume(r, UINT64_MAX, 1, pass) == 0 ||
-		sendring_resume(r, seq, 2, pass) == 0 ||
-		sendring_resume(r, seq, 1, r->ended + 1) == 0 ||
-		(r->acked && sendring_resume(r, r->acked - 1, 1, pass) == 0) ||
+	if (sendring_resume(r, r->sent + 1, generation, pass) == 0 ||
+		sendring_resume(r, UINT64_MAX, generation, pass) == 0 ||
+		sendring_resume(r, seq, r->told + 1, pass) == 0 ||
+		sendring_resume(r, seq, r->told, r->ended + 1) == 0 ||
+		(r->acked && sendring_resume(r, r->acked - 1, generation, pass) == 0) ||
 		memcmp(&before, r, sizeof(before)))
 		ck_abort_msg("a destination's lie was believed");
 }
@@ -388,7 +458,7 @@ static bool control_links(struct sim *s)
 	bool lost, down;
 	struct err err;
 	uint64_t seq;
-	uint32_t pass;
+	uint32_t generation, pass;
 
 	if (!from->recovers || s->source.flow.stop || s->dest.flow.stop)
 		return false;
@@ -403,10 +473,10 @@ static bool control_links(struct sim *s)
 		link_cut(to, &s->dest.flow, s->recvring.receiver);
 		return true;
 	}
-	if (!from->down || !recvring_settled(&s->recvring, &seq, &pass))
+	if (!from->down || !recvring_settled(&s->recvring, &seq, &generation, &pass))
 		return false;
-	lie(s, seq, pass);
-	if (sendring_resume(&s->sendring, seq, 1, pass) < 0)
+	lie(s, seq, generation, pass);
+	if (sendring_resume(&s->sendring, seq, generation, pass) < 0)
 		ck_abort_msg("what the destination has is not what was sent");
 	s->head = s->tail = 0;
 	s->ack = 0; /* acknowledgements under way are lost as well */
@@ -432,9 +502,13 @@ static bool control_dest(struct sim *s)
 	bool did = seq || n;
 	int r;
 
-	for (unsigned i = 0; i < n; i++)
-		if (marker[i].pass != ++s->dest_passes && s->fault != FAULT_FLIP)
+	did |= control_generation(s);
+	for (unsigned i = 0; i < n; i++) {
+		if (marker[i].pass == 0)
+			s->dest_passes = 0;
+		else if (marker[i].pass != ++s->dest_passes && s->fault != FAULT_FLIP)
 			ck_abort_msg("a pass's end is missing");
+	}
 	if (seq)
 		s->ack = seq;
 	if (s->ack && s->fault != FAULT_NO_ACK && !s->broken && rnd(s, 2)) {
@@ -509,6 +583,8 @@ static void check_outcome(struct sim *s)
 	if (s->finished) {
 		ck_assert_uint_eq(model_compare(&s->from, &s->to), 0);
 		ck_assert_uint_eq(s->dest_passes, s->pass);
+		ck_assert_uint_eq(s->dest_generation, s->generation);
+		generations[s->generation]++;
 		ck_assert_uint_eq(s->recvring.stats.mismatches, 0);
 		if (s->verifying)
 			ck_assert_uint_eq(s->recvring.stats.verified, s->to.entries);
@@ -526,7 +602,8 @@ static void check_outcome(struct sim *s)
 
 		snprintf(index, sizeof(index), "index %" PRIu64 " (v=", s->to.bad_index);
 		if (!strstr(bad->err.text, index)) /* a cleared entry has no v to show */
-			ck_assert_ptr_nonnull(strstr(bad->err.text, "HPTE indexes"));
+			ck_assert_msg(
+				strstr(bad->err.text, "HPTE indexes") != NULL, "%s", bad->err.text);
 	}
 }
 
@@ -574,6 +651,8 @@ START_TEST(seeds_random_flows_end_equal_or_in_a_named_failure)
 		for (unsigned i = 0; i < FAULT_KINDS; i++)
 			ck_assert_msg(outcomes[i] > 0, "no run ended by fault %u", i);
 		ck_assert_uint_gt(recoveries, runs / 2);
+		for (unsigned i = 1; i <= GENERATIONS_MAX; i++)
+			ck_assert_msg(generations[i] > 0, "none ended in generation %u", i);
 	}
 }
 END_TEST

@@ -30,7 +30,10 @@ struct fixture {
 	struct err out_err, in_err;
 	/* how this test goes */
 	bool tls;
+	enum wire_codec codec;
 	bool keep_acks; /* acknowledge nothing */
+	bool parting;
+	uint32_t generation;
 	uint32_t passes;
 	bool verify;
 	uint64_t stir; /* entries changed between two passes */
@@ -54,11 +57,24 @@ static void note(char c)
 	event_base_loopbreak(f.base);
 }
 
-/* -- the source: 'p' a pass, 'F' failed, 'S' stopped -- */
+/* Another one in its place, while nobody reads it. */
+static void change_table(struct model *m)
+{
+	uint64_t entries = htab_entries(f.generation % 2 ? ORDER + 1 : ORDER);
+
+	model_fini(m);
+	model_init(m, entries);
+	model_stir(m, &f.random, 9000);
+	f.parting = false;
+}
+
+/* -- the source: 'p' a pass, 'a' parted, 'g' generation begun, 'F' failed, 'S' stopped -- */
 
 static void out_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 {
 	note('p');
+	if (f.parting) /* of a table that is gone */
+		return;
 	if (pass < f.passes) {
 		model_stir(&f.from, &f.random, f.stir);
 		outflow_pass(f.out, WIRE_STREAM_HTAB, pass + 1);
@@ -74,6 +90,21 @@ static void out_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 	}
 }
 
+static void out_parted(void *arg)
+{
+	note('a');
+	change_table(&f.from);
+	f.generation++;
+	outflow_generation(f.out, f.generation, f.generation % 2 ? ORDER : ORDER + 1);
+}
+
+static void out_generation(void *arg)
+{
+	note('g');
+	outflow_set_htab(f.out, model_open(&f.from));
+	outflow_pass(f.out, WIRE_STREAM_HTAB, 1);
+}
+
 static void out_failed(void *arg, const struct err *err)
 {
 	f.out_err = *err;
@@ -86,9 +117,14 @@ static void out_stopped(void *arg)
 }
 
 static const struct outflow_ops out_ops = {
-	.pass_done = out_pass_done, .failed = out_failed, .stopped = out_stopped};
+	.pass_done = out_pass_done,
+	.parted = out_parted,
+	.generation = out_generation,
+	.failed = out_failed,
+	.stopped = out_stopped,
+};
 
-/* -- the destination: 'P', 'f', 'd' finished, 's' -- */
+/* -- the destination: 'P', 'G', 'f', 'd' finished, 's' -- */
 
 static void in_written(void *arg, uint32_t channel, uint64_t seq)
 {
@@ -103,6 +139,15 @@ static void in_written(void *arg, uint32_t channel, uint64_t seq)
 static void in_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 {
 	note('P');
+}
+
+static void in_generation(void *arg, uint32_t generation, unsigned order)
+{
+	note('G');
+	ck_assert_uint_eq(order, generation % 2 ? ORDER : ORDER + 1);
+	model_fini(&f.to);
+	model_init(&f.to, htab_entries(order));
+	inflow_set_generation(f.in, generation, order, model_open(&f.to));
 }
 
 static void in_failed(void *arg, const struct err *err)
@@ -124,6 +169,7 @@ static void in_stopped(void *arg)
 static const struct inflow_ops in_ops = {
 	.written = in_written,
 	.pass_done = in_pass_done,
+	.generation = in_generation,
 	.failed = in_failed,
 	.finished = in_finished,
 	.stopped = in_stopped,
@@ -156,6 +202,7 @@ static void setup(void)
 	f.base = event_base_new();
 	f.random = 4711;
 	f.passes = 3;
+	f.generation = 1;
 	f.stir = 500;
 	model_init(&f.from, htab_entries(ORDER));
 	model_init(&f.to, htab_entries(ORDER));
@@ -168,6 +215,7 @@ static void start(size_t chunk, int timeout_ms)
 		.base = f.base,
 		.order = ORDER,
 		.generation = 1,
+		.codec = f.codec,
 		.ring = RING,
 		.chunk = chunk,
 		.timeout_ms = timeout_ms,
@@ -177,6 +225,8 @@ static void start(size_t chunk, int timeout_ms)
 		.base = f.base,
 		.order = ORDER,
 		.generation = 1,
+		.codec = f.codec,
+		.generations = true,
 		.ring = RING,
 		.timeout_ms = timeout_ms,
 		.ops = &in_ops,
@@ -375,7 +425,7 @@ static void lie_digest(struct wire_end *e)
 
 static void lie_generation(struct wire_end *e)
 {
-	e->generation++;
+	e->generation--;
 }
 
 static void lie_channels(struct wire_end *e)
@@ -410,7 +460,7 @@ START_TEST(what_end_says_must_hold)
 }
 END_TEST
 
-/* -- stop at any point -- */
+/* -- the source's table is another one -- */
 
 static atomic_uint hooks;
 static unsigned hook_at;
@@ -421,6 +471,38 @@ static void on_hook(const char *point)
 	if (atomic_fetch_add(&hooks, 1) + 1 == hook_at)
 		notify_post(hook_notify);
 }
+
+static void on_hook_part(void *arg)
+{
+	if (strpbrk(f.events, "d") || f.end.channels)
+		return; /* the passes are over: no guest runs */
+	f.parting = true;
+	outflow_part(f.out);
+}
+
+START_TEST(a_new_generation_begins_at_any_point)
+{
+	struct inflow_stats i;
+
+	f.tls = _i % 4 == 3;
+	f.codec = _i % 2 ? WIRE_CODEC_HPTE : WIRE_CODEC_NONE;
+	hook_at = (unsigned)_i * 3 + 1;
+	atomic_store(&hooks, 0);
+	ck_assert_int_eq(notify_new(f.base, on_hook_part, NULL, &hook_notify), 0);
+	flow_hook = on_hook;
+	start(20000, 20000);
+	outflow_pass(f.out, WIRE_STREAM_HTAB, 1);
+	loop("d");
+	ck_assert_uint_eq(f.end.generation, f.generation);
+	ck_assert_uint_eq(model_compare(&f.from, &f.to), 0);
+	inflow_get_stats(f.in, &i);
+	ck_assert_uint_eq(i.generation, f.generation);
+	stop();
+	hook_notify = notify_free(hook_notify);
+}
+END_TEST
+
+/* -- stop at any point -- */
 
 static void on_hook_loop(void *arg)
 {
@@ -481,6 +563,7 @@ int main(void)
 	tcase_add_test(tc, a_closed_channel_is_seen_by_both_ends);
 	tcase_add_test(tc, an_early_end_of_the_channel_is_no_end);
 	tcase_add_loop_test(tc, what_end_says_must_hold, 0, 5);
+	tcase_add_loop_test(tc, a_new_generation_begins_at_any_point, 0, 60);
 	tcase_add_loop_test(tc, stop_at_any_point_joins_everything, 0, 100);
 	tcase_add_test(tc, bandwidth_is_kept_and_changed_at_once);
 	suite_add_tcase(suite, tc);

@@ -18,11 +18,13 @@ static const struct request_case {
 	{"vmm-resume", {.type = VMM_RESUME, .serial = 3}},
 	{"vmm-get-state", {.type = VMM_GET_STATE, .serial = 4}},
 	{"vmm-set-state", {.type = VMM_SET_STATE, .serial = 5, .paused_at = 1000000000000}},
-	{"vmm-reset-htab", {.type = VMM_RESET_HTAB, .serial = 6}},
+	{"vmm-reset-htab", {.type = VMM_RESET_HTAB, .serial = 6, .order = 18}},
 	{"vmm-throttle", {.type = VMM_THROTTLE, .serial = 7, .percent = 20}},
 	{"vmm-note", {.type = VMM_NOTE, .serial = 8, .note = NOTE_COMMITTING}},
 	{"vmm-undo", {.type = VMM_UNDO, .serial = 9}},
 	{"vmm-release", {.type = VMM_RELEASE, .serial = 10}},
+	{"vmm-htab-answer", {.type = VMM_HTAB_ANSWER, .error = -EBUSY, .text = "try again later"}},
+	{"vmm-close-htab", {.type = VMM_CLOSE_HTAB}},
 	{"vmm-query-state", {.type = VMM_QUERY_STATE, .serial = 11}},
 	{"vmm-query-time", {.type = VMM_QUERY_TIME, .serial = 12}},
 };
@@ -51,7 +53,8 @@ START_TEST(vmm_request_is_its_file)
 	int len;
 
 	if (m.type != VMM_REGISTERED && m.type != VMM_REFUSED && m.type != VMM_OPEN_HTAB &&
-		m.type != VMM_THROTTLE && m.type != VMM_QUERY_STATE)
+		m.type != VMM_THROTTLE && m.type != VMM_QUERY_STATE && m.type != VMM_HTAB_ANSWER &&
+		m.type != VMM_CLOSE_HTAB)
 		m.session = session;
 	if (m.type == VMM_NOTE)
 		m.cookie_len = put_cookie(m.cookie);
@@ -101,7 +104,8 @@ END_TEST
 
 START_TEST(vmm_event_and_reply_are_their_files)
 {
-	struct vmm_event event = {VMM_EVENT_RESUMED, session, "lease over"};
+	struct vmm_event event = {VMM_EVENT_RESUMED, 0, session, "lease over"};
+	struct vmm_event change = {.kind = VMM_EVENT_HTAB_CHANGE, .order = 19};
 	struct vmm_reply reply = {-ECANCELED, NOTE_DEAD, "session is dead"};
 	static uint8_t buf[VMM_PACKET_MAX];
 	struct bytes want;
@@ -116,6 +120,14 @@ START_TEST(vmm_event_and_reply_are_their_files)
 	ck_assert_int_eq(vmm_unpack_event(want.b, want.len, &event), 0);
 	len = vmm_pack_event(&event, buf);
 	same("vmm-event", buf, (size_t)len, want.b, want.len);
+
+	load("vmm-event-htab-change", &want);
+	len = vmm_pack_event(&change, buf);
+	same("vmm-event-htab-change", buf, (size_t)len, want.b, want.len);
+	memset(&change, 0, sizeof(change));
+	ck_assert_int_eq(vmm_unpack_event(want.b, want.len, &change), 0);
+	len = vmm_pack_event(&change, buf);
+	same("vmm-event-htab-change", buf, (size_t)len, want.b, want.len);
 
 	load("vmm-reply", &want);
 	len = vmm_pack_reply(7, &reply, buf);

@@ -16,7 +16,7 @@
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   61 /* in tests/golden */
+#define FILES   65 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -77,6 +77,7 @@ static struct wire_case {
 	{"join", WIRE_JOIN, {.join = {.secret = SECRET}}},
 	{"joined", WIRE_JOINED, {.u64 = 0}},
 	{"pass-end", WIRE_PASS_END, {.pass_end = {WIRE_STREAM_HTAB, 1, 2, 2}}},
+	{"generation", WIRE_GENERATION, {.generation = {2, 19, 2}}},
 	{"end", WIRE_END,
 		{.end = {.generation = 1,
 			 .passes = 3,

@@ -16,7 +16,11 @@ static const struct vmm_request requests[] = {
 	{.type = VMM_RESUME, .serial = 3, .session = {{1}}},
 	{.type = VMM_GET_STATE, .serial = 4, .session = {{1}}},
 	{.type = VMM_SET_STATE, .serial = 5, .session = {{1}}, .paused_at = UINT64_MAX},
-	{.type = VMM_RESET_HTAB, .serial = 6, .session = {{1}}},
+	{.type = VMM_OPEN_HTAB, .serial = 13, .flags = HTAB_FD_BOLTED_ONLY | VMM_HTAB_SECOND},
+	{.type = VMM_RESET_HTAB, .serial = 6, .session = {{1}}, .order = HTAB_ORDER_MAX},
+	{.type = VMM_HTAB_ANSWER},
+	{.type = VMM_HTAB_ANSWER, .error = -EBUSY, .text = "not now"},
+	{.type = VMM_CLOSE_HTAB},
 	{.type = VMM_THROTTLE, .serial = 7, .percent = VMM_THROTTLE_MAX},
 	{.type = VMM_NOTE, .serial = 8, .session = {{1}}, .note = NOTE_LOADING},
 	{.type = VMM_NOTE,
@@ -104,6 +108,8 @@ START_TEST(test_requests)
 	ck_assert_uint_eq(back.flags, m->flags);
 	ck_assert_uint_eq(back.start_index, m->start_index);
 	ck_assert_uint_eq(back.percent, m->percent);
+	ck_assert_uint_eq(back.order, m->order);
+	ck_assert_int_eq(back.error, m->error);
 	ck_assert_int_eq(back.note, m->note);
 	ck_assert_uint_eq(back.cookie_len, m->cookie_len);
 	ck_assert_int_eq(memcmp(back.cookie, m->cookie, sizeof(back.cookie)), 0);
@@ -231,6 +237,18 @@ START_TEST(test_events_and_replies)
 	ck_assert(e2.kind == e.kind && session_eq(&e2.session, &e.session));
 	ck_assert_str_eq(e2.text, "why");
 	abuse(len);
+	/* An order where there has to be one, and nowhere else. */
+	be16_put(buf + VMM_HDR_SIZE + 2, 20);
+	ck_assert_int_eq(vmm_unpack_event(buf, (size_t)len, &e2), -EBADMSG);
+	e = (struct vmm_event){.kind = VMM_EVENT_HTAB_CHANGED, .order = HTAB_ORDER_MIN};
+	len = vmm_pack_event(&e, buf);
+	ck_assert_int_eq(vmm_unpack_event(buf, (size_t)len, &e2), 0);
+	ck_assert(e2.kind == e.kind && e2.order == e.order);
+	abuse(len);
+	be16_put(buf + VMM_HDR_SIZE + 2, HTAB_ORDER_MIN - 1);
+	ck_assert_int_eq(vmm_unpack_event(buf, (size_t)len, &e2), -EBADMSG);
+	be16_put(buf + VMM_HDR_SIZE + 2, 0);
+	ck_assert_int_eq(vmm_unpack_event(buf, (size_t)len, &e2), -EBADMSG);
 	len = vmm_pack_reply(17, &r, buf);
 	ck_assert_int_eq(vmm_unpack_reply(buf, (size_t)len, &r2), 0);
 	ck_assert(r2.error == -EBUSY && r2.value == r.value);
@@ -252,6 +270,19 @@ START_TEST(test_request_limits)
 	ck_assert_int_eq(vmm_unpack_request(buf, (size_t)len, &back), -EBADMSG);
 	m = (struct vmm_request){.type = VMM_OPEN_HTAB, .serial = 1, .flags = 4};
 	len = vmm_pack_request(&m, buf);
+	ck_assert_int_eq(vmm_unpack_request(buf, (size_t)len, &back), -EBADMSG);
+	m.flags = HTAB_FD_WRITE | VMM_HTAB_SECOND; /* a writer is no second reader */
+	len = vmm_pack_request(&m, buf);
+	ck_assert_int_eq(vmm_unpack_request(buf, (size_t)len, &back), -EBADMSG);
+	m = (struct vmm_request){.type = VMM_RESET_HTAB, .serial = 1, .session = {{1}}};
+	for (m.order = 0; m.order < 64; m.order++) {
+		len = vmm_pack_request(&m, buf);
+		ck_assert_int_eq(vmm_unpack_request(buf, (size_t)len, &back),
+			m.order == 0 || htab_order_ok(m.order) ? 0 : -EBADMSG);
+	}
+	m = (struct vmm_request){.type = VMM_HTAB_ANSWER, .error = -1};
+	len = vmm_pack_request(&m, buf);
+	be32_put(buf + VMM_HDR_SIZE, 4096); /* no errno */
 	ck_assert_int_eq(vmm_unpack_request(buf, (size_t)len, &back), -EBADMSG);
 	m = (struct vmm_request){.type = VMM_PAUSE, .serial = 1}; /* no session */
 	len = vmm_pack_request(&m, buf);
@@ -286,7 +317,7 @@ START_TEST(test_pinned_bytes)
 	static const uint8_t want[] = {0, 39, 0, 0, 0, 0, 0, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 		0, 0, 0, 0, 5, 0, 0, 4, 1, 2, 3, 4};
 
-	ck_assert_int_eq(vmm_pack_request(&requests[11], buf), (int)sizeof(want));
+	ck_assert_int_eq(vmm_pack_request(&requests[15], buf), (int)sizeof(want));
 	ck_assert_int_eq(memcmp(buf, want, sizeof(want)), 0);
 }
 END_TEST

@@ -127,7 +127,7 @@ static int req(struct sim *s, struct vmm_request m, int fd)
 
 static int ask(struct sim *s, enum vmm_type type)
 {
-	return req(s, (struct vmm_request){.type = type, .session = S}, -1);
+	return req(s, (struct vmm_request){.type = type, .session = S, .order = 18}, -1);
 }
 
 static int note(struct sim *s, enum session_note n)

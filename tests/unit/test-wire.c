@@ -41,6 +41,7 @@ static void sample(enum wire_type type, union wire_message *m)
 			WIRE_STREAM_VERIFY, WIRE_CODEC_NONE, 2, 9, CHUNK_PAYLOAD, 1ull << 35};
 		m->payload_len = CHUNK_PAYLOAD;
 		break;
+	case WIRE_GENERATION: m->generation = (struct wire_generation){7, 30, 1ull << 35}; break;
 	case WIRE_PASS_END:
 		m->pass_end = (struct wire_pass_end){WIRE_STREAM_HTAB, 2, 9, 1ull << 35};
 		break;
@@ -187,6 +188,11 @@ static void same(enum wire_type type, const union wire_message *a, const union w
 		ck_assert_uint_eq(a->pass_end.generation, b->pass_end.generation);
 		ck_assert_uint_eq(a->pass_end.pass, b->pass_end.pass);
 		ck_assert_uint_eq(a->pass_end.seq, b->pass_end.seq);
+		return;
+	case WIRE_GENERATION:
+		ck_assert_uint_eq(a->generation.generation, b->generation.generation);
+		ck_assert_uint_eq(a->generation.order, b->generation.order);
+		ck_assert_uint_eq(a->generation.seq, b->generation.seq);
 		return;
 	case WIRE_END: same_end(&a->end, &b->end); return;
 	case WIRE_READY:
@@ -434,6 +440,16 @@ static const struct field {
 	{WIRE_PASS_END, "pass", 8, 4, 0, false},
 	{WIRE_PASS_END, "seq", 12, 8, 0, true},
 	{WIRE_PASS_END, "seq", 12, 8, MAX64, true},
+	{WIRE_GENERATION, "generation", 0, 4, 1, false},
+	{WIRE_GENERATION, "generation", 0, 4, 2, true},
+	{WIRE_GENERATION, "generation", 0, 4, WIRE_GENERATION_MAX, true},
+	{WIRE_GENERATION, "generation", 0, 4, WIRE_GENERATION_MAX + 1, false},
+	{WIRE_GENERATION, "order", 4, 4, HTAB_ORDER_MIN - 1, false},
+	{WIRE_GENERATION, "order", 4, 4, HTAB_ORDER_MAX, true},
+	{WIRE_GENERATION, "order", 4, 4, HTAB_ORDER_MAX + 1, false},
+	{WIRE_GENERATION, "order", 4, 4, MAX32, false},
+	{WIRE_GENERATION, "seq", 8, 8, 0, true},
+	{WIRE_GENERATION, "seq", 8, 8, MAX64, true},
 	/* session[16] generation passes age valid invalid size digest channels, 16 for each */
 	{WIRE_END, "generation", 16, 4, 0, false},
 	{WIRE_END, "passes", 20, 4, 0, true},

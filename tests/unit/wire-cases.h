@@ -22,11 +22,12 @@ union wire_message {
 		size_t payload_len;
 	};
 	struct wire_pass_end pass_end;
+	struct wire_generation generation;
 	struct wire_end end;
 	struct wire_session session;
 };
 
-#define WIRE_TYPES 27
+#define WIRE_TYPES 28
 
 /* In the order of their numbers. */
 extern const enum wire_type wire_types[WIRE_TYPES];
