@@ -308,12 +308,14 @@ noinst_PROGRAMS += $(FUZZ_TARGETS)
 fuzz_flags = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c
 tests_fuzz_fuzz_htab_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) proto/htab.c proto/processor.c proto/wire.c
+fuzz_proto_state = proto/booke.c proto/devstate.c proto/onereg.c proto/state.c proto/tlb.c
+tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) $(fuzz_proto_state) \
+	proto/htab.c proto/processor.c proto/wire.c
 tests_fuzz_fuzz_wire_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c proto/htab.c proto/processor.c proto/vmm.c
+tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c $(fuzz_proto_state) proto/htab.c \
+	proto/processor.c proto/vmm.c
 tests_fuzz_fuzz_vmm_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c proto/devstate.c proto/onereg.c \
-	proto/state.c
+tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c $(fuzz_proto_state)
 tests_fuzz_fuzz_state_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp_json.c daemon/qmp_check.c common/err.c
 tests_fuzz_fuzz_qmp_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(fuzz_flags)
