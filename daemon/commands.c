@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/dest.h"
+#include "daemon/dumphtab.h"
 #include "daemon/incoming.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
@@ -442,6 +443,30 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 	finish(call, r, &err);
 }
 
+static void dump_htab(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = vm_arg(opaque, call, vm, args);
+	const char *name = text_arg(args, "fdname");
+	struct json_object *bolted;
+	struct server *srv = opaque;
+	struct err err;
+	int fd;
+
+	if (!v)
+		return;
+	fd = qmp_take_fd(srv->qmp, name);
+	if (fd < 0) {
+		err_set(&err, -ENOENT,
+			"no descriptor is named '%s': name it by getfd before it is used", name);
+		qmp_fail(call, &err);
+		return;
+	}
+	dumphtab_start(srv, v, fd,
+		json_object_object_get_ex(args, "bolted", &bolted) &&
+			json_object_get_boolean(bolted),
+		call);
+}
+
 static void resolve(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
 	const char *action = text_arg(args, "action");
@@ -538,6 +563,7 @@ const struct qmp_command commands[] = {
 			{"tls-hostname", QMP_STRING, true}, {"tls-authz", QMP_STRING, true}},
 		set_parameters},
 	{"migrate-set-capabilities", {VM_ARG, {"capabilities", QMP_LIST}}, set_capabilities},
+	{"dump-htab", {VM_ARG, {"fdname", QMP_STRING}, {"bolted", QMP_BOOL, true}}, dump_htab},
 	{"resolve", {VM_ARG, {"session", QMP_STRING}, {"action", QMP_STRING}}, resolve},
 	{"x-continue", {VM_ARG}, x_continue},
 	{NULL},

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "common/fd.h"
+#include "daemon/dumphtab.h"
 #include "daemon/incoming.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
@@ -385,6 +386,10 @@ static int check_start(struct server *srv, struct vm *vm, struct err *err)
 	if (vm->migration && vm->migration->out)
 		return err_set(err, -EBUSY,
 			"the last migration of VM %s still reads its HPT: try again in a moment",
+			vm->reg.name);
+	if (dumphtab_busy(vm))
+		return err_set(err, -EBUSY,
+			"the table of VM %s is being read for a client (dump-htab): try again",
 			vm->reg.name);
 	if (vm->reg.incoming)
 		return err_set(err, -EINVAL,

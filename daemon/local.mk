@@ -31,6 +31,7 @@ libdaemon_la_SOURCES = \
 	daemon/converge.c daemon/converge.h \
 	daemon/decide.c \
 	daemon/dest.c daemon/dest.h \
+	daemon/dumphtab.c daemon/dumphtab.h \
 	daemon/filepath.c daemon/filepath.h \
 	daemon/handover.c \
 	daemon/incoming.c daemon/incoming.h \

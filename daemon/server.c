@@ -14,6 +14,7 @@
 #include "daemon/change.h"
 #include "daemon/commands.h"
 #include "daemon/dest.h"
+#include "daemon/dumphtab.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
@@ -360,6 +361,7 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 
 	log_info("vm %s: its VMM (process %d) %s", vm->reg.name, (int)vm->pid,
 		dead ? "ended" : "disconnected");
+	dumphtab_vm_gone(vm);
 	TAILQ_FOREACH (m, &srv->migrations, link) {
 		if (m->vm != vm)
 			continue;
@@ -470,6 +472,8 @@ static bool all_quiet(struct server *srv)
 {
 	struct migration *m;
 
+	if (srv->n_dumps)
+		return false;
 	TAILQ_FOREACH (m, &srv->migrations, link)
 		if (m->out || m->in) /* threads to be joined */
 			return false;
@@ -557,6 +561,8 @@ void server_end(struct server *srv)
 {
 	struct migration *m;
 
+	if (srv->n_dumps) /* as below */
+		_exit(1);
 	accept_close_all(srv);
 	TAILQ_FOREACH (m, &srv->migrations, link) {
 		/* its threads cannot be joined in time: the end takes them along */

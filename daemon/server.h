@@ -57,7 +57,8 @@ struct server {
 	TAILQ_HEAD(, late_sock) late_socks; /* control sockets of VMs that are gone: server.c */
 	TAILQ_HEAD(migrations, migration) migrations;
 	unsigned n_migrations;
-	char hold[256]; /* HTAB_MIGRATED_HOLD */
+	unsigned n_dumps; /* tables that are read for clients */
+	char hold[256];   /* HTAB_MIGRATED_HOLD */
 	bool stopping;
 	struct event *stop_timer;
 	struct event *status_timer; /* runs: STATUS= was told a moment ago */

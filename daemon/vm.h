@@ -17,6 +17,7 @@
 #include "proto/vmm.h"
 
 struct listener;
+struct dumphtab;
 struct migration;
 struct qmp_sock;
 struct vm_request;
@@ -40,6 +41,7 @@ struct vm {
 	struct params params;
 	struct qmp_sock *sock;
 	struct migration *migration; /* the one under way or the last one */
+	struct dumphtab *dump;       /* its table is read for a client: dumphtab.c */
 	/* the next guest may come in, from whom: migrate-incoming */
 	bool expects;
 	char authz[PARAM_TEXT_MAX];

@@ -61,6 +61,9 @@ tests_unit_test_htabvmm_tlb_LDADD = libhtabvmm-core.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-tlb
 tests_unit_test_tlb_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_tlb_LDADD = libproto.la $(CHECK_LIBS)
+UNIT_TESTS += tests/unit/test-hpte
+tests_unit_test_hpte_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_hpte_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-proto-state
 tests_unit_test_proto_state_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_proto_state_LDADD = libproto.la $(CHECK_LIBS)
@@ -303,7 +306,7 @@ endif
 FUZZ_RUNS = 200000
 if FUZZING
 FUZZ_TARGETS = tests/fuzz/fuzz-htab tests/fuzz/fuzz-wire tests/fuzz/fuzz-vmm \
-	tests/fuzz/fuzz-state tests/fuzz/fuzz-qmp tests/fuzz/fuzz-hptecodec
+	tests/fuzz/fuzz-state tests/fuzz/fuzz-qmp tests/fuzz/fuzz-hptecodec tests/fuzz/fuzz-file
 noinst_PROGRAMS += $(FUZZ_TARGETS)
 fuzz_flags = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
 tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c
@@ -323,6 +326,8 @@ tests_fuzz_fuzz_qmp_LDADD = $(JSON_LIBS)
 tests_fuzz_fuzz_hptecodec_SOURCES = tests/fuzz/fuzz-hptecodec.c proto/hptecodec.c proto/planes.c
 tests_fuzz_fuzz_hptecodec_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_hptecodec_LDADD = $(ZSTD_LIBS)
+tests_fuzz_fuzz_file_SOURCES = tests/fuzz/fuzz-file.c proto/file.c proto/hpte.c proto/htab.c proto/wire.c
+tests_fuzz_fuzz_file_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 
 fuzz-smoke: $(FUZZ_TARGETS)
 	$(AM_V_at)for t in $(FUZZ_TARGETS); do \
@@ -335,6 +340,8 @@ fuzz-smoke: $(FUZZ_TARGETS)
 			hptecodec:hpte) lead='\000' ;; \
 			hptecodec:records) lead='\001' ;; \
 			*:hpte) continue ;; \
+			file:saved-file) lead= ;; \
+			*:saved-file) continue ;; \
 			vmm:vmm-*|vmm:htabsock-*|state:state-image|state:state-devices) lead= ;; \
 			*:vmm-*|*:htabsock-*|*:state-image|*:state-devices|*:records*|*:registers*) \
 				continue ;; \

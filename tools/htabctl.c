@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "config.h"
+#include "proto/htab.h"
 #include "tools/output.h"
 
 enum {
@@ -24,6 +25,11 @@ enum {
 	OPT_STATE,
 	OPT_VCPU,
 	OPT_LOAD,
+	OPT_ENTRIES,
+	OPT_SEGMENTS,
+	OPT_BOLTED,
+	OPT_LIMIT,
+	OPT_ORDER,
 };
 
 /* options that not every command takes */
@@ -37,6 +43,7 @@ enum {
 	TAKES_STATE = 64,
 	TAKES_VCPU = 128,
 	TAKES_LOAD = 256,
+	TAKES_DUMP = 512,
 };
 
 static const struct command {
@@ -65,6 +72,9 @@ static const struct command {
 	{"resolve", 3, 3, 0, htabctl_resolve, "resolve VM SESSION run|discard",
 		"decide for a host that is known to be dead and fenced"},
 	{"watch", 0, 1, 0, htabctl_watch, "watch [VM]", "events, until interrupted"},
+	{"dump", 1, 1, TAKES_DUMP | TAKES_STATE, htabctl_dump,
+		"dump FILE|VM [--entries] [--segments] [--state] [--bolted] [--limit N] [--order N]",
+		"take a page table apart: of a saved guest, a table, records, or a VM"},
 	{"set", 0, 64, TAKES_VM, htabctl_set, "set [--vm VM] [KEY=VALUE...]",
 		"set or show parameters and capabilities"},
 	{"qmp", 1, 2, 0, htabctl_qmp, "qmp JSON | qmp COMMAND [ARGUMENTS]",
@@ -188,10 +198,56 @@ static int parse_fd(const char *text, int *ret)
 	return 0;
 }
 
+int ctl_connect(struct ctl *ctl)
+{
+	struct err err = {0};
+
+	if (qmpclient_open(ctl->socket, QMPCLIENT_TIMEOUT_MS, &ctl->qmp, &err) == 0)
+		return CTL_OK;
+	ctl_fail(ctl, &err);
+	return CTL_UNREACHABLE;
+}
+
+static int parse_number(const char *text, uint64_t max, uint64_t *ret)
+{
+	unsigned long long n;
+	char *end;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || n > max || n == 0)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+/* Those of dump. 0, or the exit status. */
+static int dump_option(struct ctl *ctl, int opt, const char *arg)
+{
+	uint64_t n;
+
+	switch (opt) {
+	case OPT_ENTRIES: ctl->entries = true; break;
+	case OPT_SEGMENTS: ctl->segments = true; break;
+	case OPT_BOLTED: ctl->bolted = true; break;
+	case OPT_LIMIT:
+		if (parse_number(arg, INT64_MAX, &ctl->limit) < 0)
+			return ctl_usage("--limit takes a number from 1 on, not %s", arg);
+		ctl->entries = true;
+		break;
+	case OPT_ORDER:
+		if (parse_number(arg, HTAB_ORDER_MAX, &n) < 0 || n < HTAB_ORDER_MIN)
+			return ctl_usage("--order takes %u to %u, not %s", HTAB_ORDER_MIN,
+				HTAB_ORDER_MAX, arg);
+		ctl->order = (unsigned)n;
+		break;
+	}
+	return CTL_OK;
+}
+
 static int run(struct ctl *ctl, unsigned taken, int argc, char **argv)
 {
 	const struct command *c;
-	struct err err = {0};
 	int status;
 
 	for (c = commands; c < commands + N_COMMANDS && strcmp(c->name, argv[0]) != 0; c++)
@@ -200,10 +256,9 @@ static int run(struct ctl *ctl, unsigned taken, int argc, char **argv)
 		return ctl_usage("there is no command %s", argv[0]);
 	if (argc - 1 < c->min || argc - 1 > c->max || (taken & ~c->takes))
 		return ctl_usage("usage: htabctl %s", c->usage);
-	if (qmpclient_open(ctl->socket, QMPCLIENT_TIMEOUT_MS, &ctl->qmp, &err) < 0) {
-		ctl_fail(ctl, &err);
-		return CTL_UNREACHABLE;
-	}
+	status = c->run == htabctl_dump ? CTL_OK : ctl_connect(ctl); /* a file needs no daemon */
+	if (status)
+		return status;
 	status = c->run(ctl, argc - 1, argv + 1);
 	ctl->qmp = qmpclient_free(ctl->qmp);
 	return status;
@@ -225,6 +280,11 @@ int main(int argc, char **argv)
 		{"state", no_argument, NULL, OPT_STATE},
 		{"vcpu", required_argument, NULL, OPT_VCPU},
 		{"load", required_argument, NULL, OPT_LOAD},
+		{"entries", no_argument, NULL, OPT_ENTRIES},
+		{"segments", no_argument, NULL, OPT_SEGMENTS},
+		{"bolted", no_argument, NULL, OPT_BOLTED},
+		{"limit", required_argument, NULL, OPT_LIMIT},
+		{"order", required_argument, NULL, OPT_ORDER},
 		{0},
 	};
 	struct ctl ctl = {.socket = HTABCTL_SOCKET, .fd = -1};
@@ -275,6 +335,16 @@ int main(int argc, char **argv)
 		case OPT_LOAD:
 			ctl.load = optarg;
 			taken |= TAKES_LOAD;
+			break;
+		case OPT_ENTRIES:
+		case OPT_SEGMENTS:
+		case OPT_BOLTED:
+		case OPT_LIMIT:
+		case OPT_ORDER:
+			status = dump_option(&ctl, opt, optarg);
+			if (status)
+				return status;
+			taken |= TAKES_DUMP;
 			break;
 		default: help(stderr); return CTL_USAGE;
 		}

@@ -5,6 +5,7 @@
  */
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/err.h"
 #include "tools/qmpclient.h"
@@ -24,14 +25,17 @@ struct ctl {
 	const char *socket;
 	bool json;
 	bool no_wait;
-	bool state;         /* --state */
-	const char *vcpu;   /* --vcpu */
-	const char *vm;     /* --vm */
-	const char *from;   /* --from */
-	const char *listen; /* --listen */
-	const char *redial; /* --redial-uri */
-	int fd;             /* --fd, -1: none */
-	const char *load;   /* --load */
+	bool state;                     /* --state */
+	const char *vcpu;               /* --vcpu */
+	const char *vm;                 /* --vm */
+	const char *from;               /* --from */
+	const char *listen;             /* --listen */
+	const char *redial;             /* --redial-uri */
+	int fd;                         /* --fd, -1: none */
+	const char *load;               /* --load */
+	bool entries, segments, bolted; /* --entries, --segments, --bolted */
+	uint64_t limit;                 /* --limit, 0: none */
+	unsigned order;                 /* --order, 0: as it follows */
 	struct qmpclient *qmp;
 };
 
@@ -39,6 +43,8 @@ struct ctl {
 int ctl_fail(struct ctl *ctl, const struct err *err);
 int ctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Connect to the daemon, for a command that does not always need it. 0, or the exit status. */
+int ctl_connect(struct ctl *ctl);
 /* Execute; args become the callee's. 0 and *ret (the caller's, may be NULL), or -errno. */
 int ctl_call(struct ctl *ctl, const char *command, struct json_object *args,
 	struct json_object **ret, struct err *err);
@@ -64,6 +70,7 @@ int htabctl_incoming(struct ctl *ctl, int argc, char **argv);
 int htabctl_continue(struct ctl *ctl, int argc, char **argv);
 int htabctl_cancel(struct ctl *ctl, int argc, char **argv);
 int htabctl_resolve(struct ctl *ctl, int argc, char **argv);
+int htabctl_dump(struct ctl *ctl, int argc, char **argv);
 int htabctl_set(struct ctl *ctl, int argc, char **argv);
 int htabctl_qmp(struct ctl *ctl, int argc, char **argv);
 

@@ -11,12 +11,15 @@ libctl_la_LIBADD = libbase.la $(JSON_LIBS)
 
 bin_PROGRAMS += htabctl
 htabctl_SOURCES = \
+	tools/dumpstat.c tools/dumpstat.h \
+	tools/dumptable.c tools/dumptable.h \
 	tools/htabctl.c tools/htabctl.h \
+	tools/htabctl_dump.c \
 	tools/htabctl_migrate.c \
 	tools/htabctl_set.c \
 	tools/htabctl_show.c
-htabctl_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
-htabctl_LDADD = libctl.la
+htabctl_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(ZSTD_CFLAGS)
+htabctl_LDADD = libctl.la libsaved.la libproto.la libbase.la $(ZSTD_LIBS)
 
 # The data path of the daemon between software tables: the one tool that links libflow and libswhpt.
 noinst_LTLIBRARIES += libbench.la

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The command dump-htab: the table of a VM, read once from its htab fd into a file that a client
+ * gave. Reading takes the kernel's change marks away, so there is either a migration or this, never
+ * both. Loop thread only.
+ */
+#include "daemon/server.h"
+
+struct dumphtab;
+
+/*
+ * Answers the call, then or later: {"order", "bytes"}, records with big-endian headers being in fd,
+ * a regular file (a memfd is one) that is open for writing; it becomes the callee's.
+ */
+void dumphtab_start(struct server *srv, struct vm *vm, int fd, bool bolted, struct qmp_call *call);
+/* Is its table read now? */
+bool dumphtab_busy(const struct vm *vm);
+/* The VM goes. */
+void dumphtab_vm_gone(struct vm *vm);
