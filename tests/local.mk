@@ -282,6 +282,12 @@ tests_unit_test_params_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_params_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(JSON_LIBS)
 tests_unit_test_migration_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_migration_LDADD = $(daemon_test_libs)
+# What htabctl dump reads.
+UNIT_TESTS += tests/unit/test-dumptable
+tests_unit_test_dumptable_SOURCES = tests/unit/test-dumptable.c $(golden_harness) \
+	tools/dumpstat.c tools/dumptable.c
+tests_unit_test_dumptable_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(ZSTD_CFLAGS)
+tests_unit_test_dumptable_LDADD = libsaved.la libproto.la libbase.la $(CHECK_LIBS) $(ZSTD_LIBS)
 # A guest in a file.
 UNIT_TESTS += tests/unit/test-savefile
 tests_unit_test_savefile_SOURCES = tests/unit/test-savefile.c $(golden_harness)
