@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "daemon/dest.h"
+#include "daemon/dumphtab.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
@@ -202,6 +203,8 @@ void change_announced(struct vm *vm, unsigned order)
 	vm->changes++;
 	if (vm->reg.mmu != MMU_HPT)
 		vm_answer_change(vm, -EINVAL, "this VM has no hashed page table");
+	else if (dumphtab_busy(vm))
+		return; /* when it was read: dumphtab.c */
 	else if (!m || (migration_is_final(m) && !m->out))
 		vm_answer_change(vm, 0, NULL);
 	else if (m->incoming)

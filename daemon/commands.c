@@ -447,7 +447,6 @@ static void dump_htab(void *opaque, struct qmp_call *call, const char *vm, struc
 {
 	struct vm *v = vm_arg(opaque, call, vm, args);
 	const char *name = text_arg(args, "fdname");
-	struct json_object *bolted;
 	struct server *srv = opaque;
 	struct err err;
 	int fd;
@@ -461,10 +460,7 @@ static void dump_htab(void *opaque, struct qmp_call *call, const char *vm, struc
 		qmp_fail(call, &err);
 		return;
 	}
-	dumphtab_start(srv, v, fd,
-		json_object_object_get_ex(args, "bolted", &bolted) &&
-			json_object_get_boolean(bolted),
-		call);
+	dumphtab_start(srv, v, fd, call);
 }
 
 static void resolve(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
@@ -563,7 +559,7 @@ const struct qmp_command commands[] = {
 			{"tls-hostname", QMP_STRING, true}, {"tls-authz", QMP_STRING, true}},
 		set_parameters},
 	{"migrate-set-capabilities", {VM_ARG, {"capabilities", QMP_LIST}}, set_capabilities},
-	{"dump-htab", {VM_ARG, {"fdname", QMP_STRING}, {"bolted", QMP_BOOL, true}}, dump_htab},
+	{"dump-htab", {VM_ARG, {"fdname", QMP_STRING}}, dump_htab},
 	{"resolve", {VM_ARG, {"session", QMP_STRING}, {"action", QMP_STRING}}, resolve},
 	{"x-continue", {VM_ARG}, x_continue},
 	{NULL},

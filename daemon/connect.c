@@ -188,6 +188,13 @@ void source_describe(const struct migration *m, struct wire_open *ret)
 	snprintf(ret->name, sizeof(ret->name), "%s", m->vm_name);
 }
 
+void source_describe_processor(const struct migration *m, struct wire_open *open)
+{
+	open->flags |= WIRE_OPEN_PROCESSOR;
+	open->compat = m->vm->reg.compat;
+	open->vcpu_ids = m->vm->reg.vcpu_ids;
+}
+
 static void send_open(struct migration *m)
 {
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
@@ -200,11 +207,8 @@ static void send_open(struct migration *m)
 			m->vm_name, m->uri_text);
 		return;
 	}
-	if (peer_features(m->peer) & WIRE_FEATURE_PROCESSOR) {
-		open.flags |= WIRE_OPEN_PROCESSOR;
-		open.compat = m->vm->reg.compat;
-		open.vcpu_ids = m->vm->reg.vcpu_ids;
-	}
+	if (peer_features(m->peer) & WIRE_FEATURE_PROCESSOR)
+		source_describe_processor(m, &open);
 	m->opened = true;
 	peer_send(m->peer, buf, wire_pack_open(&open, buf, sizeof(buf)));
 }

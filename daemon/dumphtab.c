@@ -43,11 +43,14 @@ static void end(struct dumphtab *d, int r, const struct err *err)
 		json_object_object_add(o, "bytes", json_object_new_int64((int64_t)d->bytes));
 		qmp_return(d->call, o);
 	}
-	if (d->vm)
+	htabio_free(d->io);
+	if (d->vm) {
 		d->vm->dump = NULL;
+		vm_htab_closed(d->vm, d);
+		vm_answer_change(d->vm, 0, NULL); /* its table may change now: dumphtab_busy() */
+	}
 	d->srv->n_dumps--;
 	fd_close(d->fd);
-	htabio_free(d->io);
 	free(d);
 }
 
@@ -170,12 +173,9 @@ static int check(const struct server *srv, const struct vm *vm, int fd, struct e
 	return 0;
 }
 
-void dumphtab_start(struct server *srv, struct vm *vm, int fd, bool bolted, struct qmp_call *call)
+void dumphtab_start(struct server *srv, struct vm *vm, int fd, struct qmp_call *call)
 {
-	struct vmm_request req = {
-		.type = VMM_OPEN_HTAB,
-		.flags = bolted ? HTAB_FD_BOLTED_ONLY : 0,
-	};
+	struct vmm_request req = {.type = VMM_OPEN_HTAB};
 	struct dumphtab *d = NULL;
 	struct err err;
 	int r = check(srv, vm, fd, &err);

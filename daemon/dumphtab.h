@@ -13,8 +13,8 @@ struct dumphtab;
  * Answers the call, then or later: {"order", "bytes"}, records with big-endian headers being in fd,
  * a regular file (a memfd is one) that is open for writing; it becomes the callee's.
  */
-void dumphtab_start(struct server *srv, struct vm *vm, int fd, bool bolted, struct qmp_call *call);
-/* Is its table read now? */
+void dumphtab_start(struct server *srv, struct vm *vm, int fd, struct qmp_call *call);
+/* Is its table read now? A change of it that the VMM announces is then answered at the end. */
 bool dumphtab_busy(const struct vm *vm);
 /* The VM goes. */
 void dumphtab_vm_gone(struct vm *vm);

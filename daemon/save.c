@@ -177,6 +177,7 @@ void save_begin(struct migration *m)
 	snprintf(s->header.name, sizeof(s->header.name), "%s", m->srv->config.name);
 	source_describe(m, &s->open);
 	m->opened = true;
+	source_describe_processor(m, &s->open);
 	m->ring = RING;
 	start(s, create, created);
 }

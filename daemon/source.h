@@ -50,6 +50,8 @@ int source_open_htab(
 	struct migration *m, int fd, const struct vmm_reply *reply, struct htabio **ret);
 /* All that OPEN says of the guest. */
 void source_describe(const struct migration *m, struct wire_open *ret);
+/* And what a reader of today's OPEN compares besides. */
+void source_describe_processor(const struct migration *m, struct wire_open *open);
 /* The codec parameter, or what a BookE guest has in its place. */
 enum wire_codec source_codec(const struct migration *m);
 /* The way for the table is there: START. */

@@ -201,11 +201,11 @@ static int take_open(struct file_check *c, const uint8_t *body)
 
 	if (wire_unpack_open(body, c->body, &c->open) < 0)
 		return wrong(c, at, -EBADMSG, "a malformed OPEN frame");
-	if (o->mmu != MMU_HPT || o->channels != 1 || o->flags)
+	if (o->channels != 1 || (o->flags & ~WIRE_OPEN_PROCESSOR))
 		return wrong(c, at, -EOPNOTSUPP,
-			"it holds a guest with MMU %d, %u channels and flags 0x%x, which this "
-			"program does not read",
-			(int)o->mmu, o->channels, o->flags);
+			"it holds a guest with %u channels and flags 0x%x, which this program does not "
+			"read",
+			o->channels, o->flags);
 	c->place = FILE_AT_PASS;
 	c->passes_at = c->offset + WIRE_HDR_SIZE + c->body;
 	return 0;
@@ -217,11 +217,13 @@ static int check_pass(
 {
 	uint32_t want = c->in_pass ? c->pass : c->pass + 1;
 
-	if (stream != WIRE_STREAM_HTAB || generation != 1 || pass != want)
+	enum wire_stream table = c->open.mmu == MMU_BOOKE ? WIRE_STREAM_TLB : WIRE_STREAM_HTAB;
+
+	if (stream != table || generation != 1 || pass != want)
 		return wrong(c, c->offset + WIRE_HDR_SIZE, -EBADMSG,
 			"%s of stream %d, generation %" PRIu32 ", pass %" PRIu32
-			" where HTAB (1), generation 1, pass %" PRIu32 " is expected",
-			file_type_name(c->type), (int)stream, generation, pass, want);
+			" where stream %d, generation 1, pass %" PRIu32 " is expected",
+			file_type_name(c->type), (int)stream, generation, pass, (int)table, want);
 	return 0;
 }
 
@@ -233,7 +235,8 @@ static int wrong_record(struct file_check *c, const uint8_t *plain)
 	struct htab_rec rec;
 	unsigned nr = 0;
 
-	htab_iter_init(&it, plain, c->chunk.plain, htab_entries(c->open.order), HTAB_WIRE);
+	htab_iter_init_kind(&it, file_records_kind(&c->open), plain, c->chunk.plain,
+		file_records_entries(&c->open), HTAB_WIRE);
 	while (htab_iter_next(&it, &rec) > 0)
 		nr++;
 	if (c->chunk.codec == WIRE_CODEC_NONE)
@@ -271,7 +274,8 @@ int file_check_records(struct file_check *c, const uint8_t *plain)
 		return wrong(c, c->offset + WIRE_HDR_SIZE + WIRE_CHUNK_HDR, -EBADMSG,
 			"chunk %" PRIu64 " of %zu bytes of codec %d cannot be decoded",
 			c->chunk.seq, c->payload_len, (int)c->chunk.codec);
-	if (htab_check(plain, len, htab_entries(c->open.order), HTAB_WIRE, &c->count, &why) < 0)
+	if (htab_check_kind(file_records_kind(&c->open), plain, len, file_records_entries(&c->open),
+		    HTAB_WIRE, &c->count, &why) < 0)
 		return wrong_record(c, plain);
 	c->seq = c->chunk.seq;
 	c->pass = c->chunk.pass;

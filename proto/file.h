@@ -101,6 +101,18 @@ struct file_check {
 	char why[FILE_WHY_MAX];
 };
 
+/* What OPEN says of the records: of what they are, and of how many entries the table is. */
+static inline enum htab_kind file_records_kind(const struct wire_open *o)
+{
+	return o->mmu == MMU_BOOKE ? HTAB_TLB : HTAB_HPT;
+}
+
+static inline uint64_t file_records_entries(const struct wire_open *o)
+{
+	return o->mmu == MMU_BOOKE ? (uint64_t)tlb_entries(&o->tlb) * o->vcpus
+				   : htab_entries(o->order);
+}
+
 void file_check_init(struct file_check *c);
 /*
  * The next frame's header (WIRE_HDR_SIZE bytes): 0, and c->body bytes of its body come next; or

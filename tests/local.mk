@@ -332,7 +332,8 @@ tests_fuzz_fuzz_qmp_LDADD = $(JSON_LIBS)
 tests_fuzz_fuzz_hptecodec_SOURCES = tests/fuzz/fuzz-hptecodec.c proto/hptecodec.c proto/planes.c
 tests_fuzz_fuzz_hptecodec_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_hptecodec_LDADD = $(ZSTD_LIBS)
-tests_fuzz_fuzz_file_SOURCES = tests/fuzz/fuzz-file.c proto/file.c proto/hpte.c proto/htab.c proto/wire.c
+tests_fuzz_fuzz_file_SOURCES = tests/fuzz/fuzz-file.c proto/file.c proto/hpte.c proto/htab.c \
+	proto/booke.c proto/processor.c proto/wire.c
 tests_fuzz_fuzz_file_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 
 fuzz-smoke: $(FUZZ_TARGETS)

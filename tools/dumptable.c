@@ -76,7 +76,12 @@ static int apply_frame(struct dumptable *d, const struct savedfile *f, struct er
 	uint8_t *image;
 
 	switch (c->type) {
-	case WIRE_OPEN: return make_table(d, c->open.order, err);
+	case WIRE_OPEN:
+		if (c->open.mmu != MMU_HPT)
+			return err_set(err, -EOPNOTSUPP,
+				"VM %s, which is saved there, has a BookE processor's TLB and no hashed page table",
+				c->open.name);
+		return make_table(d, c->open.order, err);
 	case WIRE_PASS_END: d->passes++; break;
 	case WIRE_CHUNK:
 		htab_iter_init(

@@ -374,7 +374,6 @@ static int read_vm(struct ctl *ctl, const char *vm, struct dumptable **ret, stru
 
 	snprintf(name, sizeof(name), "dump-%d", (int)getpid());
 	json_object_object_add(args, "fdname", json_object_new_string(name));
-	json_object_object_add(args, "bolted", json_object_new_boolean(ctl->bolted));
 	if (fd < 0) {
 		json_object_put(args);
 		return err_set(err, fd, "there is no memory for a table");

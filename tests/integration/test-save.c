@@ -32,6 +32,24 @@ START_TEST(saved_and_loaded)
 }
 END_TEST
 
+/* A BookE guest's TLB, in the same file format. */
+START_TEST(booke)
+{
+	struct saving s = saving_new(&(struct saving_opts){
+		.source = {.booke = true, .vcpus = 3, .rate = 20000, .dump = true},
+	});
+	struct guest *loaded;
+
+	saving_save(&s);
+	saving_saved(&s);
+	loaded = saving_load(&s, &(struct guest_opts){.booke = true, .vcpus = 3, .dump = true});
+	saving_loaded(&s, loaded);
+	guest_stop(loaded);
+	guest_dumps_equal(s.source, loaded);
+	saving_free(&s);
+}
+END_TEST
+
 /* Files need no certificates, and no address to listen at. */
 START_TEST(without_credentials)
 {
@@ -196,6 +214,7 @@ START_TEST(guest_that_does_not_fit)
 	saving_saved(&s);
 	load_is_refused(&s, &(struct guest_opts){.order = 19}, "start it with order 18");
 	load_is_refused(&s, &(struct guest_opts){.vcpus = 2}, "start it with 1");
+	load_is_refused(&s, &(struct guest_opts){.booke = true}, "MMU is a hashed page table");
 	load_is_refused(&s, &(struct guest_opts){.uuid = "00000000-0000-4000-8000-000000000001"},
 		"has UUID 00000000-0000-4000-8000-000000000001: start it with that one");
 	/* that is told from the file alone: nothing was changed, and the right one is loaded */
@@ -535,6 +554,7 @@ int main(void)
 	Suite *s = harness_suite("save", &tc);
 
 	harness_add(tc, saved_and_loaded);
+	harness_add(tc, booke);
 	harness_add(tc, without_credentials);
 	harness_add(tc, figures_and_events);
 	harness_add(tc, loaded_twice_and_saved_again);
