@@ -333,7 +333,7 @@ tests_fuzz_fuzz_hptecodec_SOURCES = tests/fuzz/fuzz-hptecodec.c proto/hptecodec.
 tests_fuzz_fuzz_hptecodec_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_hptecodec_LDADD = $(ZSTD_LIBS)
 tests_fuzz_fuzz_file_SOURCES = tests/fuzz/fuzz-file.c proto/file.c proto/hpte.c proto/htab.c \
-	proto/booke.c proto/processor.c proto/wire.c
+	proto/booke.c proto/devstate.c proto/onereg.c proto/processor.c proto/state.c proto/tlb.c proto/wire.c
 tests_fuzz_fuzz_file_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 
 fuzz-smoke: $(FUZZ_TARGETS)
