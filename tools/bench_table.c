@@ -161,6 +161,11 @@ unsigned bench_table_order(const struct bench_table *t)
 	return swhpt_order(t->hpt);
 }
 
+struct swhpt *bench_table_hpt(struct bench_table *t)
+{
+	return t->hpt;
+}
+
 /* -- its guest -- */
 
 void bench_table_run(struct bench_table *t)

@@ -26,6 +26,7 @@ int bench_table_generate(enum hptgen_kind kind, unsigned order, uint64_t rate,
 struct bench_table *bench_table_free(struct bench_table *t); /* takes NULL, returns NULL */
 
 unsigned bench_table_order(const struct bench_table *t);
+struct swhpt *bench_table_hpt(struct bench_table *t); /* borrowed */
 /* What VMM_OPEN_HTAB asks a VMM for: HTAB_FD_* flags, from an index. 0 or a negative errno. */
 int bench_table_open(struct bench_table *t, uint64_t flags, uint64_t start, struct htabio **ret);
 

@@ -12,6 +12,9 @@ libharness_la_LIBADD = libtestca.la libctl.la libbase.la $(CHECK_LIBS) $(JSON_LI
 integration_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(JSON_CFLAGS)
 
 # of tools/, by one process
+UNIT_TESTS += tests/unit/test-bench-parts
+tests_unit_test_bench_parts_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
+tests_unit_test_bench_parts_LDADD = libbench.la $(CHECK_LIBS) $(JSON_LIBS)
 UNIT_TESTS += tests/unit/test-ctl
 tests_unit_test_ctl_CFLAGS = $(integration_cflags)
 tests_unit_test_ctl_LDADD = libctl.la $(CHECK_LIBS) $(JSON_LIBS)

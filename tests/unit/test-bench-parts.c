@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Of htab-bench: made tables are the same everywhere; numbers; what is kept of a long run. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/htab.h"
+#include "proto/pack.h"
+#include "tools/bench_measure.h"
+#include "tools/bench_opts.h"
+#include "tools/hptgen.h"
+
+#define ORDER        20u
+#define DIGEST_LINUX 0x495c1f6a34e0b01aull
+#define DIGEST_USER  0xf609a6976d9063ecull
+
+struct shares {
+	uint64_t valid, bolted, secondary, misplaced;
+};
+
+/* Does an entry stand where its hash says? (Power ISA 3.0B, Book III 5.7.9, 4 KiB pages) */
+static bool well_placed(uint64_t index, uint64_t v)
+{
+	uint64_t avpn = v >> 7 & ((1ull << 55) - 1), mask = htab_entries(ORDER) / 8 - 1, hash;
+	/* The AVPN lacks the lowest 11 bits of the virtual page number: any of them will do. */
+	for (uint64_t low = 0; low < 2048; low++) {
+		uint64_t vpn = avpn << 11 | low;
+
+		if (v >> 62 == 1)
+			hash = vpn >> 28 ^ (vpn >> 28) << 25 ^ (vpn & 0xfffffff);
+		else
+			hash = vpn >> 16 ^ (vpn & 0xffff);
+		if (v & HPTE_V_SECONDARY)
+			hash = ~hash;
+		if ((hash & mask) == index / 8)
+			return true;
+	}
+	return false;
+}
+
+static struct shares look(const uint8_t *flat)
+{
+	struct shares s = {0};
+
+	for (uint64_t i = 0; i < htab_entries(ORDER); i++) {
+		uint64_t v = be64_get(flat + 16 * i);
+
+		if (!(v & HPTE_V_VALID))
+			continue;
+		s.valid++;
+		s.bolted += !!(v & HPTE_V_BOLTED);
+		s.secondary += !!(v & HPTE_V_SECONDARY);
+		s.misplaced += !well_placed(i, v);
+	}
+	return s;
+}
+
+START_TEST(made_tables)
+{
+	static const uint64_t digest[HPTGEN_KINDS] = {DIGEST_LINUX, DIGEST_USER};
+	uint64_t valid, pages = htab_entries(ORDER) / 2;
+	uint8_t *flat = hptgen_make((enum hptgen_kind)_i, ORDER, 1, &valid);
+	struct shares s;
+
+	ck_assert_ptr_nonnull(flat);
+	s = look(flat);
+	ck_assert_uint_eq(s.valid, valid);
+	ck_assert_uint_eq(s.bolted, pages);
+	ck_assert_uint_eq(s.misplaced, 0);
+	if (_i == HPTGEN_USER) {
+		ck_assert_uint_eq(s.valid, pages * 3 / 2);
+		ck_assert_uint_gt(s.secondary, 0);
+	}
+	ck_assert_uint_eq(stream_digest(STREAM_DIGEST_INIT, flat, (size_t)1 << ORDER), digest[_i]);
+	free(flat);
+}
+END_TEST
+
+START_TEST(another_seed_is_another_table)
+{
+	uint8_t *a = hptgen_make(HPTGEN_USER, ORDER, 1, NULL);
+	uint8_t *b = hptgen_make(HPTGEN_USER, ORDER, 2, NULL);
+
+	ck_assert(a && b);
+	ck_assert_uint_ne(
+		stream_digest(0, a, (size_t)1 << ORDER), stream_digest(0, b, (size_t)1 << ORDER));
+	free(a);
+	free(b);
+}
+END_TEST
+
+START_TEST(numbers)
+{
+	static const struct {
+		const char *text;
+		unsigned step;
+		uint64_t value;
+	} good[] = {
+		{"0", 1024, 0},
+		{"10", 1024, 10},
+		{"1k", 1024, 1024},
+		{"1K", 1000, 1000},
+		{"1.5M", 1024, 1536 << 10},
+		{"2g", 1000, 2000000000},
+		{"1T", 1024, 1ull << 40},
+	};
+	static const char *const bad[] = {
+		"", "k", "1kk", "1x", "-1", "nan", "inf", "1e30", "10000000000G", "1 k"};
+	uint64_t v;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		ck_assert_int_eq(bench_opts_number(good[i].text, good[i].step, &v), 0);
+		ck_assert_uint_eq(v, good[i].value);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(bench_opts_number(bad[i], 1024, &v) < 0, "%s", bad[i]);
+}
+END_TEST
+
+/* However long it takes, memory is bounded, and the first and the last sample are near the ends. */
+START_TEST(a_long_run)
+{
+	struct bench_count c = {0};
+	struct bench_measure m;
+
+	ck_assert_int_eq(bench_measure_init(&m), 0);
+	bench_measure_start(&m);
+	for (uint64_t i = 0; i < 10 * BENCH_POINTS_KEPT; i++) {
+		c.plain = i;
+		bench_measure_sample(&m, &c);
+		bench_measure_pass(&m, &(struct bench_pass){.pass = (uint32_t)i + 1, .ns = i + 1});
+	}
+	ck_assert_uint_le(m.n_points, BENCH_POINTS_KEPT);
+	ck_assert_uint_ge(m.n_points, BENCH_POINTS_KEPT / 2);
+	ck_assert_uint_eq(m.point[0].plain, 0);
+	for (size_t i = 1; i < m.n_points; i++)
+		ck_assert_uint_gt(m.point[i].plain, m.point[i - 1].plain);
+	ck_assert_uint_ge(m.point[m.n_points - 1].plain, c.plain - m.stride);
+	ck_assert_uint_eq(m.n_passes, BENCH_PASSES_KEPT);
+	ck_assert_uint_eq(m.passes, 10 * BENCH_POINTS_KEPT);
+	ck_assert_uint_eq(m.pass_min, 1);
+	ck_assert_uint_eq(m.pass_max, 10 * BENCH_POINTS_KEPT);
+	bench_measure_fini(&m);
+}
+END_TEST
+
+/* What a peer says of itself is judged. */
+START_TEST(results_of_a_peer)
+{
+	struct bench_result r = {.seconds = 1.5, .plain = 7, .digest = "", .downtime = {1, 2, 3}};
+	struct bench_result back;
+	struct json_object *o;
+	struct err err;
+
+	memset(r.digest, 'a', BENCH_DIGEST_TEXT - 1);
+	o = bench_result_to_json(&r);
+	ck_assert_int_eq(bench_result_from_json(o, &back, &err), 0);
+	ck_assert_uint_eq(back.plain, 7);
+	ck_assert_str_eq(back.digest, r.digest);
+	ck_assert_uint_eq(back.downtime.switchover, 3);
+	json_object_object_add(o, "plain", json_object_new_int64(-1));
+	ck_assert_int_lt(bench_result_from_json(o, &back, &err), 0);
+	json_object_object_add(o, "plain", json_object_new_int64(1));
+	json_object_object_add(o, "digest", json_object_new_string("short"));
+	ck_assert_int_lt(bench_result_from_json(o, &back, &err), 0);
+	json_object_object_del(o, "digest");
+	ck_assert_int_lt(bench_result_from_json(o, &back, &err), 0);
+	json_object_put(o);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("bench-parts");
+	TCase *tc = tcase_create("bench-parts");
+	SRunner *r;
+	int failed;
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, made_tables, 0, HPTGEN_KINDS);
+	tcase_add_test(tc, another_seed_is_another_table);
+	tcase_add_test(tc, numbers);
+	tcase_add_test(tc, a_long_run);
+	tcase_add_test(tc, results_of_a_peer);
+	suite_add_tcase(s, tc);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
