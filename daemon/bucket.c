@@ -2,18 +2,19 @@
 #include "daemon/bucket.h"
 
 #include "common/clock.h"
+#include "proto/muldiv.h"
 
 #define BURST_PER_SEC 20u /* what an idle channel may save up: a 20th of a second */
 
 static void refill(struct bucket *b, uint64_t now)
 {
-	unsigned __int128 add = (unsigned __int128)(now - b->last) * b->rate / NS_PER_SEC;
+	uint64_t add = mul_div(now - b->last, b->rate, NS_PER_SEC);
 	int64_t burst = (int64_t)(b->rate / BURST_PER_SEC) + 1;
 
 	if (add == 0)
 		return; /* keep the time: it counts towards the first byte */
 	b->last = now;
-	if (add >= (unsigned __int128)(burst - b->tokens))
+	if (add >= (uint64_t)(burst - b->tokens))
 		b->tokens = burst;
 	else
 		b->tokens += (int64_t)add;
@@ -31,15 +32,15 @@ void bucket_set_rate(struct bucket *b, uint64_t rate, uint64_t now)
 
 uint64_t bucket_delay(struct bucket *b, uint64_t now)
 {
-	unsigned __int128 ns;
+	uint64_t ns;
 
 	if (b->rate == 0)
 		return 0;
 	refill(b, now);
 	if (b->tokens > 0)
 		return 0;
-	ns = (unsigned __int128)(1 - b->tokens) * NS_PER_SEC / b->rate + 1;
-	return ns > NS_PER_SEC * 3600 ? NS_PER_SEC * 3600 : (uint64_t)ns;
+	ns = mul_div((uint64_t)(1 - b->tokens), NS_PER_SEC, b->rate);
+	return ns >= NS_PER_SEC * 3600 ? NS_PER_SEC * 3600 : ns + 1;
 }
 
 void bucket_take(struct bucket *b, uint64_t bytes)

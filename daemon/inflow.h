@@ -9,13 +9,12 @@
  *
  * All functions and all callbacks: the event loop's thread.
  */
-#include <event2/event.h>
-
 #include "common/stream.h"
 #include "daemon/flow.h"
 #include "daemon/htabio.h"
 #include "proto/wire.h"
 
+struct event_base;
 struct inflow;
 
 struct inflow_stats {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/notify.h"
 
+#include <event2/event.h>
 #include <assert.h>
 #include <errno.h>
 #include <stdint.h>

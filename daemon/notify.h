@@ -5,8 +5,7 @@
  * the loop's thread, never from inside notify_post(). An eventfd, so that libevent need not know
  * of threads.
  */
-#include <event2/event.h>
-
+struct event_base;
 struct notify;
 
 int notify_new(struct event_base *base, void (*fn)(void *arg), void *arg, struct notify **ret);

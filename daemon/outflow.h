@@ -10,13 +10,12 @@
  * All functions and all callbacks: the event loop's thread. Threads drive the step functions of
  * reader.h and sender.h, which a seeded simulator drives as well.
  */
-#include <event2/event.h>
-
 #include "common/stream.h"
 #include "daemon/flow.h"
 #include "daemon/htabio.h"
 #include "proto/wire.h"
 
+struct event_base;
 struct outflow;
 
 struct outflow_stats {

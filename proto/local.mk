@@ -7,6 +7,7 @@ libproto_la_SOURCES = \
 	proto/hpte.c proto/hpte.h \
 	proto/htab.c proto/htab.h \
 	proto/ident.c proto/ident.h \
+	proto/muldiv.h \
 	proto/onereg.c proto/onereg.h \
 	proto/pack.h \
 	proto/processor.c proto/processor.h \

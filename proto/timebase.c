@@ -4,20 +4,23 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "proto/muldiv.h"
+
 #define NS 1000000000ull
 
 uint64_t timebase_ticks(uint64_t ns, uint64_t hz)
 {
-	unsigned __int128 t = (unsigned __int128)ns * hz / NS;
-
-	return t > UINT64_MAX ? UINT64_MAX : (uint64_t)t;
+	return mul_div(ns, hz, NS);
 }
 
 int64_t timebase_ns(int64_t ticks, uint64_t hz)
 {
-	__int128 ns = (__int128)ticks * (__int128)NS / (__int128)hz;
+	uint64_t magnitude = ticks < 0 ? 0 - (uint64_t)ticks : (uint64_t)ticks;
+	uint64_t ns = mul_div(magnitude, NS, hz);
 
-	return ns > INT64_MAX ? INT64_MAX : ns < INT64_MIN ? INT64_MIN : (int64_t)ns;
+	if (ns > INT64_MAX)
+		return ticks < 0 ? INT64_MIN : INT64_MAX;
+	return ticks < 0 ? -(int64_t)ns : (int64_t)ns;
 }
 
 uint64_t timebase_offset(

@@ -9,6 +9,8 @@
  */
 #include <stdint.h>
 
+#include "proto/muldiv.h"
+
 struct tsc_moment {
 	uint64_t host_tsc; /* the host's TSC */
 	uint64_t clock;    /* and the guest's kvmclock, ns, */
@@ -21,7 +23,8 @@ static inline uint64_t tsc_offset(
 	uint64_t offset, const struct tsc_moment *from, const struct tsc_moment *to, uint32_t khz)
 {
 	int64_t passed = (int64_t)(to->clock - from->clock);
-	__int128 cycles = (__int128)passed * khz / TSC_KHZ_NS;
+	uint64_t magnitude = passed < 0 ? 0 - (uint64_t)passed : (uint64_t)passed;
+	uint64_t cycles = mul_div(magnitude, khz, TSC_KHZ_NS);
 
-	return offset + (uint64_t)cycles + (from->host_tsc - to->host_tsc);
+	return offset + (passed < 0 ? 0 - cycles : cycles) + (from->host_tsc - to->host_tsc);
 }
