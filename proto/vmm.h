@@ -52,8 +52,8 @@ enum vmm_type {
 	VMM_PAUSE = 33,  /* session: stop the vCPUs; the lease begins */
 	VMM_RESUME = 34, /* session: end the pause before COMMITTING was noted */
 	/*
-	 * session; the reply carries a sealed memfd with the state image. Its value is the moment of
-	 * the image's guest timebase, ns of the host's CLOCK_MONOTONIC; 0: not known.
+	 * session; the reply carries a sealed memfd with the state image. Its value is the moment
+	 * of the image's guest timebase, ns of the host's CLOCK_MONOTONIC; 0: not known.
 	 */
 	VMM_GET_STATE = 35,
 	/*
@@ -85,8 +85,8 @@ enum vmm_type {
 	 */
 	VMM_QUERY_STATE = 44,
 	/*
-	 * session, after RUN: by how much the guest's timebase is ahead of where it would be had the
-	 * guest never stopped, ns, an i64 as value; -ENODATA where it was not set.
+	 * session, after RUN: by how much the guest's timebase is ahead of where it would be had
+	 * the guest never stopped, ns, an i64 as value; -ENODATA where it was not set.
 	 */
 	VMM_QUERY_TIME = 45,
 };

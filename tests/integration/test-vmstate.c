@@ -38,7 +38,7 @@ static size_t elements(struct harness *h, struct json_object *o, int64_t vcpu)
 	return n;
 }
 
-/* -- a guest that runs, or waits ---------------------------------------------------------------- */
+/* -- a guest that runs, or waits --------------------------------------------------------------- */
 
 START_TEST(a_guest_that_runs)
 {
@@ -105,7 +105,7 @@ START_TEST(in_a_migration)
 }
 END_TEST
 
-/* -- VMMs that answer with anything ------------------------------------------------------------- */
+/* -- VMMs that answer with anything ------------------------------------------------------------ */
 
 enum answer { REFUSED, NO_FD, NOT_SEALED, EMPTY, CUT_SHORT, TOO_MANY, GOOD, DIES, ANSWERS };
 
@@ -197,7 +197,7 @@ START_TEST(vmms_that_answer_with_anything)
 }
 END_TEST
 
-/* -- time --------------------------------------------------------------------------------------- */
+/* -- time -------------------------------------------------------------------------------------- */
 
 static void end_with(uint64_t age, const char *says)
 {
@@ -237,7 +237,7 @@ START_TEST(ages_that_cannot_be)
 }
 END_TEST
 
-/* -- the processor ------------------------------------------------------------------------------ */
+/* -- the processor ----------------------------------------------------------------------------- */
 
 /* A VM waits on a POWER9, whose KVM takes what is not newer; its one vCPU has id 0. */
 static const struct processor here = {.pvr = 0x4e1202, .compat = 0x0f000005};

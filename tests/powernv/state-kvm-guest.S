@@ -45,7 +45,7 @@ state_kvm_guest:
 9:
 	.endm
 
-	/* timebase + decrementer in r10, read within 1024 ticks of each other; the timebase in r11 */
+	/* timebase + decrementer in r10, read within 1024 ticks; the timebase in r11 */
 	.macro	expiry
 8:	mftb	11
 	mfspr	10, SPR_DEC

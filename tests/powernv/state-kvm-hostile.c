@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Images that are wrong, each in one way: refused, the element named, and the VM that refused it takes
- * the good one afterwards.
+ * Images that are wrong, each in one way: refused, the element named, and the VM that refused it
+ * takes the good one afterwards.
  */
 #include <linux/kvm.h>
 #include <stdio.h>

@@ -213,8 +213,8 @@ static void start_at(int fd, const uint8_t *code)
 }
 
 /*
- * Until the guest's hypercall: what it says. Its result reaches the registers with the next KVM_RUN,
- * which enters the guest no more.
+ * Until the guest's hypercall: what it says. Its result reaches the registers with the next
+ * KVM_RUN, which enters the guest no more.
  */
 static bool run(struct kvm_vcpu *vcpu, uint64_t said[static 3])
 {
