@@ -23,24 +23,30 @@ int64_t timebase_ns(int64_t ticks, uint64_t hz)
 	return ticks < 0 ? -(int64_t)ns : (int64_t)ns;
 }
 
-uint64_t timebase_offset(
-	uint64_t guest_tb, uint64_t passed, uint64_t host_tb, uint64_t hz, int64_t *ret_error)
+/* Ticks from b to a, either way round. */
+static int64_t ticks_between(uint64_t a, uint64_t b)
+{
+	return (int64_t)(a - b);
+}
+
+uint64_t timebase_offset(uint64_t guest_tb, uint64_t passed, uint64_t host_tb, uint64_t was,
+	uint64_t hz, int64_t *ret_error)
 {
 	uint64_t ticks = timebase_ticks(passed, hz);
-	uint64_t exact = guest_tb + ticks - host_tb;
+	uint64_t exact = guest_tb + ticks - host_tb, offset;
+	int64_t from_was = ticks_between(exact, was), unit = (int64_t)TIMEBASE_UNIT;
 	uint64_t above = exact % TIMEBASE_UNIT;
 
 	assert(hz > 0);
-	if (above == 0) {
-		*ret_error = 0;
-		return exact;
-	}
-	if (above <= TIMEBASE_UNIT / 2 && above <= ticks) {
-		*ret_error = timebase_ns(-(int64_t)above, hz);
-		return exact - above;
-	}
-	*ret_error = timebase_ns((int64_t)(TIMEBASE_UNIT - above), hz);
-	return exact + TIMEBASE_UNIT - above;
+	if (was % TIMEBASE_UNIT == 0 && from_was >= -unit && from_was <= unit &&
+		ticks_between(host_tb + was, guest_tb) >= 0)
+		offset = was;
+	else if (above <= TIMEBASE_UNIT / 2 && above <= ticks)
+		offset = exact - above;
+	else
+		offset = exact - above + TIMEBASE_UNIT;
+	*ret_error = timebase_ns(ticks_between(offset, exact), hz);
+	return offset;
 }
 
 int timebase_paused_at(uint64_t now, uint64_t age, uint64_t rtt, uint64_t opened, uint64_t *ret)

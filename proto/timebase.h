@@ -18,13 +18,15 @@ uint64_t timebase_ticks(uint64_t ns, uint64_t hz);
 int64_t timebase_ns(int64_t ticks, uint64_t hz);
 
 /*
- * The offset with which a guest goes on whose timebase was guest_tb `passed` ns ago, on a host whose
- * timebase is host_tb now: the multiple of TIMEBASE_UNIT that is nearest, but never one that puts
- * the guest's timebase back below guest_tb. *ret_error: ns by which the guest's timebase is ahead
- * of (or, negative, behind) where it would be had it never moved.
+ * The offset with which a guest goes on whose timebase was guest_tb `passed` ns ago, on a host
+ * whose timebase is host_tb now. It is the multiple of TIMEBASE_UNIT that is nearest, but for two
+ * things. An offset that is within a unit of the one that the guest had at its source, `was`, is
+ * that one: hosts whose timebases are the same, or one host, are then exact, whatever was measured.
+ * And none puts the guest's timebase back below guest_tb. *ret_error: ns by which the guest's
+ * timebase is ahead of (or, negative, behind) where it would be, as measured, had it never moved.
  */
-uint64_t timebase_offset(
-	uint64_t guest_tb, uint64_t passed, uint64_t host_tb, uint64_t hz, int64_t *ret_error);
+uint64_t timebase_offset(uint64_t guest_tb, uint64_t passed, uint64_t host_tb, uint64_t was,
+	uint64_t hz, int64_t *ret_error);
 
 /*
  * When the guest stopped, by this host's CLOCK_MONOTONIC: END came now, its pause age is another

@@ -29,8 +29,14 @@ int state_kvm_start_time(const struct kvm_vm *vm, uint64_t guest_tb, uint64_t pa
 	uint64_t hz = __ppc_get_timebase_freq(), before = clock_ns(), tb = __ppc_get_timebase();
 	uint64_t now = before + (clock_ns() - before) / 2;
 	uint64_t passed = paused && paused < now ? now - paused : 0;
-	uint64_t offset = timebase_offset(guest_tb, passed, tb, hz, ret_error);
+	alignas(16) uint64_t was = 0;
+	uint64_t offset;
 	int r = 0;
+
+	/* The source's own, which came with the image. */
+	if (kvm_get_one(vm->vcpu_fds[0], KVM_REG_PPC_TB_OFFSET, &was) < 0)
+		was = 0;
+	offset = timebase_offset(guest_tb, passed, tb, was, hz, ret_error);
 
 	for (unsigned i = 0; i < vm->vcpus && r == 0; i++) {
 		alignas(16) uint64_t value = offset, expiry;

@@ -6,23 +6,27 @@
 
 #include "proto/timebase.h"
 
-#define S  1000000000ull
-#define MS 1000000ull
-#define HZ TIMEBASE_HZ
+#define S   1000000000ull
+#define MS  1000000ull
+#define HZ  TIMEBASE_HZ
+
+#define FAR (1ull << 62) /* an offset that no answer is near to */
 
 /* What every answer has to be. */
-static int64_t checked_offset(uint64_t guest, uint64_t passed, uint64_t host, uint64_t *ret)
+static int64_t checked_offset(
+	uint64_t guest, uint64_t passed, uint64_t host, uint64_t was, uint64_t *ret)
 {
 	uint64_t offset, ticks = timebase_ticks(passed, HZ), now;
 	int64_t error = INT64_MIN, off;
 
-	offset = timebase_offset(guest, passed, host, HZ, &error);
+	offset = timebase_offset(guest, passed, host, was, HZ, &error);
 	ck_assert_uint_eq(offset % TIMEBASE_UNIT, 0); /* KVM would round it up */
 	now = host + offset;
 	ck_assert_msg((int64_t)(now - guest) >= 0 || ticks > INT64_MAX, "the timebase went back");
 	off = (int64_t)(now - (guest + ticks));
-	ck_assert_int_lt(off, (int64_t)TIMEBASE_UNIT);
-	ck_assert_int_ge(off, -(int64_t)TIMEBASE_UNIT / 2);
+	ck_assert_int_le(off, (int64_t)TIMEBASE_UNIT);
+	ck_assert_int_ge(
+		off, offset == was ? -(int64_t)TIMEBASE_UNIT : -(int64_t)TIMEBASE_UNIT / 2);
 	ck_assert_int_eq(error, timebase_ns(off, HZ));
 	*ret = offset;
 	return error;
@@ -31,18 +35,35 @@ static int64_t checked_offset(uint64_t guest, uint64_t passed, uint64_t host, ui
 START_TEST(test_the_same_host_changes_nothing)
 {
 	uint64_t offset, host = 0x123456789abull, was = 77 * TIMEBASE_UNIT;
+	/* What is measured is wrong by up to 30 ms: a busy host. */
+	static const int64_t wrong[] = {0, 3000, -3000, 17000000, -17000000, 30000000, -30000000};
 
-	/* The guest's timebase was the host's and `was`, 200 ms ago; the clocks differ by 3 us. */
+	/* The guest's timebase was the host's and `was`, 200 ms ago. */
 	uint64_t guest = host + was - timebase_ticks(200 * MS, HZ);
 
-	ck_assert_int_eq(checked_offset(guest, 200 * MS, host, &offset), 0);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		uint64_t passed = 200 * MS + (uint64_t)wrong[i];
+		int64_t error = checked_offset(guest, passed, host, was, &offset);
+
+		ck_assert_uint_eq(offset, was);
+		ck_assert_int_lt(llabs(error + wrong[i]), 10);
+	}
+	/* no further than that: 2 units are another host */
+	checked_offset(guest, 200 * MS + 66 * MS, host, was, &offset);
+	ck_assert_uint_eq(offset, was + 2 * TIMEBASE_UNIT);
+	/* an offset that is none, KVM has not */
+	checked_offset(guest, 200 * MS, host, was + 1, &offset);
 	ck_assert_uint_eq(offset, was);
-	ck_assert_int_lt(llabs(checked_offset(guest, 200 * MS + 3000, host, &offset)), 3010);
-	ck_assert_uint_eq(offset, was);
-	ck_assert_int_lt(llabs(checked_offset(guest, 200 * MS - 3000, host, &offset)), 3010);
-	ck_assert_uint_eq(offset, was);
-	/* So many moves as there may be: it does not wander. */
-	ck_assert_int_eq(checked_offset(guest, 200 * MS, host, &offset), 0);
+}
+END_TEST
+
+START_TEST(test_the_old_offset_would_be_back)
+{
+	uint64_t offset, host = 1ull << 40;
+
+	/* 1 ms passed; with the offset that it had, 2 ms less would: a timebase that is behind */
+	checked_offset(host + timebase_ticks(2 * MS, HZ), MS, host, 0, &offset);
+	ck_assert_uint_eq(offset, TIMEBASE_UNIT);
 }
 END_TEST
 
@@ -51,17 +72,17 @@ START_TEST(test_nearest_and_never_back)
 	uint64_t offset, half = TIMEBASE_UNIT / 2, second = HZ;
 
 	/* a second passed: rounded to the nearest, either way */
-	ck_assert_int_lt(checked_offset(half - 1, S, second, &offset), 0);
+	ck_assert_int_lt(checked_offset(half - 1, S, second, FAR, &offset), 0);
 	ck_assert_uint_eq(offset, 0);
-	ck_assert_int_gt(checked_offset(half + 1, S, second, &offset), 0);
+	ck_assert_int_gt(checked_offset(half + 1, S, second, FAR, &offset), 0);
 	ck_assert_uint_eq(offset, TIMEBASE_UNIT);
 	/* no time passed: down would be back */
-	ck_assert_int_gt(checked_offset(1, 0, 0, &offset), 0);
+	ck_assert_int_gt(checked_offset(1, 0, 0, FAR, &offset), 0);
 	ck_assert_uint_eq(offset, TIMEBASE_UNIT);
 	/* 10 ticks passed: 10 down is where it stood, 11 would be back */
-	ck_assert_int_lt(checked_offset(0, 20, 0, &offset), 0);
+	ck_assert_int_lt(checked_offset(0, 20, 0, FAR, &offset), 0);
 	ck_assert_uint_eq(offset, 0);
-	ck_assert_int_gt(checked_offset(1, 20, 0, &offset), 0);
+	ck_assert_int_gt(checked_offset(1, 20, 0, FAR, &offset), 0);
 	ck_assert_uint_eq(offset, TIMEBASE_UNIT);
 }
 END_TEST
@@ -77,7 +98,8 @@ START_TEST(test_hosts_far_apart)
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned j = 0; j < n; j++)
 			for (unsigned k = 0; k < sizeof(passed) / sizeof(passed[0]); k++)
-				checked_offset(tbs[i], passed[k], tbs[j], &offset);
+				for (unsigned l = 0; l < n; l++)
+					checked_offset(tbs[i], passed[k], tbs[j], tbs[l], &offset);
 }
 END_TEST
 
@@ -136,6 +158,7 @@ int main(void)
 
 	suite_add_tcase(s, t);
 	tcase_add_test(t, test_the_same_host_changes_nothing);
+	tcase_add_test(t, test_the_old_offset_would_be_back);
 	tcase_add_test(t, test_nearest_and_never_back);
 	tcase_add_test(t, test_hosts_far_apart);
 	tcase_add_test(t, test_ticks);
