@@ -177,7 +177,8 @@ static void name_blob(const struct state_elem *elem, struct name *n)
 
 static void name_time(const struct state_elem *elem, struct name *n)
 {
-	static const char *const names[] = {"guest timebase", "time of day", "timebase frequency"};
+	static const char *const names[] = {
+		"guest timebase", "time of day", "timebase frequency", "boot of the host"};
 
 	n->what = "";
 	n->known = elem->id < sizeof(names) / sizeof(names[0]);

@@ -85,6 +85,8 @@ enum state_time {
 	/* 1: retired; the time of day at that moment. Taken and not used. */
 	STATE_TIME_REAL_NS = 1,
 	STATE_TIME_HZ = 2, /* u64: what it counts in a second; absent: TIMEBASE_HZ */
+	/* u64: a digest of the host's boot id: where it is the same, so is the timebase. */
+	STATE_TIME_HOST = 3,
 };
 
 struct state_elem {

@@ -49,6 +49,7 @@ void dest_set_state(struct htabvmm *h, struct session *s, const struct vmm_reque
 
 	h->state_set = false;
 	h->paused.at = req->paused_at;
+	h->arrived = (struct state_kvm_tb){0};
 	if (fd < 0)
 		err_set(&e, -EBADMSG, "VM '%s' got SET_STATE without a descriptor", h->name);
 	else
@@ -121,10 +122,9 @@ static int start_time(struct htabvmm *h, const struct session *s)
 	int r;
 
 	h->time.session = (struct session_id){0};
-	if (h->kvm.vm_fd < 0 || !h->paused.known)
+	if (h->kvm.vm_fd < 0 || !h->arrived.known)
 		return 0;
-	r = state_kvm_start_time(
-		&h->kvm, h->paused.guest_tb, h->paused.at, &h->time.error, &ignored);
+	r = state_kvm_start_time(&h->kvm, &h->arrived, h->paused.at, &h->time.error, &ignored);
 	if (r == 0)
 		h->time.session = s->id;
 	return r;

@@ -46,7 +46,7 @@ int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e)
 	return none(e);
 }
 
-int state_kvm_start_time(const struct kvm_vm *vm, uint64_t guest_tb, uint64_t paused,
+int state_kvm_start_time(const struct kvm_vm *vm, const struct state_kvm_tb *from, uint64_t paused,
 	int64_t *ret_error, struct err *e)
 {
 	return none(e);
@@ -57,8 +57,8 @@ int state_kvm_save(const struct kvm_vm *vm, uint64_t guest_tb, struct pack *k, s
 	return none(e);
 }
 
-int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, bool *ret_has_tb,
-	uint64_t *ret_tb, struct err *e)
+int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size,
+	struct state_kvm_tb *ret, struct err *e)
 {
 	return none(e);
 }

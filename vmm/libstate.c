@@ -274,7 +274,7 @@ static int apply(struct htabvmm *h, const void *image, size_t size, struct err *
 	if (h->kvm.vm_fd >= 0 && h->mmu == MMU_BOOKE)
 		r = state_booke_apply(&h->kvm, image, size, e);
 	else if (h->kvm.vm_fd >= 0)
-		r = state_kvm_apply(&h->kvm, image, size, &h->paused.known, &h->paused.guest_tb, e);
+		r = state_kvm_apply(&h->kvm, image, size, &h->arrived, e);
 	if (r == 0)
 		tces_load_begin(&h->tces);
 	for (int blobs = 0; blobs < 2 && r == 0; blobs++) {

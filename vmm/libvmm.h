@@ -30,6 +30,7 @@
 #include "vmm/libdevice.h"
 #include "vmm/libkvm.h"
 #include "vmm/libsession.h"
+#include "vmm/state_kvm.h"
 #include "vmm/libtce.h"
 #include "vmm/libtlbsock.h"
 
@@ -89,6 +90,7 @@ struct htabvmm {
 		struct session_id session; /* none: not set */
 		int64_t error;             /* ns, VMM_QUERY_TIME's answer */
 	} time;
+	struct state_kvm_tb arrived; /* the timebase of the guest that arrives */
 	bool throttled;
 	atomic_bool may_run;
 	struct sessions sessions;

@@ -229,6 +229,8 @@ int state_kvm_save(const struct kvm_vm *vm, uint64_t guest_tb, struct pack *k, s
 	state_put_u64(k, STATE_TIME, STATE_VM, STATE_TIME_GUEST_TB, guest_tb);
 	if (hz != TIMEBASE_HZ)
 		state_put_u64(k, STATE_TIME, STATE_VM, STATE_TIME_HZ, hz);
+	if (state_kvm_boot())
+		state_put_u64(k, STATE_TIME, STATE_VM, STATE_TIME_HOST, state_kvm_boot());
 	for (unsigned i = 0; i < vm->vcpus && r == 0; i++) {
 		struct saving s = {
 			.k = k,

@@ -9,10 +9,18 @@
  *	state_kvm_set.c    setting it, in the order that KVM needs
  *	state_kvm_time.c   the guest's time
  */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/state.h"
 #include "vmm/libkvm.h"
+
+/* A guest's timebase, as an image tells it. */
+struct state_kvm_tb {
+	bool known;
+	bool same_host; /* the source's: its timebase is this one */
+	uint64_t guest; /* at the pause */
+};
 
 /* Find out which registers this kernel has, so that it is not done while a guest stands still. */
 void state_kvm_prepare(const struct kvm_vm *vm);
@@ -31,14 +39,15 @@ int state_kvm_save(const struct kvm_vm *vm, uint64_t guest_tb, struct pack *k, s
  * Set an image. First everything is checked that can be told without setting it; nothing has
  * changed when that fails. Then each register is set and read back; after a failure the vCPUs must
  * not run, but another image may be set. Elements of other kinds than REG, SREG, ONE_REG and TIME
- * are passed over. *ret_tb: the guest's timebase at its pause; *ret_has_tb: the image has it.
+ * are passed over.
  */
-int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, bool *ret_has_tb,
-	uint64_t *ret_tb, struct err *e);
+int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size,
+	struct state_kvm_tb *ret, struct err *e);
 
 /*
- * Before the guest starts: its timebase goes on from guest_tb, which it had at `paused`, ns of this
- * host's CLOCK_MONOTONIC (0: not known, no time has passed). *ret_error: proto/timebase.h's.
+ * Before the guest starts: its timebase goes on from tb->guest, which it had at `paused`, ns of
+ * this host's CLOCK_MONOTONIC (0: not known, no time has passed); on the host where it was it has
+ * gone on by itself, with the offset that it had. *ret_error: proto/timebase.h's.
  */
-int state_kvm_start_time(const struct kvm_vm *vm, uint64_t guest_tb, uint64_t paused,
+int state_kvm_start_time(const struct kvm_vm *vm, const struct state_kvm_tb *tb, uint64_t paused,
 	int64_t *ret_error, struct err *e);

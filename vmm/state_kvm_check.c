@@ -122,12 +122,14 @@ static int take_time(struct image *m, const struct state_elem *elem, struct err 
 {
 	uint64_t value;
 
-	if (elem->id > STATE_TIME_HZ || elem->size != 8)
+	if (elem->id > STATE_TIME_HOST || elem->size != 8)
 		return unknown(elem, e);
 	value = be64_get(elem->value);
 	if (elem->id == STATE_TIME_GUEST_TB) {
 		m->guest_tb = value;
 		m->has_tb = true;
+	} else if (elem->id == STATE_TIME_HOST) {
+		m->same_host = value != 0 && value == state_kvm_boot();
 	} else if (elem->id == STATE_TIME_HZ && value != __ppc_get_timebase_freq()) {
 		return err_set(e, -EINVAL,
 			"the guest's timebase counts %llu times a second and this host's %llu: its time would run wrong",

@@ -21,6 +21,9 @@ bool state_kvm_has(uint64_t id);
 /* The field of a REG element: NULL for an id that is none. */
 uint64_t *state_kvm_reg(struct kvm_regs *g, uint64_t id);
 
+/* A digest of this boot of this host, 0 when that is not known. */
+uint64_t state_kvm_boot(void);
+
 /* KVM_CREATE_VCPU's argument of the VM's n-th vCPU. */
 uint32_t kvm_vcpu_number(const struct kvm_vm *vm, unsigned n);
 
@@ -40,7 +43,7 @@ struct image {
 	size_t size;
 	struct image_vcpu *vcpus; /* vm->vcpus of them */
 	uint64_t guest_tb;
-	bool has_tb;
+	bool has_tb, same_host;
 };
 
 /* "KVM refuses vCPU 3 register MSR: why" */

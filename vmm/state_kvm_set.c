@@ -183,8 +183,8 @@ static void clear_areas(const struct kvm_vm *vm)
 	}
 }
 
-int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, bool *ret_has_tb,
-	uint64_t *ret_tb, struct err *e)
+int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size,
+	struct state_kvm_tb *ret, struct err *e)
 {
 	struct image m = {.vm = vm, .bytes = image, .size = size};
 	int r = image_take(&m, e);
@@ -202,8 +202,7 @@ int state_kvm_apply(const struct kvm_vm *vm, const void *image, size_t size, boo
 	}
 	if (changed && r < 0)
 		clear_areas(vm);
-	*ret_has_tb = m.has_tb;
-	*ret_tb = m.guest_tb;
+	*ret = (struct state_kvm_tb){m.has_tb, m.same_host, m.guest_tb};
 	image_free(&m);
 	return r;
 }

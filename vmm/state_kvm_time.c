@@ -1,12 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdalign.h>
 #include <string.h>
 #include <sys/platform/ppc.h>
+#include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fd.h"
+#include "proto/htab.h"
 #include "proto/timebase.h"
 #include "vmm/state_kvm_impl.h"
+
+uint64_t state_kvm_boot(void)
+{
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char id[64];
+	ssize_t n = fd < 0 ? -1 : read(fd, id, sizeof(id));
+
+	fd_close(fd);
+	return n > 0 ? stream_digest(STREAM_DIGEST_INIT, id, (size_t)n) : 0;
+}
 
 int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e)
 {
@@ -23,7 +37,7 @@ int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e)
  * One offset for all vCPUs, whose timebases must not differ. DEC_EXPIRY is in the guest's timebase,
  * but kernels before 5.16 keep it in the host's and so move it with the offset: it is set after it.
  */
-int state_kvm_start_time(const struct kvm_vm *vm, uint64_t guest_tb, uint64_t paused,
+int state_kvm_start_time(const struct kvm_vm *vm, const struct state_kvm_tb *from, uint64_t paused,
 	int64_t *ret_error, struct err *e)
 {
 	uint64_t hz = __ppc_get_timebase_freq(), before = clock_ns(), tb = __ppc_get_timebase();
@@ -36,7 +50,11 @@ int state_kvm_start_time(const struct kvm_vm *vm, uint64_t guest_tb, uint64_t pa
 	/* The source's own, which came with the image. */
 	if (kvm_get_one(vm->vcpu_fds[0], KVM_REG_PPC_TB_OFFSET, &was) < 0)
 		was = 0;
-	offset = timebase_offset(guest_tb, passed, tb, was, hz, ret_error);
+	offset = timebase_offset(from->guest, passed, tb, was, hz, ret_error);
+	if (from->same_host) {
+		offset = was;
+		*ret_error = 0;
+	}
 
 	for (unsigned i = 0; i < vm->vcpus && r == 0; i++) {
 		alignas(16) uint64_t value = offset, expiry;

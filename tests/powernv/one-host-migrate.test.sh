@@ -31,6 +31,9 @@ move() { # move N FROM TO PORT: guest N at FROM becomes guest N + 1 at TO
 	left "$from" "move $1"
 	came "$to" "$(event "$from" migrated counter)" "move $1"
 	its_time "$3/control.sock" "move $1"
+	# on one host the timebase is one: nothing is to be corrected
+	check "move $1: the timebase's offset stays 0" sh -c "htabctl --socket $3/control.sock \
+		info vm1 --state --vcpu 1 | grep -E ' TB_OFFSET  *0x0000000000000000'"
 }
 
 vmm guest1 a/vmm.sock

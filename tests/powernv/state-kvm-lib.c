@@ -112,7 +112,9 @@ uint64_t lib_timebase(struct lib *l, uint64_t *ret_now)
 int lib_start_time(struct lib *l, uint64_t guest_tb, uint64_t paused, int64_t *ret_error)
 {
 	struct err e = {0};
-	int r = state_kvm_start_time(&l->h->kvm, guest_tb, paused, ret_error, &e);
+	/* as on another host, whose timebase happens to be the same */
+	struct state_kvm_tb tb = {.known = true, .guest = guest_tb};
+	int r = state_kvm_start_time(&l->h->kvm, &tb, paused, ret_error, &e);
 
 	if (r < 0)
 		say(false, "the start's timebase: %s", e.text);
