@@ -158,6 +158,7 @@ void outflow_set_htab(struct outflow *o, struct htabio *htab)
 	pthread_mutex_lock(&o->flow.lock);
 	assert(!o->ring.reading);
 	o->reader.io = htab;
+	o->reader.changes = false;
 	pthread_mutex_unlock(&o->flow.lock);
 	htabio_free(o->htab);
 	o->htab = htab;

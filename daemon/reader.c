@@ -18,8 +18,8 @@ static bool part(struct reader *r)
 	return true;
 }
 
-/* The next free chunk, or NULL; and the table to read. */
-static struct chunk *take(struct reader *r, struct htabio **ret_io)
+/* The next free chunk, or NULL; the table to read, and how much at once. */
+static struct chunk *take(struct reader *r, struct htabio **ret_io, size_t *ret_max)
 {
 	struct sendring *ring = r->ring;
 	struct chunk *c = NULL;
@@ -28,6 +28,9 @@ static struct chunk *take(struct reader *r, struct htabio **ret_io)
 	pthread_mutex_lock(&ring->flow->lock);
 	parted = part(r);
 	*ret_io = r->io;
+	*ret_max = ring->plain_max;
+	if (r->changes && READER_CHANGES < *ret_max)
+		*ret_max = READER_CHANGES;
 	if (ring->reading) {
 		/* A chunk that a peer acknowledges early still belongs to the sender. */
 		uint64_t gone = ring->acked < ring->sent ? ring->acked : ring->sent;
@@ -111,7 +114,8 @@ enum flow_next reader_step(void *reader, struct flow_wait *wait)
 	struct reader *r = reader;
 	struct flow *flow = r->ring->flow;
 	struct htabio *io;
-	struct chunk *c = take(r, &io);
+	size_t max;
+	struct chunk *c = take(r, &io, &max);
 	const char *why;
 	uint64_t start;
 	bool wrapped;
@@ -121,7 +125,7 @@ enum flow_next reader_step(void *reader, struct flow_wait *wait)
 		return FLOW_WAIT;
 	flow_at("reader-read");
 	start = flow->clock();
-	n = htabio_read(io, chunk_plain(c), r->ring->plain_max);
+	n = htabio_read(io, chunk_plain(c), max);
 	if (n < 0)
 		return flow_fail(flow, (int)n,
 			"cannot read the guest's table from index %" PRIu64 ": %s", r->cursor,
@@ -138,9 +142,10 @@ enum flow_next reader_step(void *reader, struct flow_wait *wait)
 		htab_convert_kind(r->ring->kind, chunk_plain(c), (size_t)n, HTAB_HOST, HTAB_WIRE);
 	}
 	/* 0 bytes say so too: nothing changed from here to the end. */
-	wrapped = htab_read_wrapped_kind(r->ring->kind, (size_t)n,
-		htabio_read_count(io, r->ring->plain_max), c->count.end, r->entries);
+	wrapped = htab_read_wrapped_kind(
+		r->ring->kind, (size_t)n, htabio_read_count(io, max), c->count.end, r->entries);
 	r->cursor = wrapped ? 0 : c->count.end;
+	r->changes |= wrapped;
 	flow_at("reader-fill");
 	put(r, c, (size_t)n, wrapped, flow->clock() - start);
 	return FLOW_MORE;

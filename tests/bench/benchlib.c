@@ -120,21 +120,22 @@ static size_t record(struct bench_records *o, const uint8_t *flat, const uint8_t
 	return n;
 }
 
-void bench_records(struct bench_records *o, const uint8_t *flat, const uint8_t *old, unsigned order)
+void bench_records(struct bench_records *o, const uint8_t *flat, const uint8_t *old, unsigned order,
+	size_t max)
 {
 	uint64_t entries = htab_entries(order), i = 0;
 
 	/* Every other entry valid is the worst: a header for each. */
 	*o = (struct bench_records){.buf = malloc(2 * (size_t)entries * HTAB_HPTE_SIZE)};
-	o->chunk = calloc(entries / 4096 + 64, sizeof(*o->chunk));
+	o->chunk = calloc(2 * entries / (max / HTAB_HPTE_SIZE - 2) + 64, sizeof(*o->chunk));
 	if (!o->buf || !o->chunk)
 		bench_die("out of memory");
 	while (i < entries) {
 		size_t len = 0;
 
-		while (len + HTAB_HDR_SIZE + HTAB_HPTE_SIZE < WIRE_PLAIN_MAX) {
-			size_t n = record(o, flat, old, entries, &i, o->buf + o->len + len,
-				WIRE_PLAIN_MAX - len);
+		while (len + HTAB_HDR_SIZE + HTAB_HPTE_SIZE < max) {
+			size_t n = record(
+				o, flat, old, entries, &i, o->buf + o->len + len, max - len);
 
 			if (!n)
 				break;

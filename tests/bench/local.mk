@@ -13,4 +13,4 @@ tests_bench_bench_stages_LDADD = libbenchlib.la
 tests_bench_bench_tls_SOURCES = tests/bench/bench-tls.c tests/bench/tlsloop.c tests/bench/tlsloop.h
 tests_bench_bench_tls_CFLAGS = $(libbench_la_CFLAGS)
 tests_bench_bench_tls_LDADD = libbenchlib.la libtestca.la
-EXTRA_DIST += tests/bench/bench.sh
+EXTRA_DIST += tests/bench/bench.sh tests/bench/qemu-htab.py

@@ -27,6 +27,7 @@ struct model {
 	int read_code;    /* what the next read gives, when negative */
 	uint64_t go_back; /* every read begins here, when not 0: no kernel does that */
 	size_t bytes_read;
+	size_t asked[2]; /* most bytes of a read: of everything, of changes */
 };
 
 /* One open fd. */
@@ -123,6 +124,8 @@ static inline ssize_t model_read(void *ctx, void *buf, size_t count)
 
 	pthread_mutex_lock(&m->lock);
 	m->reads++;
+	if (count > m->asked[!fd->first_pass])
+		m->asked[!fd->first_pass] = count;
 	if (m->go_back)
 		fd->cursor = m->go_back;
 	n = m->read_code;

@@ -8,6 +8,7 @@
 #include "daemon/flow.h"
 #include "daemon/inflow.h"
 #include "daemon/outflow.h"
+#include "daemon/reader.h"
 #include "tests/unit/flow-model.h"
 #include "tests/unit/net-harness.h"
 
@@ -81,6 +82,7 @@ static void out_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 	} else if (stream == WIRE_STREAM_HTAB && f.verify) {
 		inflow_set_verify(f.in, model_open(&f.to));
 		outflow_set_htab(f.out, model_open(&f.from));
+		f.from.asked[0] = 0;
 		outflow_pass(f.out, WIRE_STREAM_VERIFY, pass + 1);
 	} else {
 		outflow_get_end(f.out, &f.end);
@@ -307,6 +309,18 @@ START_TEST(verify_compares_every_entry)
 	ck_assert_uint_eq(i.verified, f.to.entries);
 	ck_assert_uint_eq(i.mismatches, 0);
 	ck_assert_uint_eq(i.pass, 3); /* figures count the HTAB stream alone */
+}
+END_TEST
+
+/* What everybody waits for at the end is the last read: those of changes are small. */
+START_TEST(changes_are_read_in_small_steps)
+{
+	f.verify = _i == 1; /* a whole table again, by another fd, and asked[0] begins anew */
+	start(_i == 2 ? 1000 : WIRE_PLAIN_MAX, 20000);
+	outflow_pass(f.out, WIRE_STREAM_HTAB, 1);
+	loop("d");
+	ck_assert_uint_eq(f.from.asked[0], _i == 2 ? 1000 : WIRE_PLAIN_MAX);
+	ck_assert_uint_eq(f.from.asked[1], _i == 2 ? 1000 : READER_CHANGES);
 }
 END_TEST
 
@@ -556,6 +570,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, tables_are_equal_after_passes_of_changes, 0, 10);
 	tcase_add_test(tc, verify_compares_every_entry);
+	tcase_add_loop_test(tc, changes_are_read_in_small_steps, 0, 3);
 	tcase_add_test(tc, a_stalled_destination_stops_the_reader);
 	tcase_add_test(tc, silence_of_the_destination_ends_it);
 	tcase_add_test(tc, a_refused_entry_is_named);
