@@ -32,6 +32,8 @@ void converge(const struct converge_in *in, struct converge_out *ret)
 	 * one.
 	 */
 	ret->remaining = scaled(in->entries, in->pass_ns, in->prev_pass_ns);
+	if (ret->remaining > in->table)
+		ret->remaining = in->table;
 	send = scaled(ret->remaining, NS_PER_SEC, ret->best_rate);
 	if (__builtin_add_overflow(ret->best_scan_ns + 2 * in->rtt_ns, send, &ret->downtime))
 		ret->downtime = UINT64_MAX;

@@ -8,6 +8,7 @@
 struct converge_in {
 	uint32_t pass;         /* the one that just ended */
 	uint64_t entries;      /* it sent */
+	uint64_t table;        /* entries that there are: no more can have changed */
 	uint64_t pass_ns;      /* from its start to its last byte sent */
 	uint64_t scan_ns;      /* inside read(): at least a clean scan */
 	uint64_t prev_pass_ns; /* the pass before: the time in which these entries changed */

@@ -147,13 +147,15 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 	return FLOW_MORE;
 }
 
-static void frame_sent(struct sender *s, uint64_t now)
+static void frame_sent(struct sender *s)
 {
 	struct sendring *ring = s->ring;
 	bool chunk = s->chunk;
+	uint64_t now; /* not the step's: a pass may have begun since */
 
 	flow_at("sender-sent");
 	pthread_mutex_lock(&ring->flow->lock);
+	now = ring->flow->clock();
 	if (ring->stream != WIRE_STREAM_VERIFY)
 		ring->stats.wire += s->len;
 	if (chunk) {
@@ -236,6 +238,6 @@ enum flow_next sender_step(void *sender, struct flow_wait *wait)
 	s->off += (size_t)n;
 	s->progress = now;
 	if (s->off == s->len)
-		frame_sent(s, now);
+		frame_sent(s);
 	return FLOW_MORE;
 }

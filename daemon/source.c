@@ -199,6 +199,7 @@ static void measure(struct migration *m)
 	struct converge_in in = {
 		.pass = m->pass,
 		.entries = entries,
+		.table = m->tlb_entries ? m->tlb_entries : htab_entries(m->order),
 		.pass_ns = s->pass_ns,
 		.scan_ns = s->read_ns,
 		.prev_pass_ns = m->prev_pass_ns,

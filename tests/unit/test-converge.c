@@ -12,6 +12,7 @@
 static const struct converge_in usual = {
 	.pass = 2,
 	.entries = 10000,
+	.table = 1ull << 33,
 	.pass_ns = 100 * MS,
 	.scan_ns = 20 * MS,
 	.prev_pass_ns = 1000 * MS,
@@ -153,6 +154,21 @@ START_TEST(times_of_zero_divide_nothing)
 }
 END_TEST
 
+/* A guest that changes its table faster than it is read changes all of it, and no more. */
+START_TEST(no_more_is_left_than_there_is)
+{
+	struct converge_in in = usual;
+
+	in.table = 1 << 20;
+	in.entries = 1 << 20;
+	in.prev_pass_ns = 1;
+	ck_assert_uint_eq(run(in).remaining, 1 << 20);
+	in.entries = 10;
+	in.prev_pass_ns = in.pass_ns;
+	ck_assert_uint_eq(run(in).remaining, 10);
+}
+END_TEST
+
 /* The largest table, the fastest network, passes of days: products go past 64 bits. */
 START_TEST(large_numbers_do_not_wrap)
 {
@@ -201,6 +217,7 @@ int main(void)
 	tcase_add_test(t, best_figures_are_kept);
 	tcase_add_test(t, prediction_is_monotonic);
 	tcase_add_test(t, times_of_zero_divide_nothing);
+	tcase_add_test(t, no_more_is_left_than_there_is);
 	tcase_add_test(t, large_numbers_do_not_wrap);
 	tcase_add_test(t, worst_that_can_be_is_no_short_downtime);
 	r = srunner_create(s);

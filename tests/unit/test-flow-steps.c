@@ -9,6 +9,7 @@
 #include "common/codec.h"
 #include "daemon/reader.h"
 #include "daemon/receiver.h"
+#include "daemon/sender.h"
 #include "daemon/writer.h"
 #include "tests/unit/flow-model.h"
 
@@ -107,6 +108,45 @@ START_TEST(lap_ends_with_a_buffer_that_is_full_at_the_end_of_the_table)
 	ck_assert_uint_eq(read_pass(3), 1);
 	ck_assert_uint_eq(out.stats.pass_valid, 1);
 	ck_assert_uint_eq(out.filled, cases[_i].reads + 1);
+	sendring_fini(&out);
+}
+END_TEST
+
+/* A channel that takes everything. */
+static ssize_t sink(void *ctx, const void *buf, size_t len)
+{
+	return (ssize_t)len;
+}
+
+static bool begin_now;
+
+/* Between a step's look at the clock and the rest of it, others may do anything. */
+static uint64_t clock_that_is_overtaken(void)
+{
+	uint64_t seen = now;
+
+	if (begin_now) {
+		begin_now = false;
+		now += 1000;
+		sendring_begin(&out, WIRE_STREAM_HTAB, 1);
+		while (out.reading)
+			reader_step(&reader, &wait);
+	}
+	return seen;
+}
+
+START_TEST(pass_that_begins_within_a_step_takes_no_time_backwards)
+{
+	struct flow_io io_sink = {.write = sink};
+	struct sender sender;
+
+	reader_setup(8 + 1024);
+	flow.clock = clock_that_is_overtaken;
+	sender_init(&sender, &out, io_sink, TIMEOUT);
+	begin_now = true;
+	while (!out.done)
+		ck_assert_int_eq(sender_step(&sender, &wait), FLOW_MORE);
+	ck_assert_uint_eq(out.stats.pass_ns, 0);
 	sendring_fini(&out);
 }
 END_TEST
@@ -582,6 +622,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, lap_ends_with_a_buffer_that_is_full_at_the_end_of_the_table, 0, 5);
+	tcase_add_test(tc, pass_that_begins_within_a_step_takes_no_time_backwards);
 	tcase_add_test(tc, reader_stops_when_the_ring_is_full);
 	tcase_add_test(tc, reader_refuses_an_index_that_goes_back);
 	tcase_add_loop_test(tc, receiver_refuses, 0, 16);
