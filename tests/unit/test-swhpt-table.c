@@ -276,6 +276,85 @@ START_TEST(a_socket_stands_in_for_an_fd)
 }
 END_TEST
 
+/* Map page `page` of segment vsid as Linux does: its slot, in a table of that many entries. */
+static uint64_t map(uint64_t vsid, uint64_t page, bool secondary, uint64_t flags, uint64_t entries)
+{
+	uint64_t hash = vsid ^ page, v = (vsid << 16 | page) >> 11 << 7 | HPTE_V_VALID | flags;
+	uint64_t group = (secondary ? ~hash : hash) & (entries / 8 - 1), index;
+
+	if (secondary)
+		v |= HPTE_V_SECONDARY;
+	ck_assert_int_eq(enter(0, group * 8, v, R(1), &index), H_SUCCESS);
+	return index;
+}
+
+/* Where such a mapping has to be after a resize: the group by its hash, the slot as it was. */
+static uint64_t moved(uint64_t vsid, uint64_t page, bool secondary, uint64_t slot, uint64_t entries)
+{
+	uint64_t hash = vsid ^ page;
+
+	return ((secondary ? ~hash : hash) & (entries / 8 - 1)) * 8 + slot % 8;
+}
+
+START_TEST(a_resize_keeps_the_bolted_entries_where_their_hash_is)
+{
+	enum { PAGES = 600 };
+	unsigned order = ORDER + 1 + (unsigned)_i;
+	uint64_t entries = htab_entries(order), slot[PAGES], ret[SWHPT_HCALL_ARGS], bolted = 0;
+	uint8_t *flat = malloc((size_t)1 << order);
+	struct swhpt_fd *fd = open_fd(0, 0);
+
+	for (uint64_t i = 0; i < PAGES; i++) /* pages of several segments, beyond the hash's bits */
+		slot[i] = map(
+			0x1234567 + i % 7, i * 107, i % 3 == 0, i % 2 ? HPTE_V_BOLTED : 0, ENTRIES);
+	swhpt_vcpu_enter(h);
+	ck_assert_int_eq(swhpt_resize(h, order), -EBUSY);
+	swhpt_vcpu_leave(h);
+	ck_assert_int_eq(swhpt_resize(h, 17), -EINVAL);
+	ck_assert_uint_eq(swhpt_order(h), ORDER);
+	ck_assert_int_eq(swhpt_resize(h, order), 0);
+	ck_assert_uint_eq(swhpt_order(h), order);
+	ck_assert_uint_eq(swhpt_entries(h), entries);
+	for (uint64_t i = 1; i < PAGES; i += 2) {
+		uint64_t at = moved(0x1234567 + i % 7, i * 107, i % 3 == 0, slot[i], entries);
+
+		ck_assert_int_eq(hcall(H_READ, 0, at, 0, 0, ret), H_SUCCESS);
+		ck_assert_uint_eq(ret[0] & ~(HPTE_V_SECONDARY | HPTE_V_BOLTED),
+			((0x1234567 + i % 7) << 16 | i * 107) >> 11 << 7 | HPTE_V_VALID);
+	}
+	ck_assert_int_eq(swhpt_save_flat(h, flat, (size_t)1 << order), 0);
+	for (uint64_t i = 0; i < entries; i++)
+		bolted += be64_get(flat + i * 16) & HPTE_V_VALID;
+	ck_assert_uint_eq(bolted, PAGES / 2);
+	/* and back, to where they were */
+	ck_assert_int_eq(swhpt_resize(h, ORDER), 0);
+	for (uint64_t i = 1; i < PAGES; i += 2) {
+		ck_assert_int_eq(hcall(H_READ, 0, slot[i], 0, 0, ret), H_SUCCESS);
+		ck_assert_uint_ne(ret[0] & HPTE_V_VALID, 0);
+	}
+	swhpt_close(fd);
+	free(flat);
+}
+END_TEST
+
+/* In a smaller table two bolted entries may meet; nothing has changed then. */
+START_TEST(a_resize_that_has_no_room_changes_nothing)
+{
+	uint64_t a, b, ret[SWHPT_HCALL_ARGS];
+
+	ck_assert_int_eq(swhpt_resize(h, ORDER + 1), 0);
+	a = map(0x1000, 0, false, HPTE_V_BOLTED, 2 * ENTRIES);
+	b = map(0x1000, ENTRIES / 8, false, HPTE_V_BOLTED, 2 * ENTRIES);
+	ck_assert_uint_ne(a, b);
+	ck_assert_int_eq(swhpt_resize(h, ORDER), -ENOSPC);
+	ck_assert_uint_eq(swhpt_order(h), ORDER + 1);
+	ck_assert_int_eq(hcall(H_READ, 0, a, 0, 0, ret), H_SUCCESS);
+	ck_assert_uint_ne(ret[0] & HPTE_V_VALID, 0);
+	ck_assert_int_eq(hcall(H_READ, 0, b, 0, 0, ret), H_SUCCESS);
+	ck_assert_uint_ne(ret[0] & HPTE_V_VALID, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("swhpt-table");
@@ -290,6 +369,8 @@ int main(void)
 	tcase_add_test(tc, flat_tables_come_back_normalised);
 	tcase_add_test(tc, passes_replayed_equal_the_final_table);
 	tcase_add_test(tc, a_socket_stands_in_for_an_fd);
+	tcase_add_loop_test(tc, a_resize_keeps_the_bolted_entries_where_their_hash_is, 0, 3);
+	tcase_add_test(tc, a_resize_that_has_no_room_changes_nothing);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);
