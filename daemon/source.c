@@ -317,7 +317,10 @@ static void limit_cb(evutil_socket_t fd, short what, void *arg)
 
 void source_pass_one(struct migration *m)
 {
-	if (m->state == MIG_ACTIVE && !m->held && m->hpt == HPT_READING)
+	bool held = m->state == MIG_ACTIVE && m->held;
+
+	/* Whatever the connections do: a pass is read into the ring as long as the guest runs. */
+	if (m->state < MIG_PAUSE && !held && m->hpt == HPT_READING)
 		next_pass(m);
 }
 
