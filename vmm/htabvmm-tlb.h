@@ -74,8 +74,8 @@ int htabvmm_tlb_configure(struct htabvmm_tlb *t, enum htabvmm_tlb_mmu mmu,
 int htabvmm_tlb_geometry(const struct htabvmm_tlb *t, struct htabvmm_tlb_geometry *ret);
 
 /*
- * Changes. KVM knows of them after htabvmm_tlb_flush() (KVM_DIRTY_TLB), which is due before the vCPU
- * runs; the library does it by itself before it lets a guest run that arrived.
+ * Changes. KVM knows of them after htabvmm_tlb_flush() (KVM_DIRTY_TLB), which is due before the
+ * vCPU runs; the library does it by itself before it lets a guest run that arrived.
  */
 int htabvmm_tlb_invalidate_all(struct htabvmm_tlb *t);
 /* entry->mas2 selects TLB0's set. -EINVAL when there is no such TLB or ESEL. */

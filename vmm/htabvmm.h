@@ -148,8 +148,8 @@ struct htabvmm_config {
 	const unsigned *vcpu_ids;
 	/*
 	 * BookE: vcpus TLBs, all configured alike; they stay the VMM's, cannot be configured anew
-	 * and must outlive the handle. The library moves what is in them; open_htab and reset_htab are
-	 * not called. NULL for an HPT.
+	 * and must outlive the handle. The library moves what is in them; open_htab and reset_htab
+	 * are not called. NULL for an HPT.
 	 */
 	struct htabvmm_tlb *const *tlbs;
 };

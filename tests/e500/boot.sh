@@ -1,5 +1,5 @@
 #!/bin/bash
-# Boot an emulated e500v2 host with one static ppc32 program as its /init; its console is our output.
+# Boot an emulated e500v2 host with one static ppc32 program as its /init; its console is ours.
 #
 # usage: boot.sh INIT [QEMU-ARGUMENT...]
 # The kernel is fetch.sh's. INIT powers the host off by reboot(2). LIMIT: seconds (300).

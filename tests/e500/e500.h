@@ -62,7 +62,7 @@ struct vm {
 struct vm *vm_new(const char *path, bool incoming);
 struct vm *vm_free(struct vm *v);
 void vm_run(struct vm *v);
-/* Wait until the guest has said so, rounds from now on; its FAIL ends the test, so does a minute. */
+/* Wait until the guest says so, rounds from now on; its FAIL ends the test, so does a minute. */
 void vm_wait(struct vm *v, enum seen what);
 /* The registers as state elements, the vCPU standing: bytes, in a buffer of size bytes. */
 size_t vm_state(struct vm *v, void *buf, size_t size);

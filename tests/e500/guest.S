@@ -201,11 +201,12 @@ hold:
 tick:
 	lis	3,0x0800
 	mtspr	TSR,3
+	/* reload (ARE) before DEC runs: one that ran out before would stay at 0 */
+	lis	3,0x0440		/* DIE, ARE */
+	mtspr	TCR,3
 	lis	3,PERIOD >> 16
 	mtspr	DECAR,3
 	mtspr	DEC,3
-	lis	3,0x0440		/* DIE, ARE */
-	mtspr	TCR,3
 	wrteei	1
 	b	loop
 
