@@ -102,6 +102,7 @@ static int first(struct accepted *a, enum wire_type type, const uint8_t *body, s
 	union {
 		struct wire_open open;
 		struct wire_join join;
+		struct wire_resume resume;
 		struct wire_session session;
 	} m;
 
@@ -109,6 +110,12 @@ static int first(struct accepted *a, enum wire_type type, const uint8_t *body, s
 		wire_unpack_open(body, len, &m.open) == 0) {
 		forget(a);
 		dest_open(srv, p, &m.open);
+		return 0;
+	}
+	if (a->role == WIRE_ROLE_CONTROL && type == WIRE_RESUME &&
+		wire_unpack_resume(body, len, &m.resume) == 0) {
+		forget(a);
+		rejoin_resume(srv, p, &m.resume);
 		return 0;
 	}
 	if (a->role == WIRE_ROLE_DATA && type == WIRE_JOIN &&

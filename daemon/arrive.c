@@ -36,6 +36,7 @@ static void join_go(struct migration *m)
 		return;
 	}
 	memcpy(accept.secret, m->secret, sizeof(accept.secret));
+	memcpy(m->join_secret, m->secret, sizeof(m->join_secret));
 	peer_send(m->peer, buf, wire_pack_accept(&accept, buf, sizeof(buf)));
 	migration_timer(m, JOIN_MS, join_timeout_cb);
 }
@@ -233,6 +234,9 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 	if (o->mmu == MMU_BOOKE && !(peer_features(p) & WIRE_FEATURE_TLB))
 		return refusal(err, code, WIRE_REFUSE_PROTOCOL,
 			"a BookE guest was opened without the feature TLB");
+	if ((o->flags & WIRE_OPEN_RECOVER) && !(peer_features(p) & WIRE_FEATURE_RECOVER))
+		return refusal(
+			err, code, WIRE_REFUSE_PROTOCOL, "OPEN has a flag without its feature");
 	return dest_check_machine(vm, o, code, err);
 }
 
@@ -258,6 +262,8 @@ void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
 	m->session = open->session;
 	m->features = peer_features(p);
 	m->peer = p;
+	m->recoverable = peer_features(p) & WIRE_FEATURE_RECOVER;
+	m->keeps = open->flags & WIRE_OPEN_RECOVER;
 	snprintf(m->peer_name, sizeof(m->peer_name), "%s", stream_peer(peer_stream(p)));
 	snprintf(m->uri_text, sizeof(m->uri_text), "%s", stream_address(peer_stream(p)));
 	vm->expects = false;

@@ -325,14 +325,23 @@ static void set_capabilities(
 
 static void migrate(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
+	const char *uri = text_arg(args, "uri"), *redial = text_arg(args, "redial-uri");
+	struct json_object *resume = json_object_object_get(args, "resume");
 	struct vm *v = vm_arg(opaque, call, vm, args);
 	struct err err = {0};
+	int r;
 
-	if (v)
-		finish(call,
-			source_start(opaque, v, text_arg(args, "uri"), text_arg(args, "redial-uri"),
-				&err),
-			&err);
+	if (!v)
+		return;
+	if (!json_object_get_boolean(resume))
+		r = source_start(opaque, v, uri, redial, &err);
+	else if (v->migration && !v->migration->incoming)
+		r = recover_resume(v->migration, uri, redial, &err);
+	else
+		r = err_set(&err, -EINVAL,
+			"Cannot resume if there is no paused migration: VM %s has none",
+			v->reg.name);
+	finish(call, r, &err);
 }
 
 /* The migration of a VM that is under way; a VMM that is away still has its migration. */
@@ -364,6 +373,41 @@ static void cancel(void *opaque, struct qmp_call *call, const char *vm, struct j
 
 	if (m)
 		finish(call, m->incoming ? dest_cancel(m, &err) : source_cancel(m, &err), &err);
+}
+
+static void pause_migration(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct migration *m = running_migration(opaque, call, vm, args);
+	struct err err = {0};
+	int r;
+
+	if (!m)
+		return;
+	if (m->incoming)
+		r = err_set(&err, -EINVAL, "VM %s is a destination: pause it at its source",
+			m->vm_name);
+	else
+		r = recover_pause(m, &err);
+	finish(call, r, &err);
+}
+
+static void recover(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = vm_arg(opaque, call, vm, args);
+	struct err err = {0};
+	int r;
+
+	if (!v)
+		return;
+	if (!v->migration || v->migration->state != MIG_IN_CUT)
+		r = err_set(&err, -EINVAL,
+			"Migrate recover can only be run when the migration to VM %s is "
+			"interrupted ('postcopy-paused')",
+			v->reg.name);
+	else
+		r = incoming_listen(opaque, v, text_arg(args, "uri"), &err);
+	finish(call, r, &err);
 }
 
 static void go_on(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
@@ -542,8 +586,10 @@ const struct qmp_command commands[] = {
 	{"query-migrate-capabilities", {VM_ARG}, query_capabilities},
 	{"migrate",
 		{VM_ARG, {"uri", QMP_STRING}, {"redial-uri", QMP_STRING, true},
-			{"detach", QMP_BOOL, true}},
+			{"detach", QMP_BOOL, true}, {"resume", QMP_BOOL, true}},
 		migrate},
+	{"migrate-pause", {VM_ARG}, pause_migration},
+	{"migrate-recover", {VM_ARG, {"uri", QMP_STRING}}, recover},
 	{"migrate_cancel", {VM_ARG}, cancel},
 	{"migrate-continue", {VM_ARG, {"state", QMP_STRING}}, go_on},
 	{"migrate-incoming", {VM_ARG, {"uri", QMP_STRING, true}, {"tls-authz", QMP_STRING, true}},
@@ -551,8 +597,9 @@ const struct qmp_command commands[] = {
 	{"migrate-set-parameters",
 		{VM_ARG, {"downtime-limit", QMP_INT, true}, {"max-bandwidth", QMP_INT, true},
 			{"max-passes", QMP_INT, true}, {"timeout", QMP_INT, true},
-			{"on-timeout", QMP_STRING, true}, {"hpt-change", QMP_STRING, true},
-			{"max-generations", QMP_INT, true}, {"cpu-throttle-initial", QMP_INT, true},
+			{"recover-timeout", QMP_INT, true}, {"on-timeout", QMP_STRING, true},
+			{"hpt-change", QMP_STRING, true}, {"max-generations", QMP_INT, true},
+			{"cpu-throttle-initial", QMP_INT, true},
 			{"cpu-throttle-increment", QMP_INT, true},
 			{"max-cpu-throttle", QMP_INT, true}, {"multifd-channels", QMP_INT, true},
 			{"htab-compression", QMP_STRING, true}, {"tls-creds", QMP_STRING, true},

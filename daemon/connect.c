@@ -69,6 +69,15 @@ void source_start_htab(struct migration *m)
 	migration_enter(m, MIG_START, start_go);
 }
 
+/* A connection could not be made: the end of the migration, or of an attempt to resume it. */
+static void not_connected(struct migration *m, int code, const char *text)
+{
+	struct err err;
+
+	err_set(&err, code, "%s", text);
+	recover_broken(m, &err);
+}
+
 static void setup_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
@@ -93,6 +102,17 @@ static int refused(struct migration *m, const uint8_t *body, size_t len)
 	return 0;
 }
 
+static int joined_again(struct migration *m)
+{
+	struct stream *s = peer_take_stream(m->joining);
+
+	if (!s)
+		return -EBADMSG;
+	m->joining = NULL;
+	recover_joined(m, s);
+	return 0;
+}
+
 static int joining_frame(
 	void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
 {
@@ -100,17 +120,23 @@ static int joining_frame(
 	struct wire_join join = {.session = m->session};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
+	if (type == WIRE_REFUSE && m->state == MIG_RESUME)
+		return not_connected(m, -EREMOTEIO, "the destination refused the data channel"), 0;
 	if (type == WIRE_REFUSE)
 		return refused(m, body, len);
 	if (type == WIRE_WELCOME) {
 		if (peer_welcome(p, body, len) < 0 || m->welcomed)
 			return -EBADMSG;
 		m->welcomed = true;
-		memcpy(join.secret, m->secret, sizeof(join.secret));
+		memcpy(join.secret, m->join_secret, sizeof(join.secret));
 		peer_send(p, buf, wire_pack_join(&join, buf, sizeof(buf)));
 		return 0;
 	}
-	if (type != WIRE_JOINED || len != 0 || m->state != MIG_JOIN || !m->welcomed)
+	if (type != WIRE_JOINED || len != 0 || !m->welcomed)
+		return -EBADMSG;
+	if (m->state == MIG_RESUME)
+		return joined_again(m);
+	if (m->state != MIG_JOIN)
 		return -EBADMSG;
 	migration_enter(m, MIG_START, start_go);
 	return 0;
@@ -118,12 +144,23 @@ static int joining_frame(
 
 static void joining_closed(void *arg, struct peer *p, const struct err *err)
 {
-	struct migration *m = arg;
-
-	source_failf(m, err->code, "%s", err->text);
+	not_connected(arg, err->code, err->text);
 }
 
 static const struct peer_ops joining_ops = {.frame = joining_frame, .closed = joining_closed};
+
+static bool same_peer(struct migration *m, struct stream *stream)
+{
+	struct err err;
+
+	if (!strcmp(stream_peer(stream), m->peer_name))
+		return true;
+	err_set(&err, -EPERM, "%s is '%s' on one connection and '%s' on the other", m->uri_text,
+		m->peer_name, stream_peer(stream));
+	stream_free(stream);
+	recover_broken(m, &err);
+	return false;
+}
 
 static void data_dialled(void *arg, struct stream *stream, const struct err *err)
 {
@@ -131,15 +168,11 @@ static void data_dialled(void *arg, struct stream *stream, const struct err *err
 
 	m->dial = NULL;
 	if (!stream) {
-		source_failf(m, err->code, "%s", err->text);
+		not_connected(m, err->code, err->text);
 		return;
 	}
-	if (strcmp(stream_peer(stream), m->peer_name)) {
-		source_failf(m, -EPERM, "%s is '%s' on one connection and '%s' on the other",
-			m->uri_text, m->peer_name, stream_peer(stream));
-		stream_free(stream);
+	if (!same_peer(m, stream))
 		return;
-	}
 	if (peer_new(m->srv->base, stream, &joining_ops, m, &m->joining) < 0) {
 		source_failf(m, -ENOMEM, "out of memory");
 		return;
@@ -152,14 +185,19 @@ static const char *tls_hostname(const struct migration *m)
 	return m->params.tls_hostname[0] ? m->params.tls_hostname : NULL;
 }
 
-static void join_go(struct migration *m)
+void connect_data(struct migration *m)
 {
 	struct err err;
 
-	migration_timer(m, SETUP_MS, setup_timeout_cb);
 	if (dial_start(m->srv->base, &m->uri, m->creds, tls_hostname(m), SETUP_MS, data_dialled, m,
 		    &m->dial, &err) < 0)
-		source_failf(m, err.code, "%s", err.text);
+		recover_broken(m, &err);
+}
+
+static void join_go(struct migration *m)
+{
+	migration_timer(m, SETUP_MS, setup_timeout_cb);
+	connect_data(m);
 }
 
 /* Codec HPTE knows HPTEs alone. */
@@ -181,7 +219,7 @@ void source_describe(const struct migration *m, struct wire_open *ret)
 		.pvr = m->vm->reg.pvr,
 		.codec = source_codec(m),
 		.channels = 1,
-		.flags = m->verify ? WIRE_OPEN_VERIFY : 0,
+		.flags = (m->verify ? WIRE_OPEN_VERIFY : 0) | (m->keeps ? WIRE_OPEN_RECOVER : 0),
 	};
 	if (ret->mmu == MMU_BOOKE)
 		ret->tlb = m->vm->reg.tlb;
@@ -222,6 +260,12 @@ static int open_frame(struct migration *m, enum wire_type type, const uint8_t *b
 			return -EBADMSG;
 		m->welcomed = true;
 		m->features = peer_features(m->peer);
+		m->recoverable = peer_features(m->peer) & WIRE_FEATURE_RECOVER;
+		m->keeps = m->recoverable && m->params.recover;
+		if (m->params.recover && !m->recoverable)
+			log_note("vm %s: the daemon at %s cannot resume a migration: capability "
+				 "htab-recover has no effect",
+				m->vm_name, m->uri_text);
 		send_open(m);
 		return 0;
 	}
@@ -229,6 +273,7 @@ static int open_frame(struct migration *m, enum wire_type type, const uint8_t *b
 		return -EBADMSG;
 	m->welcomed = false; /* the data channel is next */
 	memcpy(m->secret, accept.secret, sizeof(m->secret));
+	memcpy(m->join_secret, accept.secret, sizeof(m->join_secret));
 	m->ring = accept.ring;
 	migration_enter(m, MIG_JOIN, join_go);
 	return 0;
@@ -240,11 +285,15 @@ static int control_frame(
 	struct migration *m = arg;
 	struct wire_ack ack;
 
+	if (m->state == MIG_RESUME && type != WIRE_ACK && type != WIRE_ABORT)
+		return recover_frame(m, type, body, len);
 	if ((type == WIRE_REFUSE || type == WIRE_ABORT) && migration_can_cancel(m))
 		return refused(m, body, len);
 	if (type == WIRE_ACK) {
 		if (wire_unpack_ack(body, len, &ack) < 0)
 			return -EBADMSG;
+		if (m->state == MIG_ACTIVE)
+			m->attempts = 0;
 		return m->out ? outflow_ack(m->out, ack.channel, ack.seq) : 0;
 	}
 	if (m->state == MIG_OPEN)
@@ -263,7 +312,7 @@ static void control_closed(void *arg, struct peer *p, const struct err *err)
 			"with --plaintext?",
 			err->text);
 	else if (migration_can_cancel(m))
-		source_failf(m, err->code, "%s", err->text);
+		recover_broken(m, err);
 	else
 		handover_closed(m, err);
 }
@@ -292,18 +341,23 @@ static void control_dialled(void *arg, struct stream *stream, const struct err *
 
 	m->dial = NULL;
 	if (!stream) {
-		source_failf(m, err->code, "%s", err->text);
+		not_connected(m, err->code, err->text);
 		return;
 	}
+	if (m->state == MIG_RESUME && !same_peer(m, stream))
+		return;
 	snprintf(m->peer_name, sizeof(m->peer_name), "%s", stream_peer(stream));
 	if (peer_new(m->srv->base, stream, &control_ops, m, &m->peer) < 0) {
 		source_failf(m, -ENOMEM, "out of memory");
 		return;
 	}
-	migration_enter(m, MIG_OPEN, open_go);
+	if (m->state == MIG_RESUME)
+		recover_dialled(m);
+	else
+		migration_enter(m, MIG_OPEN, open_go);
 }
 
-static void connect_go(struct migration *m)
+void connect_control(struct migration *m)
 {
 	const char *name = tls_hostname(m);
 	int fd = m->connected_fd, r;
@@ -318,7 +372,7 @@ static void connect_go(struct migration *m)
 			!name && m->uri.kind == URI_TCP ? m->uri.host : name, SETUP_MS,
 			control_dialled, m, &m->dial, &err);
 	if (r < 0)
-		source_failf(m, err.code, "%s", err.text);
+		recover_broken(m, &err);
 }
 
 /* Where connections are dialled. */
@@ -344,7 +398,7 @@ static int parse_address(const char *text, struct uri *ret, struct err *err)
  * uri and redial-uri: *ret is the address of the destination, *ret_fd its control connection when a
  * client of ours made it, or -1.
  */
-static int check_uris(struct server *srv, const struct vm *vm, const char *uri, const char *redial,
+int connect_uris(struct server *srv, const struct vm *vm, const char *uri, const char *redial,
 	struct uri *ret, int *ret_fd, struct err *err)
 {
 	struct uri u;
@@ -433,7 +487,7 @@ int source_start(
 		r = server_creds(srv, &vm->params, &creds, err);
 	if (r < 0)
 		return r;
-	r = check_uris(srv, vm, uri, redial, &u, &fd, err);
+	r = connect_uris(srv, vm, uri, redial, &u, &fd, err);
 	if (r < 0) {
 		tls_creds_unref(creds);
 		return r;
@@ -454,6 +508,6 @@ int source_start(
 		return err_set(err, -EIO, "the kernel has no random numbers");
 	}
 	log_info("vm %s: migrates to %s", m->vm_name, uri);
-	migration_begin(m, u.kind == URI_FILE ? save_begin : connect_go);
+	migration_begin(m, u.kind == URI_FILE ? save_begin : connect_control);
 	return 0;
 }

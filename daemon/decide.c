@@ -220,6 +220,8 @@ int decide_commit(struct migration *m)
 	case MIG_IN_PREPARE:
 	case MIG_IN_JOIN:
 	case MIG_IN_ACTIVE:
+	case MIG_IN_CUT:
+	case MIG_IN_RESUME:
 	case MIG_IN_FINISH:
 	case MIG_IN_STATE:
 	case MIG_IN_NOTE:
@@ -229,6 +231,8 @@ int decide_commit(struct migration *m)
 	case MIG_JOIN:
 	case MIG_START:
 	case MIG_ACTIVE:
+	case MIG_CUT:
+	case MIG_RESUME:
 	case MIG_PAUSE:
 	case MIG_PRE_SWITCHOVER:
 	case MIG_LAST_PASS:

@@ -264,6 +264,8 @@ static int dest_frame(
 	switch ((unsigned)type) {
 	case WIRE_STATE: return m->state == MIG_IN_ACTIVE ? state_frame(m, body, len) : -EBADMSG;
 	case WIRE_END: return m->state == MIG_IN_ACTIVE ? end_frame(m, body, len) : -EBADMSG;
+	case WIRE_PAUSE:
+	case WIRE_SWITCHOVER: return rejoin_frame(m, type, len);
 	case WIRE_ABORT:
 	case WIRE_REFUSE: return aborted(m, body, len);
 	case WIRE_COMMIT:
@@ -286,7 +288,7 @@ static void dest_closed(void *arg, struct peer *p, const struct err *err)
 	if (m->state >= MIG_IN_READY)
 		decide_disconnected(m);
 	else
-		dest_failf(m, err->code, "%s", err->text);
+		rejoin_broken(m, err);
 }
 
 const struct peer_ops dest_ops = {.frame = dest_frame, .closed = dest_closed};
@@ -349,9 +351,8 @@ static void channel_lost_cb(evutil_socket_t fd, short what, void *arg)
 	struct migration *m = arg;
 	struct err err = m->error;
 
-	if (!migration_can_cancel(m))
-		return;
-	dest_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &err);
+	if (migration_can_cancel(m))
+		rejoin_broken(m, &err);
 }
 
 static void in_failed(void *arg, const struct err *err)
@@ -367,11 +368,23 @@ static void in_failed(void *arg, const struct err *err)
 	dest_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
 }
 
+static void in_lost(void *arg, const struct err *err)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_IN_ACTIVE && !migration_is_cut(err))
+		rejoin_broken(m, err);
+	else if (m->state != MIG_IN_CUT && m->state != MIG_IN_RESUME)
+		in_failed(m, err);
+}
+
 static const struct inflow_ops in_ops = {
 	.written = in_written,
 	.pass_done = in_pass_done,
 	.generation = in_generation,
 	.failed = in_failed,
+	.lost = in_lost,
+	.settled = rejoin_settled,
 	.finished = in_finished,
 	.stopped = in_finished,
 };
@@ -394,6 +407,7 @@ int dest_flow(struct migration *m, struct stream *stream, struct err *err)
 		.generations = m->features & WIRE_FEATURE_GENERATION && m->open.mmu == MMU_HPT,
 		.ring = m->ring,
 		.codec = m->open.codec,
+		.recover = m->recoverable,
 		.timeout_ms = CHANNEL_MS,
 		.ops = &in_ops,
 		.arg = m,
@@ -426,6 +440,10 @@ static void joined_drained(void *arg, struct peer *p)
 		dest_failf(m, -EPROTO, "the source sent data before the channel was joined");
 		return;
 	}
+	if (m->state == MIG_IN_RESUME) {
+		rejoin_joined(m, stream);
+		return;
+	}
 	if (dest_flow(m, stream, &err) < 0) {
 		stream_free(stream);
 		dest_failf(m, err.code, "%s", err.text);
@@ -442,7 +460,7 @@ static void joined_closed(void *arg, struct peer *p, const struct err *err)
 	struct migration *m = arg;
 
 	m->joining = peer_free(p);
-	dest_failf(m, err->code, "%s", err->text);
+	rejoin_broken(m, err);
 }
 
 static int joined_frame(
@@ -457,13 +475,19 @@ static const struct peer_ops joined_ops = {
 	.drained = joined_drained,
 };
 
+static bool awaits_data(const struct migration *m)
+{
+	return !m->joining &&
+		(m->state == MIG_IN_JOIN || (m->state == MIG_IN_RESUME && m->answered));
+}
+
 void dest_join(struct server *srv, struct peer *p, const struct wire_join *join)
 {
 	struct migration *m = server_find_session(srv, &join->session);
 	uint8_t buf[WIRE_HDR_SIZE];
 
-	if (!m || !m->incoming || m->state != MIG_IN_JOIN || m->joining || join->channel != 0 ||
-		CRYPTO_memcmp(join->secret, m->secret, sizeof(m->secret)) ||
+	if (!m || !m->incoming || !awaits_data(m) || join->channel != 0 ||
+		CRYPTO_memcmp(join->secret, m->join_secret, sizeof(m->join_secret)) ||
 		strcmp(stream_peer(peer_stream(p)), m->peer_name)) {
 		peer_send_refuse(p, WIRE_REFUSE, WIRE_REFUSE_DENIED,
 			"this channel belongs to no migration that waits for it");

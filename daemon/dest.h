@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * The destination's side of a migration: OPEN (arrive.c), from JOIN to READY (dest.c), and what is
+ * The destination's side of a migration: OPEN (arrive.c), from JOIN to READY (dest.c), a source
+ * that comes back (rejoin.c), and what is
  * said and done about a session from READY on (decide.c). Loop thread only.
  */
 #include "daemon/migration.h"
@@ -12,6 +13,8 @@ void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
  * JOIN arrived on a data connection: its stream becomes the inflow's, or p is refused and closed.
  */
 void dest_join(struct server *srv, struct peer *p, const struct wire_join *join);
+/* RESUME arrived on a control connection: p becomes the migration's, or is refused and closed. */
+void rejoin_resume(struct server *srv, struct peer *p, const struct wire_resume *resume);
 /*
  * COMMIT arrived on a question connection: p becomes the migration's, or it is answered and
  * closed.
@@ -50,6 +53,14 @@ void dest_set_state(struct migration *m);
  * are compared m->htab_verify. Then ready(m); or the migration fails.
  */
 void dest_new_table(struct migration *m, unsigned order, void (*ready)(struct migration *m));
+/* The connections are gone: wait for RESUME, or fail if nobody waits. */
+void rejoin_broken(struct migration *m, const struct err *err);
+/* PAUSE, SWITCHOVER; as peer_ops.frame. */
+int rejoin_frame(struct migration *m, enum wire_type type, size_t len);
+/* As inflow_ops.settled. */
+void rejoin_settled(void *arg, uint64_t seq, uint32_t generation, uint32_t pass);
+/* The data channel is joined anew; stream becomes the flow's. */
+void rejoin_joined(struct migration *m, struct stream *stream);
 /* The VMM noted READY. */
 void decide_ready(struct migration *m);
 int decide_commit(struct migration *m); /* 0, or -EBADMSG: out of order */

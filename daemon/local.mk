@@ -44,6 +44,8 @@ libdaemon_la_SOURCES = \
 	daemon/peer.c daemon/peer.h \
 	daemon/save.c daemon/save.h \
 	daemon/savefile.c daemon/savefile.h \
+	daemon/recover.c \
+	daemon/rejoin.c \
 	daemon/server.c daemon/server.h \
 	daemon/service.c daemon/service.h \
 	daemon/settings.c daemon/settings.h \

@@ -32,7 +32,10 @@ static const struct {
 	[MIG_OPEN] = {"open", "setup", TO(MIG_JOIN) | TO(MIG_STOPPING)},
 	[MIG_JOIN] = {"join", "setup", TO(MIG_START) | TO(MIG_STOPPING)},
 	[MIG_START] = {"start", "setup", TO(MIG_ACTIVE) | TO(MIG_STOPPING)},
-	[MIG_ACTIVE] = {"active", "active", TO(MIG_PAUSE) | TO(MIG_STOPPING)},
+	[MIG_ACTIVE] = {"active", "active", TO(MIG_CUT) | TO(MIG_PAUSE) | TO(MIG_STOPPING)},
+	[MIG_CUT] = {"cut", "postcopy-paused", TO(MIG_RESUME) | TO(MIG_STOPPING)},
+	[MIG_RESUME] = {"resume", "postcopy-recover",
+		TO(MIG_ACTIVE) | TO(MIG_CUT) | TO(MIG_STOPPING)},
 	[MIG_PAUSE] = {"pause", "active",
 		TO(MIG_PRE_SWITCHOVER) | TO(MIG_LAST_PASS) | TO(MIG_STOPPING)},
 	[MIG_PRE_SWITCHOVER] = {"pre-switchover", "pre-switchover",
@@ -53,7 +56,11 @@ static const struct {
 	[MIG_IN_PREPARE] = {"in-prepare", "setup",
 		TO(MIG_IN_JOIN) | TO(MIG_IN_ACTIVE) | TO(MIG_IN_STOPPING)}, /* ACTIVE: a file */
 	[MIG_IN_JOIN] = {"in-join", "setup", TO(MIG_IN_ACTIVE) | TO(MIG_IN_STOPPING)},
-	[MIG_IN_ACTIVE] = {"in-active", "active", TO(MIG_IN_FINISH) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_ACTIVE] = {"in-active", "active",
+		TO(MIG_IN_CUT) | TO(MIG_IN_FINISH) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_CUT] = {"in-cut", "postcopy-paused", TO(MIG_IN_RESUME) | TO(MIG_IN_STOPPING)},
+	[MIG_IN_RESUME] = {"in-resume", "postcopy-recover",
+		TO(MIG_IN_ACTIVE) | TO(MIG_IN_CUT) | TO(MIG_IN_STOPPING)},
 	[MIG_IN_FINISH] = {"in-finish", "active", TO(MIG_IN_STATE) | TO(MIG_IN_STOPPING)},
 	[MIG_IN_STATE] = {"in-state", "active", TO(MIG_IN_NOTE) | TO(MIG_IN_STOPPING)},
 	[MIG_IN_NOTE] = {"in-note", "active", TO(MIG_IN_READY) | TO(MIG_IN_STOPPING)},
@@ -109,7 +116,9 @@ static void tell(struct migration *m)
 
 	json_object_object_add(o, "status", json_object_new_string(m->status));
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
-	if ((m->state == MIG_FAILED || m->state == MIG_CANCELLED) && m->error.code)
+	if ((m->state == MIG_FAILED || m->state == MIG_CANCELLED || m->state == MIG_CUT ||
+		    m->state == MIG_IN_CUT) &&
+		m->error.code)
 		json_object_object_add(o, "error-desc", json_object_new_string(m->error.text));
 	server_event(m->srv, m->vm_name, "MIGRATION", o);
 }
@@ -410,6 +419,8 @@ struct json_object *migration_json(struct migration *m)
 		add_int(o, "time-error", (uint64_t)m->time_error);
 		add_int(o, "time-uncertainty", m->time_uncertainty);
 	}
+	if (m->recoveries)
+		add_int(o, "recoveries", m->recoveries);
 	if (m->throttle)
 		add_int(o, "cpu-throttle-percentage", m->throttle);
 	if (m->error.code)
@@ -454,11 +465,17 @@ void migration_describe(const struct migration *m, char *buf, size_t len)
 				: "%s: paused, asks %s whether its guest runs there: %s",
 			m->vm_name, where, m->error.text);
 		return;
+	case MIG_CUT:
+	case MIG_IN_CUT:
+		snprintf(buf, len, "%s: migration %s %s is interrupted: %s", m->vm_name, way, where,
+			m->error.text);
+		return;
 	case MIG_CONNECT:
 	case MIG_OPEN:
 	case MIG_JOIN:
 	case MIG_START:
 	case MIG_ACTIVE:
+	case MIG_RESUME:
 	case MIG_PAUSE:
 	case MIG_PRE_SWITCHOVER:
 	case MIG_LAST_PASS:
@@ -473,6 +490,7 @@ void migration_describe(const struct migration *m, char *buf, size_t len)
 	case MIG_IN_PREPARE:
 	case MIG_IN_JOIN:
 	case MIG_IN_ACTIVE:
+	case MIG_IN_RESUME:
 	case MIG_IN_FINISH:
 	case MIG_IN_STATE:
 	case MIG_IN_NOTE:

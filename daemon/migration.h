@@ -32,6 +32,8 @@ enum mig_state {
 	MIG_JOIN,           /* the data channel is made */
 	MIG_START,          /* the VMM opens its htab fd */
 	MIG_ACTIVE,         /* passes */
+	MIG_CUT,            /* passes, their connections being gone: a recovery is waited for */
+	MIG_RESUME,         /* the connections are made anew */
 	MIG_PAUSE,          /* the VMM stops its vCPUs */
 	MIG_PRE_SWITCHOVER, /* paused, waits for migrate-continue */
 	MIG_LAST_PASS,      /* one full lap after the pause */
@@ -49,6 +51,8 @@ enum mig_state {
 	MIG_IN_PREPARE,  /* the VMM notes LOADING, empties its table, opens its htab fd */
 	MIG_IN_JOIN,     /* ACCEPT is sent; the data channel is awaited */
 	MIG_IN_ACTIVE,   /* passes arrive */
+	MIG_IN_CUT,      /* the connections are gone: the source may come back */
+	MIG_IN_RESUME,   /* RESUME came: what is whole is written, the data channel awaited */
 	MIG_IN_FINISH,   /* END came; the last chunks are written and checked */
 	MIG_IN_STATE,    /* the VMM sets the machine state */
 	MIG_IN_NOTE,     /* the VMM notes READY */
@@ -113,8 +117,20 @@ struct migration {
 	struct load *load;   /* from there, see load.h */
 	struct event *timer; /* lease, time-outs, redials: what the state says */
 	struct event *limit; /* how long the state may last; while passes run, parameter timeout */
-	uint8_t secret[WIRE_SECRET_SIZE];
+	uint8_t secret[WIRE_SECRET_SIZE], join_secret[WIRE_SECRET_SIZE];
 	uint32_t ring;
+
+	/* recovery, both ends */
+	bool recoverable; /* the peer's daemon can: RESUME may be said */
+	bool keeps;       /* connections that break do not end the session now */
+	bool down;        /* the flow has let its channel go (and written all that came) */
+	struct wire_resumed_channel written; /* destination, when down */
+	unsigned recoveries;                 /* so far */
+	bool answered;                       /* destination: RESUMED is said */
+	bool elsewhere;    /* source: the address is another one than the session began at */
+	bool pass_over;    /* source: the pass ended while there was no connection */
+	bool by_hand;      /* source: paused by a person, who has to resume it */
+	unsigned attempts; /* source: in vain, since something was written last */
 
 	/* source */
 	uint32_t pass;

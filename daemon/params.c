@@ -45,6 +45,7 @@ static const struct param {
 	{"max-bandwidth", INT, offsetof(struct params, max_bandwidth), 0, INT64_MAX, 0},
 	{"max-passes", INT, offsetof(struct params, max_passes), 2, 1000000, 30},
 	{"timeout", INT, offsetof(struct params, timeout), 0, 1000000, 0},
+	{"recover-timeout", INT, offsetof(struct params, recover_timeout), 1, 1000000, 300},
 	{"on-timeout", CHOICE, offsetof(struct params, on_timeout), .choices = timeout_choices},
 	{"hpt-change", CHOICE, offsetof(struct params, hpt_change), .choices = hpt_change_choices},
 	{"max-generations", INT, offsetof(struct params, max_generations), 1, WIRE_GENERATION_MAX,
@@ -68,6 +69,7 @@ static const struct {
 	{"pause-before-switchover", offsetof(struct params, pause_before_switchover), false},
 	{"auto-converge", offsetof(struct params, auto_converge), false},
 	{"verify", offsetof(struct params, verify), false},
+	{"htab-recover", offsetof(struct params, recover), false},
 	{"events", offsetof(struct params, events), true},
 };
 

@@ -28,7 +28,8 @@ struct params {
 	int64_t downtime_limit; /* ms */
 	int64_t max_bandwidth;  /* bytes/s, 0: none */
 	int64_t max_passes;
-	int64_t timeout; /* s, 0: none */
+	int64_t timeout;         /* s, 0: none */
+	int64_t recover_timeout; /* s */
 	enum on_timeout on_timeout;
 	enum hpt_change hpt_change;
 	int64_t max_generations;
@@ -43,6 +44,7 @@ struct params {
 	bool auto_converge;
 	bool verify;
 	bool events;
+	bool recover;
 };
 
 void params_default(struct params *p);

@@ -224,17 +224,8 @@ static void measure(struct migration *m)
 		m->valid_end = s->pass_valid;
 }
 
-static void pass_done(void *arg, enum wire_stream stream, uint32_t pass)
+void source_pass_over(struct migration *m)
 {
-	struct migration *m = arg;
-
-	outflow_get_stats(m->out, &m->out_stats);
-	if (m->hpt != HPT_READING) /* of a table that is gone */
-		return;
-	if (m->state != MIG_ACTIVE) {
-		switchover_pass_done(m, stream, pass);
-		return;
-	}
 	measure(m);
 	if (!m->force && m->pass >= m->params.max_passes)
 		give_up(m, "max-passes", (long long)m->params.max_passes);
@@ -246,14 +237,28 @@ static void pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 		next_pass(m);
 }
 
+static void pass_done(void *arg, enum wire_stream stream, uint32_t pass)
+{
+	struct migration *m = arg;
+
+	outflow_get_stats(m->out, &m->out_stats);
+	if (m->hpt != HPT_READING) /* of a table that is gone */
+		return;
+	if (m->state == MIG_ACTIVE)
+		source_pass_over(m);
+	else if (m->state == MIG_CUT || m->state == MIG_RESUME)
+		m->pass_over = true; /* looked at when there is a connection again */
+	else
+		switchover_pass_done(m, stream, pass);
+}
+
 static void channel_lost_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 	struct err err = m->error;
 
-	if (!migration_can_cancel(m))
-		return;
-	source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &err);
+	if (migration_can_cancel(m))
+		recover_broken(m, &err);
 }
 
 static void out_failed(void *arg, const struct err *err)
@@ -271,6 +276,16 @@ static void out_failed(void *arg, const struct err *err)
 		return;
 	}
 	source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
+}
+
+static void out_lost(void *arg, const struct err *err)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_ACTIVE && !migration_is_cut(err))
+		recover_broken(m, err);
+	else if (m->state != MIG_CUT && m->state != MIG_RESUME)
+		out_failed(m, err);
 }
 
 static void out_stopped(void *arg)
@@ -304,6 +319,8 @@ static const struct outflow_ops out_ops = {
 	.parted = out_parted,
 	.generation = out_generation,
 	.failed = out_failed,
+	.lost = out_lost,
+	.parked = recover_parked,
 	.stopped = out_stopped,
 };
 
@@ -324,7 +341,16 @@ void source_pass_one(struct migration *m)
 		next_pass(m);
 }
 
-static void active_go(struct migration *m)
+void source_limit(struct migration *m)
+{
+	int64_t ms = m->params.timeout * 1000;
+	int64_t gone = m->t_active ? (int64_t)((clock_ns() - m->t_active) / NS_PER_MS) : 0;
+
+	if (m->params.timeout)
+		migration_limit(m, gone < ms ? ms - gone : 0, limit_cb);
+}
+
+void source_first_pass(struct migration *m)
 {
 	m->t_active = clock_ns();
 	source_pass_one(m);
@@ -341,6 +367,7 @@ void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
 		.chunk = WIRE_PLAIN_MAX,
 		.codec = source_codec(m),
 		.max_bandwidth = (uint64_t)m->params.max_bandwidth,
+		.recover = m->recoverable,
 		.timeout_ms = CHANNEL_MS,
 		.ops = &out_ops,
 		.arg = m,
@@ -359,9 +386,8 @@ void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
 		return;
 	}
 	change_flow(m);
-	if (m->params.timeout)
-		migration_limit(m, m->params.timeout * 1000, limit_cb);
-	migration_enter(m, MIG_ACTIVE, active_go);
+	source_limit(m);
+	migration_enter(m, MIG_ACTIVE, source_first_pass);
 }
 
 int source_cancel(struct migration *m, struct err *err)

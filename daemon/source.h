@@ -2,8 +2,8 @@
 #pragma once
 /*
  * The source's side of a migration: connecting (connect.c), passes, convergence and putting things
- * back (source.c), the pause, the last lap and the state (switchover.c), the hand-over
- * (handover.c). Loop thread only.
+ * back (source.c), broken connections (recover.c), the pause, the last lap and the state
+ * (switchover.c), the hand-over (handover.c). Loop thread only.
  */
 #include "daemon/migration.h"
 
@@ -16,6 +16,10 @@ int source_start(
 	struct server *srv, struct vm *vm, const char *uri, const char *redial, struct err *err);
 /* migrate_cancel: 0, or -EBUSY once the hand-over has begun. */
 int source_cancel(struct migration *m, struct err *err);
+/* migrate-pause: cut the connections, keep everything. */
+int recover_pause(struct migration *m, struct err *err);
+/* migrate with `resume`: connect again, at uri and redial as source_start() has them. */
+int recover_resume(struct migration *m, const char *uri, const char *redial, struct err *err);
 /* migrate-continue: leave pre-switchover. */
 int source_continue(struct migration *m, struct err *err);
 /* The operator's word, while it asks: run: the guest runs here again; else: it is gone. */
@@ -60,6 +64,29 @@ void source_start_htab(struct migration *m);
 void source_stopped_one(struct migration *m);
 /* Pass 1, of a table whose fd the flow has; later when the migration is held. */
 void source_pass_one(struct migration *m);
+/*
+ * The connections made anew, and what connect.c and source.c tell recover.c. A failure of a
+ * recovery leads back to CUT.
+ */
+int connect_uris(struct server *srv, const struct vm *vm, const char *uri, const char *redial,
+	struct uri *ret, int *ret_fd, struct err *err);
+void connect_control(struct migration *m);
+void connect_data(struct migration *m);
+/* The connections are gone, or not worth having: wait for others, or fail if nobody waits. */
+void recover_broken(struct migration *m, const struct err *err);
+/* The control connection is there. */
+void recover_dialled(struct migration *m);
+/* A frame of it, until the data channel is joined; as peer_ops.frame. */
+int recover_frame(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
+/* The data channel is joined; stream becomes the flow's. */
+void recover_joined(struct migration *m, struct stream *stream);
+/* The flow has let its channel go. */
+void recover_parked(void *arg);
+/* Passes: the next one, or what follows the last. After a pass, when there is a connection. */
+void source_pass_over(struct migration *m);
+void source_first_pass(struct migration *m);
+/* The parameter timeout, of what is left. */
+void source_limit(struct migration *m);
 /* Begin the passes; io and stream become the flow's. */
 void source_flow(struct migration *m, struct htabio *io, struct stream *stream);
 /* Go on from ACTIVE: stop the guest. */

@@ -270,6 +270,7 @@ static void pause_go(struct migration *m)
 void switchover_begin(struct migration *m)
 {
 	int len = handover_cookie(m, m->cookie);
+	uint8_t buf[WIRE_HDR_SIZE];
 
 	if (m->limit)
 		event_del(m->limit);
@@ -281,6 +282,8 @@ void switchover_begin(struct migration *m)
 		return;
 	}
 	m->cookie_len = (uint16_t)len;
+	if (m->recoverable && m->peer) /* from here on a broken connection ends it */
+		peer_send(m->peer, buf, wire_pack_empty(WIRE_SWITCHOVER, buf, sizeof(buf)));
 	migration_enter(m, MIG_PAUSE, pause_go);
 }
 

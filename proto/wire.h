@@ -32,7 +32,8 @@
 #define WIRE_FEATURE_TLB        0x4ull /* BookE guests: OPEN with MMU_BOOKE, stream TLB */
 #define WIRE_FEATURE_PROCESSOR  0x8ull /* OPEN's flag PROCESSOR */
 /* Those that this build offers. */
-#define WIRE_FEATURES       (WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB | WIRE_FEATURE_PROCESSOR)
+#define WIRE_FEATURES \
+	(WIRE_FEATURE_RECOVER | WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB | WIRE_FEATURE_PROCESSOR)
 
 #define WIRE_HDR_SIZE       8u
 #define WIRE_NAME_MAX       256u /* of a daemon's name, NUL included */

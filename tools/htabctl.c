@@ -22,6 +22,7 @@ enum {
 	OPT_LISTEN,
 	OPT_REDIAL_URI,
 	OPT_FD,
+	OPT_RESUME,
 	OPT_STATE,
 	OPT_VCPU,
 	OPT_LOAD,
@@ -40,6 +41,7 @@ enum {
 	TAKES_LISTEN = 8,
 	TAKES_REDIAL = 16,
 	TAKES_FD = 32,
+	TAKES_RESUME = 64,
 	TAKES_STATE = 64,
 	TAKES_VCPU = 128,
 	TAKES_LOAD = 256,
@@ -58,13 +60,17 @@ static const struct command {
 	{"info", 0, 1, TAKES_STATE | TAKES_VCPU, htabctl_info, "info [VM] [--state [--vcpu N]]",
 		"one VM and its migration, or every element of its state"},
 	{"status", 0, 0, 0, htabctl_status, "status", "the daemon itself"},
-	{"migrate", 1, 2, TAKES_NO_WAIT | TAKES_REDIAL | TAKES_FD, htabctl_migrate,
-		"migrate [VM] URI [--no-wait] [--redial-uri URI] [--fd N]",
+	{"migrate", 1, 2, TAKES_NO_WAIT | TAKES_REDIAL | TAKES_FD | TAKES_RESUME, htabctl_migrate,
+		"migrate [VM] URI [--no-wait] [--redial-uri URI] [--fd N] [--resume]",
 		"move a VM to the daemon at URI, or into a file, showing the progress"},
 	{"incoming", 0, 1, TAKES_FROM | TAKES_LISTEN | TAKES_FD | TAKES_LOAD | TAKES_NO_WAIT,
 		htabctl_incoming,
 		"incoming [VM] [--from PATTERN] [--listen URI] [--fd N] | --load PATH [--no-wait]",
 		"let a waiting VM take a guest, from a peer whose certificate matches, or a file"},
+	{"pause", 0, 1, 0, htabctl_pause, "pause [VM]",
+		"cut the connections of a migration; both ends keep everything"},
+	{"recover", 1, 2, TAKES_FD, htabctl_recover, "recover [VM] URI [--fd N]",
+		"let the source of an interrupted migration come back at this address"},
 	{"continue", 0, 1, 0, htabctl_continue, "continue [VM]",
 		"go on from the pause before the switchover"},
 	{"cancel", 0, 1, 0, htabctl_cancel, "cancel [VM]",
@@ -277,6 +283,7 @@ int main(int argc, char **argv)
 		{"listen", required_argument, NULL, OPT_LISTEN},
 		{"redial-uri", required_argument, NULL, OPT_REDIAL_URI},
 		{"fd", required_argument, NULL, OPT_FD},
+		{"resume", no_argument, NULL, OPT_RESUME},
 		{"state", no_argument, NULL, OPT_STATE},
 		{"vcpu", required_argument, NULL, OPT_VCPU},
 		{"load", required_argument, NULL, OPT_LOAD},
@@ -324,6 +331,10 @@ int main(int argc, char **argv)
 		case OPT_REDIAL_URI:
 			ctl.redial = optarg;
 			taken |= TAKES_REDIAL;
+			break;
+		case OPT_RESUME:
+			ctl.resume = true;
+			taken |= TAKES_RESUME;
 			break;
 		case OPT_FD:
 			if (parse_fd(optarg, &ctl.fd) < 0)

@@ -31,6 +31,7 @@ struct ctl {
 	const char *from;               /* --from */
 	const char *listen;             /* --listen */
 	const char *redial;             /* --redial-uri */
+	bool resume;                    /* --resume */
 	int fd;                         /* --fd, -1: none */
 	const char *load;               /* --load */
 	bool entries, segments, bolted; /* --entries, --segments, --bolted */
@@ -67,6 +68,8 @@ int htabctl_status(struct ctl *ctl, int argc, char **argv);
 int htabctl_watch(struct ctl *ctl, int argc, char **argv);
 int htabctl_migrate(struct ctl *ctl, int argc, char **argv);
 int htabctl_incoming(struct ctl *ctl, int argc, char **argv);
+int htabctl_pause(struct ctl *ctl, int argc, char **argv);
+int htabctl_recover(struct ctl *ctl, int argc, char **argv);
 int htabctl_continue(struct ctl *ctl, int argc, char **argv);
 int htabctl_cancel(struct ctl *ctl, int argc, char **argv);
 int htabctl_resolve(struct ctl *ctl, int argc, char **argv);

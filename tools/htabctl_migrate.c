@@ -248,6 +248,8 @@ static int run(struct ctl *ctl, const char *vm_arg, const char *uri, const char 
 	json_object_put(vm);
 	args = ctl_vm_args(w.arg);
 	json_object_object_add(args, "uri", json_object_new_string(w.uri));
+	if (ctl->resume)
+		json_object_object_add(args, "resume", json_object_new_boolean(true));
 	if (ctl->redial)
 		json_object_object_add(args, "redial-uri", json_object_new_string(ctl->redial));
 	sigprocmask(SIG_BLOCK, &set, NULL);
@@ -299,6 +301,23 @@ int htabctl_incoming(struct ctl *ctl, int argc, char **argv)
 	if (ctl->listen)
 		json_object_object_add(args, "uri", json_object_new_string(ctl->listen));
 	return ctl_do(ctl, "migrate-incoming", args);
+}
+
+int htabctl_pause(struct ctl *ctl, int argc, char **argv)
+{
+	return ctl_do(ctl, "migrate-pause", ctl_vm_args(argc > 0 ? argv[0] : NULL));
+}
+
+int htabctl_recover(struct ctl *ctl, int argc, char **argv)
+{
+	struct json_object *args;
+	int status = ctl_give_fd(ctl, argv[argc - 1]);
+
+	if (status)
+		return status;
+	args = ctl_vm_args(argc > 1 ? argv[0] : NULL);
+	json_object_object_add(args, "uri", json_object_new_string(argv[argc - 1]));
+	return ctl_do(ctl, "migrate-recover", args);
 }
 
 int htabctl_continue(struct ctl *ctl, int argc, char **argv)

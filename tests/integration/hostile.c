@@ -343,7 +343,7 @@ void fake_vmm_free(struct fake_vmm *v)
 
 /* --- frames --------------------------------------------------------------------------------- */
 
-static void send_frame(struct talk *t, const void *buf, int len)
+void talk_send(struct talk *t, const void *buf, int len)
 {
 	ssize_t n = len < 0 ? len : send(t->fd, buf, (size_t)len, MSG_NOSIGNAL);
 
@@ -381,7 +381,7 @@ static unsigned next_frame(struct talk *t)
 	if (!take(t, t->body, t->len))
 		return 0;
 	if (type == WIRE_PING && wire_unpack_u64(t->body, t->len, &v) == 0)
-		send_frame(t, pong, wire_pack_u64(WIRE_PONG, v, pong, sizeof(pong)));
+		talk_send(t, pong, wire_pack_u64(WIRE_PONG, v, pong, sizeof(pong)));
 	return type;
 }
 
@@ -437,7 +437,7 @@ static void say_hello(struct talk *t, uint64_t features)
 	};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
-	send_frame(t, buf, wire_pack_hello(&m, buf, sizeof(buf)));
+	talk_send(t, buf, wire_pack_hello(&m, buf, sizeof(buf)));
 	talk_expect(t, WIRE_WELCOME);
 }
 
@@ -483,7 +483,8 @@ void talk_open(struct talk *t, const struct wire_session *s, const char *name)
 	struct wire_open m = open_of(s, name);
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
-	send_frame(t, buf, wire_pack_open(&m, buf, sizeof(buf)));
+	m.flags = t->flags;
+	talk_send(t, buf, wire_pack_open(&m, buf, sizeof(buf)));
 }
 
 void talk_open_processor(struct talk *t, const struct wire_session *s, const char *name,
@@ -496,14 +497,14 @@ void talk_open_processor(struct talk *t, const struct wire_session *s, const cha
 	m.pvr = processor->pvr;
 	m.compat = processor->compat;
 	m.vcpu_ids = processor->vcpu_ids;
-	send_frame(t, buf, wire_pack_open(&m, buf, sizeof(buf)));
+	talk_send(t, buf, wire_pack_open(&m, buf, sizeof(buf)));
 }
 
 void talk_session(struct talk *t, enum wire_type type, const struct wire_session *s)
 {
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
-	send_frame(t, buf, wire_pack_session(type, s, buf, sizeof(buf)));
+	talk_send(t, buf, wire_pack_session(type, s, buf, sizeof(buf)));
 }
 
 void talk_end(struct talk *t, const struct session_id *s, uint64_t pause_age)
@@ -512,7 +513,7 @@ void talk_end(struct talk *t, const struct session_id *s, uint64_t pause_age)
 		.session = *s, .generation = 1, .passes = 1, .pause_age = pause_age, .channels = 1};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
-	send_frame(t, buf, wire_pack_end(&m, buf, sizeof(buf)));
+	talk_send(t, buf, wire_pack_end(&m, buf, sizeof(buf)));
 }
 
 void talk_verified(struct talk *t)
@@ -520,7 +521,7 @@ void talk_verified(struct talk *t)
 	struct wire_verified m = {.entries = 0};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
-	send_frame(t, buf, wire_pack_verified(&m, buf, sizeof(buf)));
+	talk_send(t, buf, wire_pack_verified(&m, buf, sizeof(buf)));
 }
 
 void talk_join(const struct talk *control, struct talk *data, const struct session_id *s)
@@ -533,7 +534,7 @@ void talk_join(const struct talk *control, struct talk *data, const struct sessi
 		"ACCEPT is malformed");
 	memcpy(join.secret, accept.secret, sizeof(join.secret));
 	talk_dial(data, control->host, control->vmm, WIRE_ROLE_DATA);
-	send_frame(data, buf, wire_pack_join(&join, buf, sizeof(buf)));
+	talk_send(data, buf, wire_pack_join(&join, buf, sizeof(buf)));
 	talk_expect(data, WIRE_JOINED);
 }
 
@@ -555,7 +556,7 @@ void fake_dest_new(struct fake_dest *d, struct host *host, struct fake_vmm *vmm)
 	snprintf(d->uri, sizeof(d->uri), "unix:%.150s", path);
 }
 
-static void take_call(struct fake_dest *d, struct talk *t, enum wire_role role)
+void fake_dest_call(struct fake_dest *d, struct talk *t, enum wire_role role)
 {
 	struct wire_welcome welcome = {
 		.version = WIRE_VERSION_MAX, .features = d->features, .name = "fake"};
@@ -570,7 +571,7 @@ static void take_call(struct fake_dest *d, struct talk *t, enum wire_role role)
 	h_check(d->host->h, wire_unpack_hello(t->body, t->len, &hello) == 0 && hello.role == role,
 		"HELLO for another role than %d", role);
 	t->role = role;
-	send_frame(t, buf, wire_pack_welcome(&welcome, buf, sizeof(buf)));
+	talk_send(t, buf, wire_pack_welcome(&welcome, buf, sizeof(buf)));
 }
 
 void fake_dest_join(struct fake_dest *d)
@@ -579,15 +580,16 @@ void fake_dest_join(struct fake_dest *d)
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 	struct wire_open open;
 
-	take_call(d, &d->control, WIRE_ROLE_CONTROL);
+	fake_dest_call(d, &d->control, WIRE_ROLE_CONTROL);
 	talk_expect(&d->control, WIRE_OPEN);
 	h_check(d->host->h, wire_unpack_open(d->control.body, d->control.len, &open) == 0,
 		"OPEN is malformed");
+	d->flags = open.flags;
 	d->session = (struct wire_session){.session = open.session, .uuid = open.uuid};
-	send_frame(&d->control, buf, wire_pack_accept(&accept, buf, sizeof(buf)));
-	take_call(d, &d->data, WIRE_ROLE_DATA);
+	talk_send(&d->control, buf, wire_pack_accept(&accept, buf, sizeof(buf)));
+	fake_dest_call(d, &d->data, WIRE_ROLE_DATA);
 	talk_expect(&d->data, WIRE_JOIN);
-	send_frame(&d->data, buf, wire_pack_empty(WIRE_JOINED, buf, sizeof(buf)));
+	talk_send(&d->data, buf, wire_pack_empty(WIRE_JOINED, buf, sizeof(buf)));
 }
 
 void fake_dest_end(struct fake_dest *d)
@@ -598,7 +600,7 @@ void fake_dest_end(struct fake_dest *d)
 
 void fake_dest_question(struct fake_dest *d, struct talk *ret)
 {
-	take_call(d, ret, WIRE_ROLE_QUESTION);
+	fake_dest_call(d, ret, WIRE_ROLE_QUESTION);
 	talk_expect(ret, WIRE_COMMIT);
 	h_check(d->host->h, wire_unpack_session(ret->body, ret->len, &d->session) == 0,
 		"COMMIT is malformed");

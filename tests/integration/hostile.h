@@ -56,6 +56,7 @@ struct talk {
 	struct fake_vmm *vmm; /* answered meanwhile, or NULL */
 	int fd;
 	enum wire_role role; /* that HELLO said */
+	uint32_t flags;      /* for OPEN */
 	size_t len;          /* of the last frame */
 	uint8_t body[WIRE_CONTROL_MAX];
 };
@@ -65,6 +66,8 @@ void talk_dial(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wir
 /* The same, offering features. */
 void talk_dial_with(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role,
 	uint64_t features);
+/* What wire_pack_...() made. */
+void talk_send(struct talk *t, const void *frame, int len);
 /* The next frame's type, PING passed over; 0 at the end of the connection. */
 unsigned talk_frame(struct talk *t);
 /* It has to be this one. */
@@ -93,11 +96,14 @@ struct fake_dest {
 	int listener;
 	char uri[HARNESS_PATH];
 	uint64_t features;           /* that it says in WELCOME: 0, an old one's */
+	uint32_t flags;              /* of OPEN */
 	struct wire_session session; /* that OPEN named */
 	struct talk control, data;
 };
 
 void fake_dest_new(struct fake_dest *d, struct host *host, struct fake_vmm *vmm);
+/* A connection of that role, up to WELCOME. */
+void fake_dest_call(struct fake_dest *d, struct talk *ret, enum wire_role role);
 /* The migration of its source up to JOINED. */
 void fake_dest_join(struct fake_dest *d);
 /* Up to END, which is the next thing on the control connection but for STATE. */

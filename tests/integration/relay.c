@@ -56,6 +56,16 @@ static void take(struct relay *r)
 		close(out);
 }
 
+/* Who hung up may have said why: a network delivers that before its reset. */
+static void last_words(struct link *l, int from)
+{
+	char buf[65536];
+	ssize_t n = recv(l->fd[from], buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n > 0)
+		(void)!send(l->fd[!from], buf, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* One read, passed on whole. */
 static void pass(struct link *l, int from)
 {
@@ -64,8 +74,10 @@ static void pass(struct link *l, int from)
 
 	for (ssize_t done = 0, k; n > 0 && done < n; done += k) {
 		k = send(l->fd[!from], buf + done, (size_t)(n - done), MSG_NOSIGNAL);
-		if (k <= 0)
+		if (k <= 0) {
+			last_words(l, !from);
 			n = -1;
+		}
 	}
 	if (n <= 0)
 		cut(l);

@@ -21,6 +21,7 @@ struct plan {
 	const char *step;
 	bool at_b; /* the state is the destination's */
 	enum outcome outcome;
+	bool recovery; /* it is paused, and perhaps resumed, on the way */
 	bool verify, pre_switchover, fail_activate, die_at_run, dead_peer;
 };
 
@@ -32,6 +33,8 @@ static struct plan plan_for(enum mig_state state)
 	case MIG_JOIN: return (struct plan){"join"};
 	case MIG_START: return (struct plan){"start"};
 	case MIG_ACTIVE: return (struct plan){"active"};
+	case MIG_CUT: return (struct plan){"cut", .recovery = true};
+	case MIG_RESUME: return (struct plan){"resume", .recovery = true};
 	case MIG_PAUSE: return (struct plan){"pause"};
 	case MIG_PRE_SWITCHOVER: return (struct plan){"pre-switchover", .pre_switchover = true};
 	case MIG_LAST_PASS: return (struct plan){"last-pass"};
@@ -48,6 +51,8 @@ static struct plan plan_for(enum mig_state state)
 	case MIG_IN_PREPARE: return (struct plan){"in-prepare", true};
 	case MIG_IN_JOIN: return (struct plan){"in-join", true};
 	case MIG_IN_ACTIVE: return (struct plan){"in-active", true};
+	case MIG_IN_CUT: return (struct plan){"in-cut", true, .recovery = true};
+	case MIG_IN_RESUME: return (struct plan){"in-resume", true, .recovery = true};
 	case MIG_IN_FINISH: return (struct plan){"in-finish", true};
 	case MIG_IN_STATE: return (struct plan){"in-state", true};
 	case MIG_IN_NOTE: return (struct plan){"in-note", true};
@@ -92,20 +97,51 @@ static void nothing_to_cancel(struct host *host)
 		"its class is %s: %s", err_class_name(err.class), err.text);
 }
 
+/* A migration whose passes do not end is paused, and resumed if that is the way there. */
+static void interrupt(struct pair *p, const struct plan *plan)
+{
+	host_do(p->a, "migrate-set-parameters", "{'downtime-limit': 0, 'max-passes': 1000000}");
+	pair_migrate(p);
+	json_object_put(host_event(p->a, "MIGRATION_PASS", PAIR_VM, NULL, NULL));
+	host_do(p->a, "migrate-pause", "{'vm': '" PAIR_VM "'}");
+	host_status(p->b, PAIR_VM, "postcopy-paused");
+	if (!strcmp(plan->step, "resume") || !strcmp(plan->step, "in-resume"))
+		host_do(p->a, "migrate", "{'vm': '" PAIR_VM "', 'uri': '%s', 'resume': true}",
+			p->b->uri);
+	host_do(p->a, "migrate-set-parameters", "{'downtime-limit': 2000}");
+}
+
+static void set_out(struct pair *p, const struct plan *plan)
+{
+	if (plan->recovery)
+		interrupt(p, plan);
+	else
+		pair_migrate(p);
+}
+
 static void cancelled(struct pair *p, const struct plan *plan, struct host *host)
 {
+	struct host *other = host == p->a ? p->b : p->a;
+
 	cancel(host);
 	host_status(host, PAIR_VM, "cancelled");
+	if (plan->recovery && strcmp(plan->step, "in-resume")) { /* no connection tells it */
+		cancel(other);
+		host_status(other, PAIR_VM, "cancelled");
+	}
 	pair_is_as_before(p);
 	/* once more, to the end */
 	pair_incoming(p);
-	pair_migrate(p);
+	set_out(p, plan);
 	host_held(host, PAIR_VM, plan->step);
 	if (plan->pre_switchover)
 		host_do(host, "migrate-continue",
 			"{'vm': '" PAIR_VM "', 'state': 'pre-switchover'}");
 	else
 		go_on(host);
+	if (!strcmp(plan->step, "cut") || !strcmp(plan->step, "in-cut"))
+		host_do(p->a, "migrate", "{'vm': '" PAIR_VM "', 'uri': '%s', 'resume': true}",
+			p->b->uri);
 	pair_completes(p);
 }
 
@@ -148,7 +184,7 @@ static struct host *reach(struct pair *p, const struct plan *plan, enum mig_stat
 {
 	struct host *host = plan->at_b ? p->b : p->a;
 
-	pair_migrate(p);
+	set_out(p, plan);
 	if (state == MIG_COMPLETED)
 		return host;
 	if (plan->dead_peer) {

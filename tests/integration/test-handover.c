@@ -47,11 +47,14 @@ static struct row who_runs(enum mig_state state)
 	case MIG_JOIN:
 	case MIG_START:
 	case MIG_ACTIVE:
+	case MIG_CUT:
 	case MIG_PAUSE:
 	case MIG_PRE_SWITCHOVER:
 	case MIG_LAST_PASS:
 	case MIG_VERIFY:
 	case MIG_STATE: return row(S, N, S, S, S, S);
+	/* there is none to cut: it goes on */
+	case MIG_RESUME: return row(S, N, S, S, D, S);
 	/* everything is at the destination, and the source's guest never ran again */
 	case MIG_END: return row(S, D, S, S, S, S);
 	/* the destination is READY: what it needs is COMMIT, from whoever may say it */
@@ -65,6 +68,8 @@ static struct row who_runs(enum mig_state state)
 
 	case MIG_IN_PREPARE:
 	case MIG_IN_JOIN:
+	case MIG_IN_CUT:
+	case MIG_IN_RESUME:
 	case MIG_IN_ACTIVE: return row(S, N, S, S, S, S);
 	case MIG_IN_FINISH:
 	case MIG_IN_STATE:
@@ -116,6 +121,34 @@ static struct stage arriving(void)
 
 	host_held(s.a, STAGE_VM, "active");
 	host_held(s.b, STAGE_VM, "in-active");
+	return s;
+}
+
+/*
+ * A migration whose passes do not end is paused, and where it is to go on, resumed. One that nobody
+ * resumes ends after a while.
+ */
+static struct stage interrupted(enum mig_state state, const struct stage_opts *o)
+{
+	struct stage s = stage_new(o);
+
+	host_do(s.a, "migrate-set-parameters", "{'downtime-limit': 0, 'max-passes': 1000000}");
+	if (state != MIG_RESUME)
+		host_do(s.a, "migrate-set-parameters", "{'recover-timeout': 1}");
+	host_do(s.b, "migrate-set-parameters", "{'recover-timeout': %d}",
+		state == MIG_RESUME ? 10 : 1);
+	stage_migrate(&s);
+	json_object_put(host_event(s.a, "MIGRATION_PASS", STAGE_VM, NULL, NULL));
+	host_do(s.a, "migrate-pause", "{'vm': '" STAGE_VM "'}");
+	host_do(s.a, "migrate-set-parameters", "{'downtime-limit': 2000}");
+	if (state == MIG_CUT)
+		host_held(s.a, STAGE_VM, "cut");
+	if (state == MIG_IN_CUT)
+		host_held(s.b, STAGE_VM, "in-cut");
+	if (state == MIG_CUT || state == MIG_IN_CUT)
+		return s;
+	host_do(s.a, "migrate", "{'vm': '" STAGE_VM "', 'uri': '%s', 'resume': true}", s.uri);
+	host_held(state == MIG_RESUME ? s.a : s.b, STAGE_VM, migration_step(state));
 	return s;
 }
 
@@ -184,6 +217,12 @@ static struct stage reach(enum mig_state state)
 	case MIG_VERIFY: o.verify = true; return held_at_source(&o, state);
 	case MIG_UNDO: o.destination[0] = "--fail-activate"; return held_at_source(&o, state);
 	case MIG_ASKING: return asking();
+	case MIG_CUT:
+	case MIG_RESUME: return interrupted(state, &o);
+	case MIG_IN_CUT:
+	case MIG_IN_RESUME:
+		o = (struct stage_opts){.hold_b = migration_step(state)};
+		return interrupted(state, &o);
 	case MIG_STOPPING: return cancelled_at_source();
 	case MIG_IN_PREPARE:
 	case MIG_IN_JOIN:

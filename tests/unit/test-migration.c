@@ -68,6 +68,8 @@ static struct expect expect(enum mig_state state)
 	case MIG_JOIN: return (struct expect){SOURCE, "join", "setup", true};
 	case MIG_START: return (struct expect){SOURCE, "start", "setup", true};
 	case MIG_ACTIVE: return (struct expect){SOURCE, "active", "active", true};
+	case MIG_CUT: return (struct expect){SOURCE, "cut", "postcopy-paused", true};
+	case MIG_RESUME: return (struct expect){SOURCE, "resume", "postcopy-recover", true};
 	case MIG_PAUSE: return (struct expect){SOURCE, "pause", "active", true};
 	case MIG_PRE_SWITCHOVER:
 		return (struct expect){SOURCE, "pre-switchover", "pre-switchover", true};
@@ -88,6 +90,9 @@ static struct expect expect(enum mig_state state)
 	case MIG_IN_PREPARE: return (struct expect){DESTINATION, "in-prepare", "setup", true};
 	case MIG_IN_JOIN: return (struct expect){DESTINATION, "in-join", "setup", true};
 	case MIG_IN_ACTIVE: return (struct expect){DESTINATION, "in-active", "active", true};
+	case MIG_IN_CUT: return (struct expect){DESTINATION, "in-cut", "postcopy-paused", true};
+	case MIG_IN_RESUME:
+		return (struct expect){DESTINATION, "in-resume", "postcopy-recover", true};
 	case MIG_IN_FINISH: return (struct expect){DESTINATION, "in-finish", "active", true};
 	case MIG_IN_STATE: return (struct expect){DESTINATION, "in-state", "active", true};
 	case MIG_IN_NOTE: return (struct expect){DESTINATION, "in-note", "active", true};
@@ -117,7 +122,9 @@ static uint64_t successors(enum mig_state state)
 	case MIG_OPEN: return TO(JOIN) | TO(STOPPING);
 	case MIG_JOIN: return TO(START) | TO(STOPPING);
 	case MIG_START: return TO(ACTIVE) | TO(STOPPING);
-	case MIG_ACTIVE: return TO(PAUSE) | TO(STOPPING);
+	case MIG_ACTIVE: return TO(CUT) | TO(PAUSE) | TO(STOPPING);
+	case MIG_CUT: return TO(RESUME) | TO(STOPPING);
+	case MIG_RESUME: return TO(ACTIVE) | TO(CUT) | TO(STOPPING);
 	case MIG_PAUSE: return TO(PRE_SWITCHOVER) | TO(LAST_PASS) | TO(STOPPING);
 	case MIG_PRE_SWITCHOVER: return TO(LAST_PASS) | TO(STOPPING);
 	case MIG_LAST_PASS: return TO(VERIFY) | TO(STATE) | TO(STOPPING);
@@ -132,7 +139,9 @@ static uint64_t successors(enum mig_state state)
 	case MIG_STOPPING: return TO(FAILED) | TO(CANCELLED);
 	case MIG_IN_PREPARE: return TO(IN_JOIN) | TO(IN_ACTIVE) | TO(IN_STOPPING);
 	case MIG_IN_JOIN: return TO(IN_ACTIVE) | TO(IN_STOPPING);
-	case MIG_IN_ACTIVE: return TO(IN_FINISH) | TO(IN_STOPPING);
+	case MIG_IN_ACTIVE: return TO(IN_CUT) | TO(IN_FINISH) | TO(IN_STOPPING);
+	case MIG_IN_CUT: return TO(IN_RESUME) | TO(IN_STOPPING);
+	case MIG_IN_RESUME: return TO(IN_ACTIVE) | TO(IN_CUT) | TO(IN_STOPPING);
 	case MIG_IN_FINISH: return TO(IN_STATE) | TO(IN_STOPPING);
 	case MIG_IN_STATE: return TO(IN_NOTE) | TO(IN_STOPPING);
 	case MIG_IN_NOTE: return TO(IN_READY) | TO(IN_STOPPING);
@@ -270,9 +279,10 @@ static struct migration *new_in(enum mig_state state)
 
 static bool is_word_of_qemu(const char *word)
 {
-	/* QAPI, MigrationStatus, what clients match on; postcopy and colo are not ours. */
+	/* QAPI, MigrationStatus, what clients match on; colo is not ours. */
 	static const char *const words[] = {"none", "setup", "cancelling", "cancelled", "active",
-		"completed", "failed", "pre-switchover", "device"};
+		"completed", "failed", "pre-switchover", "device", "postcopy-paused",
+		"postcopy-recover"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!strcmp(words[i], word))

@@ -29,6 +29,7 @@ static const struct {
 	{"max-bandwidth", "0", "1", "9223372036854775807", {"-1", "\"1G\"", "null"}},
 	{"max-passes", "30", "2", "1000000", {"1", "0", "-2", "1000001", "[]"}},
 	{"timeout", "0", "1", "1000000", {"-1", "1000001", "{}"}},
+	{"recover-timeout", "300", "1", "1000000", {"0", "-1", "1000001", "\"5\""}},
 	{"on-timeout", "\"cancel\"", "\"force\"", "\"cancel\"",
 		{"\"Cancel\"", "\"\"", "\"forces\"", "1", "null"}},
 	{"hpt-change", "\"restart\"", "\"refuse\"", "\"restart\"",
@@ -211,6 +212,7 @@ static const struct {
 	{"pause-before-switchover", false},
 	{"auto-converge", false},
 	{"verify", false},
+	{"htab-recover", false},
 	{"events", true},
 };
 #define CAPABILITIES ((int)(sizeof(capabilities) / sizeof(capabilities[0])))
