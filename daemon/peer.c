@@ -33,6 +33,7 @@ struct peer {
 	uint8_t *out;
 	size_t out_len, out_done, out_cap;
 	bool overflow;
+	int broken;            /* nothing can be sent any more: what has come is still read */
 	struct peer **deleted; /* set to NULL when freed inside a callback */
 };
 
@@ -83,6 +84,8 @@ static void fail(struct peer *p, int code, const char *text)
 
 static void flush(struct peer *p)
 {
+	struct timeval now = {0};
+
 	while (p->out_done < p->out_len) {
 		ssize_t n = stream_write(p->stream, p->out + p->out_done, p->out_len - p->out_done);
 
@@ -91,8 +94,14 @@ static void flush(struct peer *p)
 				event_add(p->writable, NULL);
 			return; /* else: the next readable turn flushes again */
 		}
-		if (n < 0) {
+		if (n < 0 && (p->finishing || p->paused)) {
 			fail(p, (int)n, NULL);
+			return;
+		}
+		if (n < 0) { /* who hung up may have said why */
+			p->broken = (int)n;
+			p->out_done = p->out_len = 0;
+			event_add(p->again, &now);
 			return;
 		}
 		p->out_done += (size_t)n;
@@ -220,6 +229,10 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
 
 		if (r < 0)
 			return;
+		if (r == 0 && p->broken) {
+			fail(p, p->broken, NULL);
+			return;
+		}
 		if (r == 0)
 			break;
 		if (!dispatch(p))
@@ -320,7 +333,7 @@ void peer_send(struct peer *p, const void *frame, int len)
 	assert(len > 0);
 	log_debug(
 		"peer %s <- %s %zu", stream_address(p->stream), wire_type_name(be16_get(h + 4)), n);
-	if (p->overflow)
+	if (p->overflow || p->broken)
 		return;
 	if (p->out_done > 0 && p->out_len + n > p->out_cap) {
 		memmove(p->out, p->out + p->out_done, p->out_len - p->out_done);

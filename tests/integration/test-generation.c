@@ -195,6 +195,8 @@ static struct plan plan_for(enum mig_state state)
 	case MIG_JOIN: return (struct plan){"join", RESTARTS};
 	case MIG_START: return (struct plan){"start", RESTARTS};
 	case MIG_ACTIVE: return (struct plan){"active", RESTARTS};
+	case MIG_CUT: return (struct plan){"active,cut", RESTARTS};
+	case MIG_RESUME: return (struct plan){"active,resume", RESTARTS};
 	case MIG_PAUSE: return (struct plan){"pause", REFUSED};
 	case MIG_PRE_SWITCHOVER: return (struct plan){"pre-switchover", REFUSED};
 	case MIG_LAST_PASS: return (struct plan){"last-pass", REFUSED};
@@ -210,6 +212,8 @@ static struct plan plan_for(enum mig_state state)
 	case MIG_IN_PREPARE:
 	case MIG_IN_JOIN:
 	case MIG_IN_ACTIVE:
+	case MIG_IN_CUT:
+	case MIG_IN_RESUME:
 	case MIG_IN_FINISH:
 	case MIG_IN_STATE:
 	case MIG_IN_NOTE:
@@ -223,6 +227,30 @@ static struct plan plan_for(enum mig_state state)
 	case MIG_CANCELLED: return (struct plan){NULL, NOWHERE};
 	}
 	ck_abort_msg("state %d is none", state);
+}
+
+static void resume(struct pair *p)
+{
+	host_do(p->a, "migrate", "{'vm': '" PAIR_VM "', 'uri': '%s', 'resume': true}", p->b->uri);
+}
+
+/* From ACTIVE, where it is held, to CUT or RESUME, where it is too. */
+static void interrupt(struct pair *p, enum mig_state state)
+{
+	host_held(p->a, PAIR_VM, "active");
+	host_do(p->a, "migrate-pause", "{'vm': '" PAIR_VM "'}");
+	if (state == MIG_RESUME)
+		resume(p);
+	host_held(p->a, PAIR_VM, state == MIG_CUT ? "cut" : "resume");
+}
+
+/* And back to ACTIVE. */
+static void go_on_again(struct pair *p, enum mig_state state)
+{
+	host_do(p->a, "x-continue", NULL);
+	if (state == MIG_CUT)
+		resume(p);
+	host_held(p->a, PAIR_VM, "active");
 }
 
 START_TEST(in_every_state)
@@ -240,9 +268,14 @@ START_TEST(in_every_state)
 	if (_i == MIG_PRE_SWITCHOVER)
 		host_capability(p.a, "pause-before-switchover", true);
 	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, plan.step);
+	if (_i == MIG_CUT || _i == MIG_RESUME)
+		interrupt(&p, (enum mig_state)_i);
+	else
+		host_held(p.a, PAIR_VM, plan.step);
 	guest_command(p.source, "reset 19");
 	guest_event(p.source, plan.outcome == REFUSED ? "htab-refused" : "htab-changed");
+	if (_i == MIG_CUT || _i == MIG_RESUME)
+		go_on_again(&p, (enum mig_state)_i);
 	if (_i == MIG_PRE_SWITCHOVER)
 		host_do(p.a, "migrate-continue",
 			"{'vm': '" PAIR_VM "', 'state': 'pre-switchover'}");
