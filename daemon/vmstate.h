@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * query-vm-state: the state of a VM, decoded for people. Its VMM reads it, pausing a guest that runs
- * for as long as that takes. Loop thread only.
+ * query-vm-state: the state of a VM, decoded for people. Its VMM reads it, pausing a guest that
+ * runs for as long as that takes. Loop thread only.
  */
 #include "daemon/qmp.h"
 #include "daemon/vm.h"

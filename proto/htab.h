@@ -137,8 +137,8 @@ void htab_put_header(
 
 /*
  * Split: the record's first part that fits in max bytes (a header and an entry at least), written
- * to dst with a header of order endian. *rec becomes what is left; n_valid == n_invalid == 0 when nothing is.
- * Returns the part's length in bytes.
+ * to dst with a header of order endian. *rec becomes what is left; n_valid == n_invalid == 0 when
+ * nothing is. Returns the part's length in bytes.
  */
 size_t htab_split(struct htab_rec *rec, void *dst, size_t max, enum htab_endian endian);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * KVM's ONE_REG registers of PowerPC: every id that the kernel's arch/powerpc/include/uapi/asm/kvm.h
- * has, with its name, its size, when it is set, and what it means that a destination lacks it or
- * reads another value back. Held against <linux/kvm.h> in vmm/kvm_abi_check.c, against docs/state.md
- * in tests/unit/test-onereg, and against the header as a whole in tests/suites/cross.
+ * KVM's ONE_REG registers of PowerPC: every id that the kernel's
+ * arch/powerpc/include/uapi/asm/kvm.h has, with its name, its size, when it is set, and what it
+ * means that a destination lacks it or reads another value back. Held against <linux/kvm.h> in
+ * vmm/kvm_abi_check.c, against docs/state.md in tests/unit/test-onereg, and against the header as a
+ * whole in tests/suites/cross.
  *
  * An id is PowerPC's number (ONE_REG_PPC), the size of the value and a number. A register that is
  * not in the table moves all the same; it has no name.
@@ -69,8 +70,8 @@ struct one_reg {
 #define ONE_REG_LPCR_MASK 0x0070000003820200ull
 
 /*
- * X(name, number, size, phase, policy), for KVM_REG_PPC_<name>, by number. Those of BookE processors
- * move as KVM_GET_SREGS gives them.
+ * X(name, number, size, phase, policy), for KVM_REG_PPC_<name>, by number. Those of BookE
+ * processors move as KVM_GET_SREGS gives them.
  */
 #define ONE_REGS(X)                             \
 	X(HIOR, 0x01, U64, SPR, ZERO)           \

@@ -32,6 +32,7 @@ uint64_t timebase_offset(uint64_t guest_tb, uint64_t passed, uint64_t host_tb, u
  * When the guest stopped, by this host's CLOCK_MONOTONIC: END came now, its pause age is another
  * host's word, rtt the round trip to it (0: not known), opened when its OPEN came; all ns. A guest
  * stops after OPEN, so an age that is more than PAUSE_AGE_MARGIN and 1/1000 (clocks that run at
- * different rates) longer than that is refused: -EBADMSG. 0 and *ret, which is never 0 nor past now.
+ * different rates) longer than that is refused: -EBADMSG. 0 and *ret, which is never 0 nor past
+ * now.
  */
 int timebase_paused_at(uint64_t now, uint64_t age, uint64_t rtt, uint64_t opened, uint64_t *ret);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * bench-lap ORDER CHANGES REPETITIONS [CHUNK-KIB]: the lap of the table after the pause, through the daemon's
- * own flows over a socket pair, until everything is written at the other end; and the scan of the
- * same table in which nothing is found, which no lap can be faster than. By turns; each
+ * bench-lap ORDER CHANGES REPETITIONS [CHUNK-KIB]: the lap of the table after the pause, through
+ * the daemon's own flows over a socket pair, until everything is written at the other end; and the
+ * scan of the same table in which nothing is found, which no lap can be faster than. By turns; each
  * repetition is a line.
  */
 #include <event2/event.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * bench-stages none|hpte ORDER: a table's way from one end to the other, once, a function for each stage,
- * so that callgrind(1) can tell them apart. The same functions that the daemon's threads call, in
- * one thread; of TLS its cipher alone. Prints the number of entries.
+ * bench-stages none|hpte ORDER: a table's way from one end to the other, once, a function for each
+ * stage, so that callgrind(1) can tell them apart. The same functions that the daemon's threads
+ * call, in one thread; of TLS its cipher alone. Prints the number of entries.
  */
 #include <inttypes.h>
 #include <openssl/evp.h>

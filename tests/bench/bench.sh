@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench.sh BUILD-DIR [--quick] [--json] [--qemu] [ROW...]: measure, each figure beside its reference.
+# bench.sh BUILD-DIR [--quick] [--json] [--qemu] [ROW...]: each figure beside its reference.
 #
 # A rate and its reference are taken by turns, REPS times; what is shown is the median of each, and
 # the median of the quotients of the pairs: the machine may be busy, as long as it is equally busy
@@ -63,7 +63,8 @@ rows=$out/rows.jsonl
 : >"$rows"
 row() { # row JQ-ARGUMENTS...: adds one object
 	jq -nc 'def median: sort | if length == 0 then null else .[length / 2 | floor] end;
-		def r3: if . == null then null elif . >= 100 then round else . * 1000 | round / 1000 end;
+		def r3: if . == null then null elif . >= 100 then round
+			else . * 1000 | round / 1000 end;
 		'"${!#}" "${@:1:$#-1}" >>"$rows"
 }
 
@@ -216,7 +217,8 @@ channels() {
 	for codec in none hpte; do
 		row --slurpfile a "$out/channels-$codec-4.jsonl" \
 			--slurpfile t "$out/channels-$codec-1.jsonl" --arg codec "$codec" '
-			[$a[].table_bytes_per_second / 1e6] as $x | [$t[].table_bytes_per_second / 1e6] as $y |
+			[$a[].table_bytes_per_second / 1e6] as $x |
+			[$t[].table_bytes_per_second / 1e6] as $y |
 			([range($x | length)] | map($x[.] / $y[.]) | median) as $ratio |
 			(if $codec == "none" then 1.0 else 1.5 end) as $goal |
 			{row: "channels", what: "4 channels, compression \($codec), user pages",
@@ -284,7 +286,8 @@ rss_rows() {
 			{row: "rss", what: "peak RSS of the \(["source", "destination"][$side]) daemon",
 			value: ($large / 1024 | r3), unit: "MiB at order 30",
 			reference: "order 20", reference_value: ($small / 1024 | r3),
-			ratio: ($large / $small | r3), difference_mib: (($large - $small) / 1024 | r3),
+			ratio: ($large / $small | r3),
+			difference_mib: (($large - $small) / 1024 | r3),
 			goal: "within 8 MiB, under 64 MiB",
 			met: ($large - $small <= 8 * 1024 and $small - $large <= 8 * 1024 and
 				$large < 64 * 1024 and $small < 64 * 1024)}'
@@ -298,7 +301,8 @@ lap() {
 	row --slurpfile a "$out/lap.jsonl" '([$a[] | .lap_ns / .scan_ns] | median) as $ratio |
 		{row: "lap", what: "last lap, order 26, 10,000 changes", value:
 		([$a[].lap_ns / 1e6] | median | r3), unit: "ms", reference: "clean scan",
-		reference_value: ([$a[].scan_ns / 1e6] | median | r3), ratio: ($ratio | r3), goal: 1.3,
+		reference_value: ([$a[].scan_ns / 1e6] | median | r3), ratio: ($ratio | r3),
+		goal: 1.3,
 		met: ($ratio < 1.3), less_is_better: true,
 		read_ms: ([$a[].read_ns / 1e6] | median | r3)}'
 }
@@ -403,7 +407,8 @@ jq -r '.rows[] | select(.skipped | not) | [.what, "\(.value) \(.unit)", (if .ref
 	(if .cpu_ns_per_byte then "\(.cpu_ns_per_byte) (\(.reference_cpu_ns_per_byte))" else "" end)] | @tsv' "$out/bench.json" |
 	awk -F '\t' -v OFS='\t' 'BEGIN { print "what", "value", "reference", "ratio", "goal", "", "CPU ns/B (ref.)" }
 		{ print }' |
-	awk -F '\t' '{ for (i = 1; i <= NF; i++) { c[NR, i] = $i; if (length($i) > w[i]) w[i] = length($i) } }
+	awk -F '\t' '{ for (i = 1; i <= NF; i++) { c[NR, i] = $i
+				if (length($i) > w[i]) w[i] = length($i) } }
 		END { for (r = 1; r <= NR; r++) { line = ""; for (i = 1; i <= 7; i++)
 			line = line sprintf("%-" (w[i] + 2) "s", c[r, i]); sub(/ +$/, "", line); print line } }'
 jq -r '.rows[] | select(.skipped) | "skipped: \(.what): \(.skipped)"' "$out/bench.json"

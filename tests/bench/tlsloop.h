@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * What everything is measured against: a bare TLS 1.3 stream, AES-256-GCM, SSL_write() in one thread
- * and SSL_read() in another, over TCP on loopback, and nothing else. The handshake is not counted.
+ * What everything is measured against: a bare TLS 1.3 stream, AES-256-GCM, SSL_write() in one
+ * thread and SSL_read() in another, over TCP on loopback, and nothing else. The handshake is not
+ * counted.
  */
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Both daemons, from the VMM sockets to the chunks between them: reader, sender, receiver and
- * writer are the daemon's own, stepped in this thread over a socketpair. What is not here: TLS, the event
- * loop, control connections, and codecs.
+ * writer are the daemon's own, stepped in this thread over a socketpair. What is not here: TLS, the
+ * event loop, control connections, and codecs.
  */
 #include <errno.h>
 #include <poll.h>

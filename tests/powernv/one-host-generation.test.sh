@@ -1,5 +1,5 @@
 #!/bin/sh
-# On real KVM a guest whose page table is reset and resized while it moves arrives with the last one.
+# On real KVM a guest whose page table is reset and resized while it moves arrives with the last.
 # hosts: one
 # needs: htab-migrated htab-kvmvm htabctl tests/mkcerts tests/powernv/migrate.sh
 # limit: 120
@@ -13,7 +13,8 @@ for d in a b; do
 	mkdir $d
 	hold=active
 	[ $d = a ] || hold=''
-	start daemon-$d env HTAB_MIGRATED_HOLD=$hold htab-migrated --control $d/control.sock --vmm-socket $d/vmm.sock \
+	start daemon-$d env HTAB_MIGRATED_HOLD=$hold htab-migrated \
+		--control $d/control.sock --vmm-socket $d/vmm.sock \
 		--listen tcp:127.0.0.1:$port --tls-creds pki --name host$d
 	eval port_$d=$port
 	port=$((port + 1))
