@@ -19,7 +19,7 @@ struct peer {
 	const struct peer_ops *ops;
 	void *arg;
 	struct event *readable, *writable, *again, *tick;
-	bool paused, finishing, keepalive;
+	bool paused, finishing, lingering, keepalive;
 	bool write_blocks_read; /* TLS: a read waits for POLLOUT, or a write for POLLIN */
 	uint64_t heard, rtt;
 	uint64_t features; /* in use, after WELCOME */
@@ -264,7 +264,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
 	struct peer *p = arg;
 	uint64_t now = clock_ns();
 
-	if (p->finishing) {
+	if (p->finishing || p->lingering) {
 		peer_free(p);
 		return;
 	}
@@ -426,6 +426,29 @@ void peer_finish(struct peer *p)
 	event_del(p->tick);
 	event_add(p->tick, &tv);
 	event_add(p->writable, NULL);
+}
+
+static int dropped_frame(
+	void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
+{
+	return 0;
+}
+
+static void lingered(void *arg, struct peer *p, const struct err *err)
+{
+	peer_free(p);
+}
+
+void peer_linger(struct peer *p)
+{
+	static const struct peer_ops lingering = {.frame = dropped_frame, .closed = lingered};
+	struct timeval tv = {.tv_sec = FINISH_TIMEOUT_S};
+
+	peer_set_ops(p, &lingering, NULL);
+	p->keepalive = false;
+	p->lingering = true;
+	event_del(p->tick);
+	event_add(p->tick, &tv);
 }
 
 void peer_pause(struct peer *p)

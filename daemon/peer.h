@@ -55,6 +55,11 @@ void peer_send_refuse(
 	struct peer *p, enum wire_type type, enum wire_refusal code, const char *text);
 /* Send what is queued, then close, by itself and without callbacks. The caller forgets p. */
 void peer_finish(struct peer *p);
+/*
+ * The same, but the other end closes: what it sends meanwhile is dropped, so that no reset overtakes
+ * our last words. For at most 5 s.
+ */
+void peer_linger(struct peer *p);
 /* The next frames come only after peer_resume(); bytes stay in the kernel. */
 void peer_pause(struct peer *p);
 void peer_resume(struct peer *p);

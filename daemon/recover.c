@@ -59,7 +59,7 @@ static void drop_connections(struct migration *m, bool by_hand)
 	if (by_hand)
 		peer_send(m->peer, buf, wire_pack_empty(WIRE_PAUSE, buf, sizeof(buf)));
 	if (by_hand)
-		peer_finish(m->peer);
+		peer_linger(m->peer);
 	else
 		peer_free(m->peer);
 	m->peer = NULL;
