@@ -1,6 +1,6 @@
 # docs/: see HACKING.md
 
-EXTRA_DIST += docs/architecture.md docs/control.md docs/kvm.md docs/protocol.md docs/state.md
+EXTRA_DIST += docs/architecture.md docs/control.md docs/kvm.md docs/performance.md docs/protocol.md docs/state.md
 
 dist_man_MANS += \
 	docs/htab-bench.1 \

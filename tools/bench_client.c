@@ -369,6 +369,7 @@ int bench_client(const struct bench_opts *o)
 				;
 	}
 	status = conclude(&c);
+	bench_block_signals();
 	dial_cancel(c.dial);
 	for (unsigned i = 0; i < 2; i++)
 		if (c.signal[i])

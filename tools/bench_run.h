@@ -10,7 +10,20 @@
  * Once every data connection has its answer the client says {"start": {}} on the control connection;
  * bench_session.h has the rest. With want_output the server's {"output": ...} is the last message.
  */
+#include <signal.h>
+
 #include "tools/bench_opts.h"
+
+/* At the end, before the events of signals are freed: none may kill what ends anyway. */
+static inline void bench_block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
 
 int bench_client(const struct bench_opts *o);
 int bench_server(const struct bench_opts *o);

@@ -489,6 +489,7 @@ int bench_server(const struct bench_opts *o)
 			if (event_base_loop(v.base, EVLOOP_ONCE) != 0)
 				break;
 	}
+	bench_block_signals();
 	if (v.run)
 		run_free(v.run);
 	while (v.pending)

@@ -349,6 +349,7 @@ qemu_row() {
 	cat >"$work/init" <<-'END'
 		#!/bin/sh
 		/bin/busybox --install -s /bin
+		mount -t devtmpfs dev /dev
 		mount -t tmpfs tmp /tmp
 		i=0
 		while [ $i -lt 40 ]; do

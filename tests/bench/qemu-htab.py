@@ -78,6 +78,7 @@ class Qemu:
             if not data:
                 sys.exit("QEMU ended")
             log.write(data)
+            log.flush()
             text = (text + data)[-4096:]
 
     def end(self):

@@ -56,8 +56,10 @@ void bench_server(struct bench *b, const char *const *extra, const char *const *
 	char line[256];
 
 	add_security(b, argv);
-	for (; extra && *extra; extra++)
+	for (; extra && *extra; extra++) {
 		bench_add(argv, *extra);
+		b->once |= strcmp(*extra, "-1") == 0;
+	}
 	b->server = process_start(b->h, "server", argv, env, true);
 	bench_read_line(b->server, "Server listening on tcp:127.0.0.1:", line, sizeof(line));
 	snprintf(b->port, sizeof(b->port), "%.5s", strrchr(line, ':') + 1);
@@ -72,6 +74,8 @@ void bench_init(struct bench *b, bool tls)
 
 void bench_end(struct bench *b)
 {
+	if (b->once)
+		process_wait(b->server);
 	free(b->out);
 	harness_free(b->h);
 }

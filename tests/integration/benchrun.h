@@ -9,6 +9,7 @@
 struct bench {
 	struct harness *h;
 	struct process *server;
+	bool once; /* -1: it ends by itself */
 	char port[8];
 	const char *creds; /* NULL: plaintext */
 	char *out;         /* the last client's stdout */

@@ -73,7 +73,7 @@ START_TEST(a_server_that_dies)
 	p = bench_client(&b,
 		(const char *const[]){
 			"--order", "18", "-t", "600", "-i", "0.1", _i & 2 ? "-R" : NULL, NULL});
-	bench_read_line(p, "0.10-", line, sizeof(line));
+	bench_read_line(p, "bits/sec", line, sizeof(line));
 	process_kill(b.server);
 	ck_assert_int_eq(bench_client_end(&b, p), 1);
 	ck_assert_ptr_null(strstr(b.out, "sender\n"));
@@ -94,7 +94,7 @@ START_TEST(a_client_that_dies)
 	p = bench_client(&b,
 		(const char *const[]){
 			"--order", "18", "-t", "600", "-i", "0.1", _i & 2 ? "-R" : NULL, NULL});
-	bench_read_line(p, "0.10-", line, sizeof(line));
+	bench_read_line(p, "bits/sec", line, sizeof(line));
 	/* meanwhile the server is busy */
 	ck_assert_int_eq(CLIENT(&b, "--order", "18", "-n", "1"), 1);
 	h_check_text(b.h, b.err, "the server is busy");
@@ -124,7 +124,7 @@ START_TEST(a_server_told_to_end)
 	b.server->any_end = true;
 	p = bench_client(
 		&b, (const char *const[]){"--order", "18", "-t", "600", "-i", "0.1", NULL});
-	bench_read_line(p, "0.10-", line, sizeof(line));
+	bench_read_line(p, "bits/sec", line, sizeof(line));
 	process_signal(b.server, SIGTERM);
 	ck_assert_int_eq(bench_client_end(&b, p), 1);
 	h_check_text(b.h, b.err, "the peer says: the server was stopped");

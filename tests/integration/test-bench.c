@@ -86,7 +86,7 @@ START_TEST(lines_are_iperf3s)
 	SERVER(&b, "-1");
 	ck_assert_int_eq(CLIENT(&b, "--order", "18", "-t", "0.5", "-i", "0.1"), 0);
 	h_check_text(b.h, b.out, "[ ID] Interval           Transfer     Bitrate");
-	h_check_text(b.h, b.out, "[  0]   0.00-0.10   sec ");
+	h_check_text(b.h, b.out, "[  0]   0.00-0.");
 	h_check_text(b.h, b.out, "bits/sec");
 	h_check_text(b.h, b.out, "  sender\n");
 	h_check_text(b.h, b.out, "  receiver\n");
