@@ -2,8 +2,9 @@
 #pragma once
 /*
  * What the e500v2 test is made of: VMs with a BookE guest behind libhtabvmm (vm.c), the daemon's
- * step functions between two of them (daemon.c), and the test (move.c). One process: the guest's
- * memory is shared by all VMs, so that the TLB, the registers and nothing else move.
+ * step functions between two of them (daemon.c), MPICs without a guest (mpic.c), and the test
+ * (move.c). One process: the guest's memory is shared by all VMs, so that the TLB, the registers and
+ * nothing else move.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -87,3 +88,8 @@ struct move_hooks {
 void move_guest(struct vm *source, int source_listener, struct vm *dest, int dest_listener,
 	const struct move_hooks *hooks, struct move_stats *ret);
 int listen_at(const char *path);
+
+/* -- mpic.c -- */
+
+/* Each model of KVM's MPIC, from one VM to another: registers, inputs, address. */
+void mpic_moves(void);

@@ -233,6 +233,13 @@ static void ticks_go_on(void)
 	passes();
 }
 
+static void mpic_keeps_its_registers(void)
+{
+	claim = "KVM's MPIC, both models, moves with every register, input and its address";
+	mpic_moves();
+	passes();
+}
+
 static void setup(void)
 {
 	static const struct {
@@ -270,6 +277,7 @@ int main(void)
 	moves_while_it_maps();
 	pending_tick_survives();
 	ticks_go_on();
+	mpic_keeps_its_registers();
 	printf("%u passed, 0 failed, 0 skipped\n", passed);
 	power_off();
 }
