@@ -144,16 +144,29 @@ static void query_status(
 	qmp_return(call, o);
 }
 
+static int64_t vcpu_arg(struct json_object *args)
+{
+	struct json_object *n;
+
+	return json_object_object_get_ex(args, "vcpu", &n) ? json_object_get_int64(n) : VMSTATE_ALL;
+}
+
 static void query_vm_state(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
 	struct vm *v = vm_arg(opaque, call, vm, args);
-	struct json_object *n;
 
 	if (v)
-		vmstate_query(v, call,
-			json_object_object_get_ex(args, "vcpu", &n) ? json_object_get_int64(n)
-								    : VMSTATE_ALL);
+		vmstate_query(v, call, vcpu_arg(args));
+}
+
+static void query_vm_tlb(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = vm_arg(opaque, call, vm, args);
+
+	if (v)
+		vmstate_query_tlb(v, call, vcpu_arg(args));
 }
 
 static void query_daemon(
@@ -580,6 +593,7 @@ const struct qmp_command commands[] = {
 	{"query-status", {VM_ARG}, query_status},
 	{"query-vms", {{NULL}}, query_vms},
 	{"query-vm-state", {VM_ARG, {"vcpu", QMP_INT, true}}, query_vm_state},
+	{"query-vm-tlb", {VM_ARG, {"vcpu", QMP_INT, true}}, query_vm_tlb},
 	{"query-daemon", {{NULL}}, query_daemon},
 	{"query-migrate", {VM_ARG}, query_migrate},
 	{"query-migrate-parameters", {VM_ARG}, query_parameters},

@@ -10,13 +10,37 @@
 #include "common/fd.h"
 #include "daemon/migration.h"
 #include "daemon/server.h"
+#include "proto/htab.h"
 #include "proto/state.h"
 
+struct query;
+
+/* What is looked at. */
+struct view {
+	enum vmm_type request;
+	const char *name;   /* in sentences */
+	const char *member; /* of the answer: a list */
+	size_t size_max;    /* bytes of the VMM's answer */
+	/* That answer into the list: 0, or -errno with a sentence. */
+	int (*decode)(const struct query *q, const void *image, size_t size,
+		struct json_object *list, struct err *err);
+};
+
 struct query {
+	const struct view *view;
 	struct qmp_call *call;
 	char vm[VM_NAME_MAX + 1];
 	int64_t vcpu;
+	struct tlb_geometry tlb; /* of a BookE guest */
+	uint32_t vcpus;
 };
+
+static bool wanted(const struct query *q, int64_t vcpu)
+{
+	return q->vcpu == VMSTATE_ALL || q->vcpu == vcpu;
+}
+
+/* -- the state --------------------------------------------------------------------------------- */
 
 static struct json_object *elem_json(const struct state_elem *elem)
 {
@@ -35,11 +59,9 @@ static struct json_object *elem_json(const struct state_elem *elem)
 	return o;
 }
 
-/* The image as a list: 0 and *ret, or -errno with a sentence. */
-static int decode(const struct query *q, const void *image, size_t size, struct json_object **ret,
-	struct err *err)
+static int decode_state(const struct query *q, const void *image, size_t size,
+	struct json_object *list, struct err *err)
 {
-	struct json_object *list = json_object_new_array();
 	struct state_elem elem;
 	struct unpack u;
 	unsigned n = 0;
@@ -47,65 +69,143 @@ static int decode(const struct query *q, const void *image, size_t size, struct 
 
 	unpack_init(&u, image, size);
 	while ((r = state_next(&u, &elem)) > 0) {
-		if (q->vcpu != VMSTATE_ALL && elem.vcpu != q->vcpu)
+		if (!wanted(q, elem.vcpu))
 			continue;
-		if (n++ == VMSTATE_ELEMENTS_MAX) {
-			r = err_set(err, -E2BIG,
+		if (n++ == VMSTATE_ELEMENTS_MAX)
+			return err_set(err, -E2BIG,
 				"the state of VM %s has more than %u elements: ask for one vCPU at a time, by 'vcpu'",
 				q->vm, VMSTATE_ELEMENTS_MAX);
-			break;
-		}
 		json_object_array_add(list, elem_json(&elem));
 	}
-	if (r == -EBADMSG)
-		err_set(err, r, "the VMM of %s gave a malformed state image", q->vm);
-	if (r < 0) {
-		json_object_put(list);
-		return r;
+	return r < 0 ? err_set(err, r, "the VMM of %s gave a malformed state image", q->vm) : 0;
+}
+
+/* -- the TLBs ---------------------------------------------------------------------------------- */
+
+static struct json_object *hex_json(uint64_t v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)v);
+	return json_object_new_string(text);
+}
+
+/* The entry of that index in its vCPU's array. */
+static struct json_object *entry_json(
+	const struct query *q, uint32_t vcpu, uint32_t index, const struct tlb_entry *e)
+{
+	struct json_object *o = json_object_new_object();
+	unsigned tlbsel, esel;
+	struct tlb_fields f;
+
+	tlb_place(&q->tlb, index, &tlbsel, &esel);
+	tlb_decode(e, tlbsel, &f);
+	json_object_object_add(o, "vcpu", json_object_new_int64(vcpu));
+	json_object_object_add(o, "tlb", json_object_new_int64(tlbsel));
+	if (tlbsel == 0)
+		json_object_object_add(o, "set", json_object_new_int64(index / q->tlb.ways[0]));
+	json_object_object_add(o, "esel", json_object_new_int64(esel));
+	json_object_object_add(o, "epn", hex_json(f.epn));
+	json_object_object_add(o, "rpn", hex_json(f.rpn));
+	json_object_object_add(o, "size", json_object_new_int64((int64_t)f.size));
+	json_object_object_add(o, "tid", json_object_new_int64(f.tid));
+	json_object_object_add(o, "ts", json_object_new_int64(f.ts));
+	json_object_object_add(o, "user", json_object_new_string(f.user));
+	json_object_object_add(o, "supervisor", json_object_new_string(f.supervisor));
+	json_object_object_add(o, "wimge", json_object_new_string(f.wimge));
+	json_object_object_add(o, "iprot", json_object_new_boolean(f.iprot));
+	return o;
+}
+
+static int too_many_entries(const struct query *q, struct err *err)
+{
+	return err_set(err, -E2BIG,
+		q->vcpu == VMSTATE_ALL
+			? "the TLBs of VM %s have more than %u valid entries: ask for one vCPU at a time, by 'vcpu'"
+			: "that vCPU of VM %s has more than %u valid TLB entries, which is all that can be shown",
+		q->vm, VMSTATE_ELEMENTS_MAX);
+}
+
+/* The records of a first pass: they name every entry, the valid ones are shown. */
+static int decode_tlb(const struct query *q, const void *image, size_t size,
+	struct json_object *list, struct err *err)
+{
+	uint32_t per_vcpu = tlb_entries(&q->tlb);
+	uint64_t entries = (uint64_t)per_vcpu * q->vcpus;
+	struct htab_count count;
+	struct htab_iter it;
+	struct htab_rec rec;
+	const char *why;
+	unsigned n = 0;
+
+	if (htab_check_kind(HTAB_TLB, image, size, entries, HTAB_WIRE, &count, &why) < 0)
+		return err_set(
+			err, -EBADMSG, "the VMM of %s gave malformed TLB records: %s", q->vm, why);
+	if (count.valid + count.invalid != entries)
+		return err_set(err, -EBADMSG, "the VMM of %s gave %llu TLB entries of %llu", q->vm,
+			(unsigned long long)(count.valid + count.invalid),
+			(unsigned long long)entries);
+	htab_iter_init_kind(&it, HTAB_TLB, image, size, entries, HTAB_WIRE);
+	while (htab_iter_next(&it, &rec) > 0) {
+		for (uint32_t i = 0; i < rec.n_valid; i++) {
+			uint32_t index = rec.index + i;
+			struct tlb_entry e;
+
+			if (!wanted(q, index / per_vcpu))
+				continue;
+			if (n++ == VMSTATE_ELEMENTS_MAX)
+				return too_many_entries(q, err);
+			tlb_entry_get(rec.hptes + (size_t)i * TLB_ENTRY_SIZE, &e);
+			json_object_array_add(
+				list, entry_json(q, index / per_vcpu, index % per_vcpu, &e));
+		}
 	}
-	*ret = list;
 	return 0;
 }
 
+/* -- asking the VMM ---------------------------------------------------------------------------- */
+
 /* Its seals keep the VMM from taking the memory away meanwhile. */
-static int decode_fd(const struct query *q, int fd, struct json_object **ret, struct err *err)
+static int decode_fd(const struct query *q, int fd, struct json_object *list, struct err *err)
 {
+	const struct view *v = q->view;
 	size_t size;
 	void *map;
 	int r;
 
-	if (fd < 0 || fd_memfd_check(fd, STATE_IMAGE_MAX, &size) < 0)
+	if (fd < 0 || fd_memfd_check(fd, v->size_max, &size) < 0)
 		return err_set(err, -EINVAL,
-			"the VMM of %s gave no sealed memory of at most %u MiB with its state",
-			q->vm, STATE_IMAGE_MAX >> 20);
+			"the VMM of %s gave no sealed memory of at most %zu MiB with its %s", q->vm,
+			v->size_max >> 20, v->name);
 	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
-		return err_set(err, -errno, "the state of VM %s cannot be mapped: %s", q->vm,
+		return err_set(err, -errno, "the %s of VM %s cannot be mapped: %s", v->name, q->vm,
 			strerror(errno));
-	r = decode(q, map, size, ret, err);
+	r = v->decode(q, map, size, list, err);
 	munmap(map, size);
 	return r;
 }
 
-static void state_cb(void *arg, const struct vmm_reply *reply, int fd)
+static void reply_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
-	struct json_object *list = NULL;
+	struct json_object *list = json_object_new_array();
 	struct query *q = arg;
 	struct err err = {0};
 
 	if (reply->error)
 		err_set(&err, reply->error, "%s", reply->text);
 	else
-		decode_fd(q, fd, &list, &err);
+		decode_fd(q, fd, list, &err);
 	fd_close(fd);
-	if (list) {
+	if (err.code) {
+		json_object_put(list);
+		qmp_fail(q->call, &err);
+	} else {
 		struct json_object *o = json_object_new_object();
 
 		json_object_object_add(o, "vm", json_object_new_string(q->vm));
-		json_object_object_add(o, "elements", list);
+		json_object_object_add(o, q->view->member, list);
 		qmp_return(q->call, o);
-	} else {
-		qmp_fail(q->call, &err);
 	}
 	free(q);
 }
@@ -117,29 +217,61 @@ static bool in_switchover(const struct migration *m)
 		m->state != MIG_PRE_SWITCHOVER && m->state != MIG_STOPPING;
 }
 
-void vmstate_query(struct vm *vm, struct qmp_call *call, int64_t vcpu)
+/* The guest may be looked at, that vCPU of it. */
+static int may_look(const struct vm *vm, int64_t vcpu, const struct view *view, struct err *err)
 {
-	struct vmm_request req = {.type = VMM_QUERY_STATE};
-	struct err err = {0};
-	struct query *q;
-
 	if (in_switchover(vm->migration))
-		err_set(&err, -EBUSY,
-			"the guest of VM %s is being handed over (step '%s'): its state is not to be looked at now",
-			vm->reg.name, migration_step(vm->migration->state));
-	else if (vcpu != VMSTATE_ALL && (vcpu < 0 || vcpu >= vm->reg.vcpus))
-		err_set(&err, -EINVAL,
+		return err_set(err, -EBUSY,
+			"the guest of VM %s is being handed over (step '%s'): its %s is not to be looked at now",
+			vm->reg.name, migration_step(vm->migration->state), view->name);
+	if (vcpu != VMSTATE_ALL && (vcpu < 0 || vcpu >= vm->reg.vcpus))
+		return err_set(err, -EINVAL,
 			"VM %s has vCPUs 0 to %u: Parameter 'vcpu' does not accept value %lld",
 			vm->reg.name, vm->reg.vcpus - 1, (long long)vcpu);
-	q = err.code ? NULL : calloc(1, sizeof(*q));
-	if (!q) {
-		if (!err.code)
-			err_set(&err, -ENOMEM, "out of memory");
+	return 0;
+}
+
+static void look(struct vm *vm, struct qmp_call *call, int64_t vcpu, const struct view *view)
+{
+	struct vmm_request req = {.type = view->request};
+	struct err err = {0};
+	struct query *q = NULL;
+
+	if (may_look(vm, vcpu, view, &err) == 0 && !(q = calloc(1, sizeof(*q))))
+		err_set(&err, -ENOMEM, "out of memory");
+	if (err.code) {
 		qmp_fail(call, &err);
 		return;
 	}
+	q->view = view;
 	q->call = call;
 	q->vcpu = vcpu;
+	q->tlb = vm->reg.tlb;
+	q->vcpus = vm->reg.vcpus;
 	snprintf(q->vm, sizeof(q->vm), "%s", vm->reg.name);
-	vm_ask(vm, &req, -1, VMM_TIMEOUT_MS, state_cb, q);
+	vm_ask(vm, &req, -1, VMM_TIMEOUT_MS, reply_cb, q);
+}
+
+void vmstate_query(struct vm *vm, struct qmp_call *call, int64_t vcpu)
+{
+	static const struct view state = {
+		VMM_QUERY_STATE, "state", "elements", STATE_IMAGE_MAX, decode_state};
+
+	look(vm, call, vcpu, &state);
+}
+
+void vmstate_query_tlb(struct vm *vm, struct qmp_call *call, int64_t vcpu)
+{
+	static const struct view tlb = {
+		VMM_QUERY_TLB, "TLB", "entries", VMM_TLB_IMAGE_MAX, decode_tlb};
+	struct err err;
+
+	if (vm->reg.mmu != MMU_BOOKE) {
+		err_set(&err, -ENOTSUP,
+			"VM %s has a hashed page table, no TLBs to look at: htabctl dump %s shows its table",
+			vm->reg.name, vm->reg.name);
+		qmp_fail(call, &err);
+		return;
+	}
+	look(vm, call, vcpu, &tlb);
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "proto/pack.h"
 
@@ -85,6 +86,33 @@ bool tlb_matches(
 		!(e->mas1 & MAS1_TS) == !(mas6 & MAS6_SAS) &&
 		!(e->mas8 & MAS8_TGS) == !(mas5 & MAS5_SGS) &&
 		(lpid == 0 || lpid == (mas5 & MAS5_SLPID));
+}
+
+/* A letter for each bit that is set, the last one for bit 0. */
+static void letters(char *dst, const char *names, unsigned bits)
+{
+	size_t n = strlen(names);
+
+	for (size_t i = 0; i < n; i++)
+		dst[i] = bits >> (n - 1 - i) & 1 ? names[i] : '-';
+	dst[n] = 0;
+}
+
+void tlb_decode(const struct tlb_entry *e, unsigned tlbsel, struct tlb_fields *ret)
+{
+	unsigned perms = (unsigned)(e->mas7_3 & MAS3_PERMS); /* UX SX UW SW UR SR */
+
+	*ret = (struct tlb_fields){
+		.epn = e->mas2 & MAS2_EPN,
+		.rpn = e->mas7_3 & MAS3_RPN,
+		.size = tlb_page_size(e, tlbsel),
+		.tid = MAS1_GET_TID(e->mas1),
+		.ts = e->mas1 & MAS1_TS ? 1 : 0,
+		.iprot = e->mas1 & MAS1_IPROT,
+	};
+	letters(ret->user, "rwx", (perms << 1 & 4) | (perms >> 2 & 2) | (perms >> 5 & 1));
+	letters(ret->supervisor, "rwx", (perms << 2 & 4) | (perms >> 1 & 2) | (perms >> 4 & 1));
+	letters(ret->wimge, "WIMGE", (unsigned)(e->mas2 & MAS2_WIMGE));
 }
 
 void tlb_entry_put(uint8_t dst[static TLB_ENTRY_SIZE], const struct tlb_entry *e)

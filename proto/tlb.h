@@ -36,7 +36,7 @@
 #define MAS1_TSIZE(n)      ((uint32_t)(n) << 7 & 0xf80u)
 #define MAS1_GET_TSIZE(m)  ((m) >> 7 & 31) /* log2 of the page's size in KiB */
 #define MAS2_EPN           0xfffffffffffff000ull
-#define MAS2_WIMGE         0x1full
+#define MAS2_WIMGE         0x1full /* W is the first */
 #define MAS3_RPN           0xfffffffffffff000ull
 #define MAS3_PERMS         0x3full /* UX SX UW SW UR SR */
 #define MAS5_SGS           0x80000000u
@@ -112,6 +112,20 @@ uint64_t tlb_page_size(const struct tlb_entry *e, unsigned tlbsel);
  */
 bool tlb_matches(
 	const struct tlb_entry *e, unsigned tlbsel, uint32_t mas5, uint32_t mas6, uint64_t ea);
+
+/* An entry as people read it. */
+struct tlb_fields {
+	uint64_t epn, rpn; /* addresses of the page: effective, and real for the guest */
+	uint64_t size;     /* bytes */
+	uint32_t tid;      /* 0: every PID */
+	unsigned ts;       /* address space, 0 or 1 */
+	bool iprot;
+	char user[4], supervisor[4]; /* "rwx", '-' for what is not permitted */
+	char wimge[6];               /* "WIMGE", '-' for what is not set */
+};
+
+/* What a valid entry says; tlbsel: where it is. */
+void tlb_decode(const struct tlb_entry *e, unsigned tlbsel, struct tlb_fields *ret);
 
 /* As records and the state image have it: mas8, mas1, mas2, mas7_3, all big-endian. */
 void tlb_entry_put(uint8_t dst[static TLB_ENTRY_SIZE], const struct tlb_entry *e);

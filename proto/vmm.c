@@ -45,6 +45,7 @@ static const struct request_type {
 	{VMM_CLOSE_HTAB, false, BODY_NOTHING},
 	{VMM_QUERY_STATE, true, BODY_NOTHING},
 	{VMM_QUERY_TIME, true, BODY_SESSION},
+	{VMM_QUERY_TLB, true, BODY_NOTHING},
 };
 
 static const struct request_type *find_type(uint16_t type)
@@ -78,6 +79,7 @@ const char *vmm_type_name(uint16_t type)
 	case VMM_CLOSE_HTAB: return "CLOSE_HTAB";
 	case VMM_QUERY_STATE: return "QUERY_STATE";
 	case VMM_QUERY_TIME: return "QUERY_TIME";
+	case VMM_QUERY_TLB: return "QUERY_TLB";
 	}
 	return "?";
 }

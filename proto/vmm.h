@@ -20,23 +20,24 @@
 #include "proto/ident.h"
 #include "proto/pack.h"
 
-#define VMM_VERSION      2u
-#define VMM_PACKET_MAX   (32u << 10)
-#define VMM_HDR_SIZE     8u
-#define VMM_TEXT_MAX     512u  /* of a sentence, NUL included */
-#define VMM_COOKIE_MAX   1024u /* bytes, opaque to the VMM */
-#define VMM_NOTES_MAX    16u   /* sessions that the library remembers */
-#define VMM_VCPUS_MAX    2048u
-#define VMM_LEASE_MS     10000u
-#define VMM_CHANGE_MS    10000u /* a VMM waits so long for the answer to HTAB_CHANGE */
-#define VMM_THROTTLE_MAX 99u    /* percent */
+#define VMM_VERSION       2u
+#define VMM_PACKET_MAX    (32u << 10)
+#define VMM_HDR_SIZE      8u
+#define VMM_TEXT_MAX      512u  /* of a sentence, NUL included */
+#define VMM_COOKIE_MAX    1024u /* bytes, opaque to the VMM */
+#define VMM_NOTES_MAX     16u   /* sessions that the library remembers */
+#define VMM_VCPUS_MAX     2048u
+#define VMM_LEASE_MS      10000u
+#define VMM_CHANGE_MS     10000u /* a VMM waits so long for the answer to HTAB_CHANGE */
+#define VMM_THROTTLE_MAX  99u    /* percent */
+#define VMM_TLB_IMAGE_MAX (64u << 20)
 
 enum vmm_type {
 	/* VMM -> daemon, serial 0 */
 	VMM_REGISTER = 1, /* struct vmm_register; with the VMM's own pidfd */
 	VMM_EVENT = 2,    /* struct vmm_event */
 	/* VMM -> daemon, the request's serial */
-	VMM_REPLY = 3, /* struct vmm_reply; with an fd after OPEN_HTAB, GET_STATE, QUERY_STATE */
+	VMM_REPLY = 3, /* struct vmm_reply; with an fd after OPEN_HTAB, GET_STATE, QUERY_* */
 
 	/* daemon -> VMM, serial 0 */
 	VMM_REGISTERED = 16, /* empty */
@@ -89,6 +90,12 @@ enum vmm_type {
 	 * the guest never stopped, ns, an i64 as value; -ENODATA where it was not set.
 	 */
 	VMM_QUERY_TIME = 45,
+	/*
+	 * empty: all TLB entries of a BookE guest, to be looked at; it is paused meanwhile as for
+	 * QUERY_STATE. The reply carries a sealed memfd of VMM_TLB_IMAGE_MAX bytes at most, with
+	 * the records that a first pass would read: they name every entry of every vCPU.
+	 */
+	VMM_QUERY_TLB = 48,
 };
 
 /*
@@ -188,7 +195,7 @@ struct vmm_request {
  *	REFUSED   str text
  *	LEASE, PAUSE, RESUME, GET_STATE, UNDO, RELEASE, QUERY_TIME   session[16]
  *	SET_STATE session[16], u64 paused at
- *	QUERY_STATE nothing
+ *	QUERY_STATE, QUERY_TLB   nothing
  *	RESET_HTAB session[16], u32 order
  *	OPEN_HTAB u32 flags, u64 start index
  *	HTAB_ANSWER u32 errno (positive, 0 to 4095), str text

@@ -271,7 +271,7 @@ golden_files = \
 	tests/golden/unknown.hex tests/golden/verified.hex tests/golden/vmm-event.hex \
 	tests/golden/vmm-get-state.hex tests/golden/vmm-lease.hex tests/golden/vmm-note.hex \
 	tests/golden/registers-le.hex tests/golden/registers.hex \
-	tests/golden/vmm-query-state.hex tests/golden/vmm-query-time.hex \
+	tests/golden/vmm-query-state.hex tests/golden/vmm-query-time.hex tests/golden/vmm-query-tlb.hex \
 	tests/golden/vmm-open-htab.hex tests/golden/vmm-pause.hex tests/golden/vmm-refused.hex \
 	tests/golden/vmm-register.hex tests/golden/vmm-registered.hex \
 	tests/golden/vmm-release.hex tests/golden/vmm-reply.hex tests/golden/vmm-reset-htab.hex \
@@ -323,7 +323,7 @@ FUZZ_TARGETS = tests/fuzz/fuzz-htab tests/fuzz/fuzz-wire tests/fuzz/fuzz-vmm \
 	tests/fuzz/fuzz-state tests/fuzz/fuzz-qmp tests/fuzz/fuzz-hptecodec tests/fuzz/fuzz-file
 noinst_PROGRAMS += $(FUZZ_TARGETS)
 fuzz_flags = -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -U_FORTIFY_SOURCE
-tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c
+tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c proto/tlb.c
 tests_fuzz_fuzz_htab_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 fuzz_proto_state = proto/booke.c proto/devstate.c proto/onereg.c proto/state.c proto/tlb.c
 tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) $(fuzz_proto_state) \
@@ -351,7 +351,7 @@ fuzz-smoke: $(FUZZ_TARGETS)
 		for f in $(srcdir)/tests/golden/*.hex; do \
 			name=$$(basename $$f .hex); \
 			case $$kind:$$name in \
-			htab:records) lead='\000' ;; \
+			htab:records|htab:records-tlb) lead='\000' ;; \
 			hptecodec:hpte) lead='\000' ;; \
 			hptecodec:records) lead='\001' ;; \
 			*:hpte) continue ;; \

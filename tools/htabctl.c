@@ -24,6 +24,7 @@ enum {
 	OPT_FD,
 	OPT_RESUME,
 	OPT_STATE,
+	OPT_TLB,
 	OPT_VCPU,
 	OPT_LOAD,
 	OPT_ENTRIES,
@@ -42,10 +43,11 @@ enum {
 	TAKES_REDIAL = 16,
 	TAKES_FD = 32,
 	TAKES_RESUME = 64,
-	TAKES_STATE = 64,
-	TAKES_VCPU = 128,
-	TAKES_LOAD = 256,
-	TAKES_DUMP = 512,
+	TAKES_STATE = 128,
+	TAKES_VCPU = 256,
+	TAKES_LOAD = 512,
+	TAKES_DUMP = 1024,
+	TAKES_TLB = 2048,
 };
 
 static const struct command {
@@ -57,8 +59,9 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"list", 0, 0, 0, htabctl_list, "list", "the VMs that the daemon knows"},
-	{"info", 0, 1, TAKES_STATE | TAKES_VCPU, htabctl_info, "info [VM] [--state [--vcpu N]]",
-		"one VM and its migration, or every element of its state"},
+	{"info", 0, 1, TAKES_STATE | TAKES_TLB | TAKES_VCPU, htabctl_info,
+		"info [VM] [--state|--tlb [--vcpu N]]",
+		"one VM and its migration, or every element of its state, or BookE TLBs"},
 	{"status", 0, 0, 0, htabctl_status, "status", "the daemon itself"},
 	{"migrate", 1, 2, TAKES_NO_WAIT | TAKES_REDIAL | TAKES_FD | TAKES_RESUME, htabctl_migrate,
 		"migrate [VM] URI [--no-wait] [--redial-uri URI] [--fd N] [--resume]",
@@ -285,6 +288,7 @@ int main(int argc, char **argv)
 		{"fd", required_argument, NULL, OPT_FD},
 		{"resume", no_argument, NULL, OPT_RESUME},
 		{"state", no_argument, NULL, OPT_STATE},
+		{"tlb", no_argument, NULL, OPT_TLB},
 		{"vcpu", required_argument, NULL, OPT_VCPU},
 		{"load", required_argument, NULL, OPT_LOAD},
 		{"entries", no_argument, NULL, OPT_ENTRIES},
@@ -323,6 +327,10 @@ int main(int argc, char **argv)
 		case OPT_STATE:
 			ctl.state = true;
 			taken |= TAKES_STATE;
+			break;
+		case OPT_TLB:
+			ctl.tlb = true;
+			taken |= TAKES_TLB;
 			break;
 		case OPT_VCPU:
 			ctl.vcpu = optarg;

@@ -26,6 +26,7 @@ struct ctl {
 	bool json;
 	bool no_wait;
 	bool state;                     /* --state */
+	bool tlb;                       /* --tlb */
 	const char *vcpu;               /* --vcpu */
 	const char *vm;                 /* --vm */
 	const char *from;               /* --from */

@@ -158,19 +158,10 @@ static void show_vm(struct json_object *vm)
 	}
 }
 
-/* Every element of the state, by vCPU. */
-static int show_state(struct ctl *ctl, const char *name)
+/* The arguments of a command that looks into a guest: 0 and *ret, or the exit status. */
+static int look_args(struct ctl *ctl, const char *name, struct json_object **ret)
 {
-	static const struct table_column columns[] = {
-		{"VCPU", true},
-		{"KIND", false},
-		{"NAME", false},
-		{"VALUE", false},
-		{0},
-	};
-	struct json_object *args = ctl_vm_args(name), *state, *list;
-	struct err err = {0};
-	struct table *t;
+	struct json_object *args = ctl_vm_args(name);
 	char *end = NULL;
 
 	if (ctl->vcpu) {
@@ -182,6 +173,27 @@ static int show_state(struct ctl *ctl, const char *name)
 		}
 		json_object_object_add(args, "vcpu", json_object_new_int64(n));
 	}
+	*ret = args;
+	return CTL_OK;
+}
+
+/* Every element of the state, by vCPU. */
+static int show_state(struct ctl *ctl, const char *name)
+{
+	static const struct table_column columns[] = {
+		{"VCPU", true},
+		{"KIND", false},
+		{"NAME", false},
+		{"VALUE", false},
+		{0},
+	};
+	struct json_object *args, *state, *list;
+	struct err err = {0};
+	struct table *t;
+	int status = look_args(ctl, name, &args);
+
+	if (status)
+		return status;
 	if (ctl_call(ctl, "query-vm-state", args, &state, &err) < 0)
 		return ctl_fail(ctl, &err);
 	list = member(state, "elements");
@@ -207,14 +219,73 @@ static int show_state(struct ctl *ctl, const char *name)
 	return CTL_OK;
 }
 
+/* Every valid TLB entry of a BookE guest, TLB0's before TLB1's. */
+static int show_tlb(struct ctl *ctl, const char *name)
+{
+	static const struct table_column columns[] = {
+		{"VCPU", true},
+		{"TLB", true},
+		{"ESEL", true},
+		{"EPN", true},
+		{"RPN", true},
+		{"SIZE", true},
+		{"TID", true},
+		{"TS", true},
+		{"USER", false},
+		{"SUPER", false},
+		{"WIMGE", false},
+		{"IPROT", false},
+		{0},
+	};
+	struct json_object *args, *tlb, *list;
+	struct err err = {0};
+	struct table *t;
+	int status = look_args(ctl, name, &args);
+
+	if (status)
+		return status;
+	if (ctl_call(ctl, "query-vm-tlb", args, &tlb, &err) < 0)
+		return ctl_fail(ctl, &err);
+	list = member(tlb, "entries");
+	t = ctl->json ? NULL : table_new(columns);
+	if (ctl->json)
+		output_json(tlb);
+	for (size_t i = 0; t && list && i < json_object_array_length(list); i++) {
+		struct json_object *e = json_object_array_get_idx(list, i);
+		char size[OUTPUT_TEXT];
+
+		table_cell(t, "%" PRId64, member_int(e, "vcpu", -1));
+		table_cell(t, "%" PRId64, member_int(e, "tlb", -1));
+		table_cell(t, "%" PRId64, member_int(e, "esel", -1));
+		table_cell(t, "%s", member_text(e, "epn", "?"));
+		table_cell(t, "%s", member_text(e, "rpn", "?"));
+		table_cell(t, "%s", output_bytes(size, (uint64_t)member_int(e, "size", 0)));
+		table_cell(t, "%" PRId64, member_int(e, "tid", -1));
+		table_cell(t, "%" PRId64, member_int(e, "ts", -1));
+		table_cell(t, "%s", member_text(e, "user", "?"));
+		table_cell(t, "%s", member_text(e, "supervisor", "?"));
+		table_cell(t, "%s", member_text(e, "wimge", "?"));
+		table_cell(t, "%s", member_bool(e, "iprot") ? "yes" : "no");
+	}
+	if (t)
+		table_print(t, stdout);
+	table_free(t);
+	json_object_put(tlb);
+	return CTL_OK;
+}
+
 int htabctl_info(struct ctl *ctl, int argc, char **argv)
 {
 	const char *name = argc > 0 ? argv[0] : NULL;
 	struct json_object *migration, *vm;
 	struct err err = {0};
 
-	if (ctl->vcpu && !ctl->state)
-		return ctl_usage("--vcpu goes with --state");
+	if (ctl->vcpu && !ctl->state && !ctl->tlb)
+		return ctl_usage("--vcpu goes with --state or --tlb");
+	if (ctl->state && ctl->tlb)
+		return ctl_usage("--state and --tlb do not go together");
+	if (ctl->tlb)
+		return show_tlb(ctl, name);
 	if (ctl->state)
 		return show_state(ctl, name);
 	if (ctl_call(ctl, "query-migrate", ctl_vm_args(name), &migration, &err) < 0)

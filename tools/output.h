@@ -19,7 +19,7 @@ const char *output_count(char buf[static OUTPUT_TEXT], uint64_t n);
 /* "340 ms", "12.3 s", "3 min 20 s" */
 const char *output_time(char buf[static OUTPUT_TEXT], uint64_t ms);
 
-#define TABLE_COLUMNS 8
+#define TABLE_COLUMNS 12
 
 struct table_column {
 	const char *head;

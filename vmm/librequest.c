@@ -59,6 +59,7 @@ static enum session_ask request_ask(const struct vmm_request *req)
 	case VMM_THROTTLE:
 	case VMM_QUERY_STATE:
 	case VMM_QUERY_TIME:
+	case VMM_QUERY_TLB:
 	case VMM_HTAB_ANSWER:
 	case VMM_CLOSE_HTAB: break;
 	}
@@ -172,8 +173,8 @@ static void handle(struct htabvmm *h, const struct vmm_request *req, int fd)
 		throttle(h, req);
 		return;
 	}
-	if (req->type == VMM_QUERY_STATE) {
-		query_state(h, req);
+	if (req->type == VMM_QUERY_STATE || req->type == VMM_QUERY_TLB) {
+		query_guest(h, req);
 		return;
 	}
 	if (req->type == VMM_QUERY_TIME) {

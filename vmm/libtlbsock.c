@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/fd.h"
 #include "proto/htab.h"
@@ -206,6 +207,38 @@ static size_t read_records(struct tlbsocks *s, struct tlbsock *sock, uint8_t *bu
 		sock->changed_only = true;
 	}
 	return len;
+}
+
+static int write_all(int fd, const uint8_t *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int tlbsocks_save(struct tlbsocks *s, int fd)
+{
+	struct tlbsock *all;
+	int r = 0;
+
+	if ((uint64_t)entries(s) * (HTAB_HDR_SIZE + TLB_ENTRY_SIZE) > VMM_TLB_IMAGE_MAX)
+		return -EFBIG;
+	all = sock_new(s, 0, 0);
+	if (!all)
+		return -ENOMEM;
+	while (!all->changed_only && r == 0) {
+		size_t len = read_records(s, all, s->packet, HTABSOCK_RECORDS_MAX);
+
+		r = write_all(fd, s->packet, len);
+	}
+	sock_free(all);
+	return r;
 }
 
 /* -- writing -- */

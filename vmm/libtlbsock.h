@@ -31,6 +31,11 @@ int tlbsocks_init(struct tlbsocks *s, struct htabvmm_tlb *const *tlbs, unsigned 
 void tlbsocks_fini(struct tlbsocks *s);
 /* HTAB_FD_* flags (BOLTED_ONLY is refused: -EOPNOTSUPP); *ret_fd is the caller's. */
 int tlbsocks_open(struct tlbsocks *s, uint32_t flags, uint64_t start_index, int *ret_fd);
+/*
+ * All entries into a file, from its position on: the records of a first pass. -EFBIG when they may
+ * take more than VMM_TLB_IMAGE_MAX bytes.
+ */
+int tlbsocks_save(struct tlbsocks *s, int fd);
 /* Every entry of every vCPU becomes invalid. */
 int tlbsocks_reset(struct tlbsocks *s);
 /* Tell KVM of what was written, before a vCPU runs. */

@@ -10,7 +10,7 @@
  *	libdest.c     load, ready, run, dead: a guest that arrives
  *	libhtab.c     the table's descriptors and who may read; the table being reset or resized
  *	libsession.c  the table of what may follow what
- *	libquery.c    the state of a guest that stays, and how exactly its time went on
+ *	libquery.c    the state and TLBs of a guest that stays, and how exactly its time went on
  *	libtlb*.c     the TLBs of a BookE guest, and the daemon's descriptors for them
  *	libstate.c    the machine-state image; state_kvm*.c, libkvm.c: KVM's part of it
  *	libdevice.h   devices in the kernel; libtce.c: TCE tables
@@ -190,8 +190,8 @@ void dest_lost(struct htabvmm *h);
 int lib_run_guest(struct htabvmm *h, struct err *why);
 void lib_unthrottle(struct htabvmm *h);
 
-/* libquery.c: the state, to be looked at. */
-void query_state(struct htabvmm *h, const struct vmm_request *req);
+/* libquery.c: the state, or the TLBs, to be looked at. */
+void query_guest(struct htabvmm *h, const struct vmm_request *req);
 void query_time(struct htabvmm *h, const struct vmm_request *req);
 void query_work_over(struct htabvmm *h, const struct vmm_request *req, int error);
 

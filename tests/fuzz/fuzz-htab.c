@@ -37,6 +37,33 @@ static void split_all(const uint8_t *buf, size_t len, uint64_t entries, size_t p
 	free(dst);
 }
 
+/* The same bytes as TLB entries: what is taken can be shown and told again. */
+static void look_at_tlb(const uint8_t *data, size_t len, uint64_t entries)
+{
+	struct htab_iter it;
+	struct htab_rec rec;
+
+	htab_iter_init_kind(&it, HTAB_TLB, data, len, entries, HTAB_WIRE);
+	while (htab_iter_next(&it, &rec) > 0) {
+		for (unsigned i = 0; i < rec.n_valid; i++) {
+			const uint8_t *at = rec.hptes + (size_t)i * TLB_ENTRY_SIZE;
+			uint8_t back[TLB_ENTRY_SIZE];
+			struct tlb_fields f;
+			struct tlb_entry e;
+
+			tlb_entry_get(at, &e);
+			for (unsigned tlbsel = 0; tlbsel < 2; tlbsel++) {
+				tlb_decode(&e, tlbsel, &f);
+				assert(f.size >= 1024 && (f.size & (f.size - 1)) == 0);
+				assert(strlen(f.user) == 3 && strlen(f.supervisor) == 3);
+				assert(strlen(f.wimge) == 5 && f.ts <= 1);
+			}
+			tlb_entry_put(back, &e);
+			assert(memcmp(back, at, sizeof(back)) == 0);
+		}
+	}
+}
+
 /* First byte: the table's order and the size of the pieces. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -51,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	choice = *data++;
 	len--;
 	entries = htab_entries(HTAB_ORDER_MIN + choice % (HTAB_ORDER_MAX - HTAB_ORDER_MIN + 1));
+	look_at_tlb(data, len, entries);
 	if (htab_check(data, len, entries, HTAB_WIRE, &count, &why) < 0) {
 		assert(why);
 		return 0;

@@ -150,6 +150,8 @@ void host_stop(struct host *host); /* SIGTERM; waits for a good end */
 /* The last STATUS= of the daemon. */
 const char *host_says(struct host *host);
 
+/* The answer to what was sent on a connection of its own, events passed over: the caller's. */
+struct json_object *harness_answer(struct harness *h, struct qmpclient *c);
 /* Execute; args is harness_json()'s form, NULL for none. It has to succeed; the answer is the
  * caller's. */
 struct json_object *host_ask(struct host *host, const char *command, const char *args, ...)

@@ -396,3 +396,16 @@ void host_capability(struct host *host, const char *name, bool on)
 		"{'capabilities': [{'capability': '%s', 'state': %s}]}", name,
 		on ? "true" : "false");
 }
+
+struct json_object *harness_answer(struct harness *h, struct qmpclient *c)
+{
+	for (;;) {
+		struct err err = {0};
+		struct json_object *o;
+
+		h_check(h, qmpclient_read(c, 30000, &o, &err) == 0, "%s", err.text);
+		if (member(o, "return") || member(o, "error"))
+			return o;
+		json_object_put(o);
+	}
+}

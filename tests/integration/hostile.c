@@ -461,7 +461,7 @@ void talk_dial(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wir
 	talk_dial_with(t, host, vmm, role, 0);
 }
 
-static struct wire_open open_of(const struct wire_session *s, const char *name)
+struct wire_open talk_guest(const struct wire_session *s, const char *name)
 {
 	struct wire_open m = {
 		.session = s->session,
@@ -478,26 +478,31 @@ static struct wire_open open_of(const struct wire_session *s, const char *name)
 	return m;
 }
 
-void talk_open(struct talk *t, const struct wire_session *s, const char *name)
+void talk_open_guest(struct talk *t, const struct wire_open *m)
 {
-	struct wire_open m = open_of(s, name);
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
+	talk_send(t, buf, wire_pack_open(m, buf, sizeof(buf)));
+}
+
+void talk_open(struct talk *t, const struct wire_session *s, const char *name)
+{
+	struct wire_open m = talk_guest(s, name);
+
 	m.flags = t->flags;
-	talk_send(t, buf, wire_pack_open(&m, buf, sizeof(buf)));
+	talk_open_guest(t, &m);
 }
 
 void talk_open_processor(struct talk *t, const struct wire_session *s, const char *name,
 	const struct processor *processor)
 {
-	struct wire_open m = open_of(s, name);
-	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	struct wire_open m = talk_guest(s, name);
 
 	m.flags = WIRE_OPEN_PROCESSOR;
 	m.pvr = processor->pvr;
 	m.compat = processor->compat;
 	m.vcpu_ids = processor->vcpu_ids;
-	talk_send(t, buf, wire_pack_open(&m, buf, sizeof(buf)));
+	talk_open_guest(t, &m);
 }
 
 void talk_session(struct talk *t, enum wire_type type, const struct wire_session *s)

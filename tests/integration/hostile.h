@@ -76,6 +76,9 @@ void talk_expect(struct talk *t, enum wire_type type);
 void talk_ends(struct talk *t);
 /* Wait for a PING that comes after that moment (clock_ns()), and nothing else before. */
 void talk_ping_after(struct talk *t, uint64_t moment);
+/* The guest that talk_open() speaks of, to be changed; and OPEN of one. */
+struct wire_open talk_guest(const struct wire_session *s, const char *name);
+void talk_open_guest(struct talk *t, const struct wire_open *m);
 void talk_open(struct talk *t, const struct wire_session *s, const char *name);
 /* The same guest on another processor, with that mode and vCPU ids. */
 void talk_open_processor(struct talk *t, const struct wire_session *s, const char *name,

@@ -28,6 +28,11 @@ tests_integration_test_bench_failures_SOURCES = \
 	tests/integration/test-bench-failures.c $(benchrun)
 tests_integration_test_bench_failures_CFLAGS = $(integration_cflags)
 tests_integration_test_bench_failures_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-booke
+tests_integration_test_booke_SOURCES = tests/integration/test-booke.c \
+	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_booke_CFLAGS = $(integration_cflags)
+tests_integration_test_booke_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-cancel
 tests_integration_test_cancel_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
 tests_integration_test_cancel_LDADD = libharness.la

@@ -12,7 +12,7 @@
 #include "tests/integration/pair.h"
 
 #define ARGS_MAX 16
-#define TEXT_MAX 16384
+#define TEXT_MAX (256 << 10)
 
 struct run {
 	struct harness *h;
@@ -141,6 +141,22 @@ START_TEST(shows)
 	r = start(a, "info", "a-longer-name", "--state", NULL);
 	ends_with(&r, 1);
 	h_check_text(h, r.err, "no guest yet");
+	r = start(a, "info", "vm1", "--tlb", NULL);
+	ends_with(&r, 1);
+	h_check_text(h, r.err, "hashed page table");
+	r = start(a, "info", "vm1", "--tlb", "--state", NULL);
+	ends_with(&r, 2);
+	r = start(a, "info", "vm1", "--resume", NULL); /* another command's */
+	ends_with(&r, 2);
+	guest_start(a, "e500", &(struct guest_opts){.booke = true, .vcpus = 2});
+	r = start(a, "info", "e500", "--tlb", "--vcpu", "1", NULL);
+	ends_with(&r, 0);
+	h_check_text(h, r.out, "VCPU  TLB  ESEL");
+	h_check_text(h, r.out, "   1    1    ");
+	h_check_text(h, r.out, "---   rwx    -----  no");
+	r = start(a, "--json", "info", "e500", "--tlb", "--vcpu", "1", NULL);
+	end(&r);
+	h_check(h, r.status == 0 && strstr(r.out, "\"entries\""), "info --tlb: %s", r.err);
 	r = start(a, "status", NULL);
 	ends_with(&r, 0);
 	h_check_text(h, r.out, a->uri);

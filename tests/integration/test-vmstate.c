@@ -136,20 +136,6 @@ static int image(struct harness *h, enum answer answer)
 	return fd;
 }
 
-/* The answer to what was sent; events are passed over. The caller's. */
-static struct json_object *answer_of(struct harness *h, struct qmpclient *c)
-{
-	for (;;) {
-		struct err err = {0};
-		struct json_object *o;
-
-		h_check(h, qmpclient_read(c, 30000, &o, &err) == 0, "%s", err.text);
-		if (member(o, "return") || member(o, "error"))
-			return o;
-		json_object_put(o);
-	}
-}
-
 static void answer(struct fake_vmm *v, uint32_t serial, enum answer with)
 {
 	struct harness *h = v->host->h;
@@ -183,7 +169,7 @@ START_TEST(vmms_that_answer_with_anything)
 		h_check(h, qmpclient_send(c, ask, sizeof(ask) - 1, &err) == 0, "%s", err.text);
 		fake_vmm_request(&v, VMM_QUERY_STATE, &req);
 		answer(&v, req.serial, i);
-		o = answer_of(h, c);
+		o = harness_answer(h, c);
 		if (i == GOOD)
 			h_check(h, elements(h, member(o, "return"), 0) == 2048, "some are missing");
 		else

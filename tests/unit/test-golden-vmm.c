@@ -27,6 +27,7 @@ static const struct request_case {
 	{"vmm-close-htab", {.type = VMM_CLOSE_HTAB}},
 	{"vmm-query-state", {.type = VMM_QUERY_STATE, .serial = 11}},
 	{"vmm-query-time", {.type = VMM_QUERY_TIME, .serial = 12}},
+	{"vmm-query-tlb", {.type = VMM_QUERY_TLB, .serial = 13}},
 };
 #define REQUEST_CASES ((int)(sizeof(request_cases) / sizeof(request_cases[0])))
 
@@ -54,7 +55,7 @@ START_TEST(vmm_request_is_its_file)
 
 	if (m.type != VMM_REGISTERED && m.type != VMM_REFUSED && m.type != VMM_OPEN_HTAB &&
 		m.type != VMM_THROTTLE && m.type != VMM_QUERY_STATE && m.type != VMM_HTAB_ANSWER &&
-		m.type != VMM_CLOSE_HTAB)
+		m.type != VMM_CLOSE_HTAB && m.type != VMM_QUERY_TLB)
 		m.session = session;
 	if (m.type == VMM_NOTE)
 		m.cookie_len = put_cookie(m.cookie);

@@ -202,6 +202,18 @@ START_TEST(test_query_in_every_state)
 }
 END_TEST
 
+START_TEST(test_query_of_tlbs_that_are_not_there)
+{
+	start(false);
+	vm.trace[0] = 0;
+	ck_assert_int_eq(ask(VMM_QUERY_TLB, (struct session_id){{0}}), -ENOTSUP);
+	ck_assert_msg(strstr(rep.text, "hashed page table") != NULL, "%s", rep.text);
+	ck_assert_int_lt(rep_fd, 0);
+	ck_assert_str_eq(vm.trace, ""); /* nobody paused it for that */
+	stop();
+}
+END_TEST
+
 /* -- time -------------------------------------------------------------------------------------- */
 
 START_TEST(test_the_moment_of_the_pause)
@@ -459,6 +471,7 @@ int main(void)
 	tcase_add_test(t, test_query_of_a_pause_that_takes_time);
 	tcase_add_test(t, test_query_that_fails);
 	tcase_add_test(t, test_query_in_every_state);
+	tcase_add_test(t, test_query_of_tlbs_that_are_not_there);
 	tcase_add_test(t, test_the_moment_of_the_pause);
 	tcase_add_test(t, test_query_time);
 	tcase_add_test(t, test_open_htab);

@@ -356,6 +356,51 @@ START_TEST(test_write)
 }
 END_TEST
 
+START_TEST(test_save)
+{
+	struct htabvmm_tlb_entry e = VALID(6);
+	struct htabvmm_tlb_geometry large = {.sizes = {65536, 64}, .ways = {16, 64}};
+	struct htabvmm_tlb *many[32];
+	struct tlbsocks s;
+	struct table f;
+	int fd = fd_memfd("tlb"), reader;
+	ssize_t n;
+
+	table_init(&f);
+	ck_assert_int_eq(htabvmm_tlb_set(f.tlb[0], 0, 1, &e), 0); /* 5 */
+	ck_assert_int_eq(htabvmm_tlb_set(f.tlb[1], 1, 2, &e), 0); /* 21, the last */
+	reader = open_table(&f, 0, 0);
+	expect(&f, read_table(&f, reader, 1000), "0 0 5;5 1 15;21 1 0;");
+	ck_assert_int_eq(tlbsocks_save(&f.socks, fd), 0);
+	n = pread(fd, f.packet + HTABSOCK_ANS_SIZE, 1000, 0);
+	expect(&f, (int)n, "0 0 5;5 1 15;21 1 0;");        /* all of it, again */
+	ck_assert_int_eq(read_table(&f, reader, 1000), 0); /* a reader is not disturbed */
+	close(reader);
+	ck_assert_int_eq(tlbsocks_save(&f.socks, -1), -EBADF);
+	table_fini(&f);
+	close(fd);
+
+	/* More than one packet; and more than there may be. */
+	for (int i = 0; i < 32; i++)
+		many[i] = new_tlb(&large);
+	for (unsigned i = 0; i < 65536; i++) {
+		e = (struct htabvmm_tlb_entry)VALID(i >> 4);
+		ck_assert_int_eq(htabvmm_tlb_set(many[0], 0, i % 16, &e), 0);
+	}
+	fd = fd_memfd("tlb");
+	ck_assert_int_eq(tlbsocks_init(&s, many, 1, -1), 0);
+	ck_assert_int_eq(tlbsocks_save(&s, fd), 0);
+	ck_assert_int_gt(lseek(fd, 0, SEEK_END), 65536 * TLB_ENTRY_SIZE);
+	tlbsocks_fini(&s);
+	ck_assert_int_eq(tlbsocks_init(&s, many, 32, -1), 0);
+	ck_assert_int_eq(tlbsocks_save(&s, fd), -EFBIG);
+	tlbsocks_fini(&s);
+	close(fd);
+	for (int i = 0; i < 32; i++)
+		htabvmm_tlb_free(many[i]);
+}
+END_TEST
+
 START_TEST(test_limits)
 {
 	struct htabvmm_tlb *pair[2];
@@ -404,6 +449,7 @@ int main(void)
 	tcase_add_test(t, test_kvm);
 	tcase_add_test(t, test_passes);
 	tcase_add_test(t, test_write);
+	tcase_add_test(t, test_save);
 	tcase_add_test(t, test_limits);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);

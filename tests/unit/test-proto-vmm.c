@@ -33,6 +33,7 @@ static const struct vmm_request requests[] = {
 	{.type = VMM_RELEASE, .serial = UINT32_MAX, .session = {{1}}},
 	{.type = VMM_QUERY_STATE, .serial = 11},
 	{.type = VMM_QUERY_TIME, .serial = 12, .session = {{1}}},
+	{.type = VMM_QUERY_TLB, .serial = 13},
 };
 #define REQUESTS ((int)(sizeof(requests) / sizeof(requests[0])))
 

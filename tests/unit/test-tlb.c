@@ -107,6 +107,53 @@ START_TEST(test_matches)
 }
 END_TEST
 
+START_TEST(test_decode)
+{
+	static const struct {
+		unsigned bits; /* of MAS3 */
+		const char *user, *supervisor;
+	} rows[] = {
+		{0x00, "---", "---"}, {0x20, "--x", "---"},  /* UX */
+		{0x10, "---", "--x"},                        /* SX */
+		{0x08, "-w-", "---"},                        /* UW */
+		{0x04, "---", "-w-"},                        /* SW */
+		{0x02, "r--", "---"},                        /* UR */
+		{0x01, "---", "r--"},                        /* SR */
+		{0x3f, "rwx", "rwx"}, {0x3c0, "---", "---"}, /* U0 to U3 are the guest's own */
+	};
+	struct tlb_entry e = {
+		.mas1 = MAS1_VALID | MAS1_IPROT | MAS1_TID(0x3fff) | MAS1_TSIZE(4), /* 16 KiB */
+		.mas2 = 0xc000000080004000 | 0xa,
+		.mas7_3 = 0xf12344000,
+	};
+	struct tlb_fields f;
+
+	tlb_decode(&e, 1, &f);
+	ck_assert_uint_eq(f.epn, 0xc000000080004000);
+	ck_assert_uint_eq(f.rpn, 0xf12344000);
+	ck_assert_uint_eq(f.size, 16384);
+	ck_assert_uint_eq(f.tid, 0x3fff);
+	ck_assert_uint_eq(f.ts, 0);
+	ck_assert(f.iprot);
+	ck_assert_str_eq(f.wimge, "-I-G-");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		e.mas7_3 = rows[i].bits;
+		tlb_decode(&e, 1, &f);
+		ck_assert_str_eq(f.user, rows[i].user);
+		ck_assert_str_eq(f.supervisor, rows[i].supervisor);
+		ck_assert_uint_eq(f.rpn, 0);
+	}
+	e.mas1 = MAS1_VALID | MAS1_TS | MAS1_TSIZE(4);
+	e.mas2 = 0x15;
+	tlb_decode(&e, 0, &f);
+	ck_assert_uint_eq(f.epn, 0);
+	ck_assert_uint_eq(f.size, 4096); /* whatever TSIZE says */
+	ck_assert_uint_eq(f.ts, 1);
+	ck_assert(f.tid == 0 && !f.iprot);
+	ck_assert_str_eq(f.wimge, "W-M-E");
+}
+END_TEST
+
 /* Records of TLB entries: 24 bytes each, valid by MAS1. */
 START_TEST(test_records)
 {
@@ -254,6 +301,7 @@ int main(void)
 	tcase_add_test(t, test_geometry);
 	tcase_add_test(t, test_index);
 	tcase_add_test(t, test_matches);
+	tcase_add_test(t, test_decode);
 	tcase_add_test(t, test_records);
 	tcase_add_test(t, test_registers);
 	tcase_add_test(t, test_config);
