@@ -2,7 +2,8 @@
 #pragma once
 /*
  * query-vm-state and query-vm-tlb: the state of a VM, and the TLBs of a BookE guest, decoded for
- * people. Its VMM reads them, pausing a guest that runs for as long as that takes. Loop thread only.
+ * people. Its VMM reads them, pausing a guest that runs for as long as that takes. Loop thread
+ * only.
  */
 #include "daemon/qmp.h"
 #include "daemon/vm.h"

@@ -3,8 +3,8 @@
 /*
  * What the e500v2 test is made of: VMs with a BookE guest behind libhtabvmm (vm.c), the daemon's
  * step functions between two of them (daemon.c), MPICs without a guest (mpic.c), and the test
- * (move.c). One process: the guest's memory is shared by all VMs, so that the TLB, the registers and
- * nothing else move.
+ * (move.c). One process: the guest's memory is shared by all VMs, so that the TLB, the registers
+ * and nothing else move.
  */
 #include <pthread.h>
 #include <stdatomic.h>

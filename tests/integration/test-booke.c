@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* BookE guests: query-vm-tlb, and machines and peers that do not fit. test-migrate-basic moves one. */
+/* BookE guests: query-vm-tlb, machines and peers that do not fit. test-migrate-basic moves one. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
