@@ -56,8 +56,8 @@ void peer_send_refuse(
 /* Send what is queued, then close, by itself and without callbacks. The caller forgets p. */
 void peer_finish(struct peer *p);
 /*
- * The same, but the other end closes: what it sends meanwhile is dropped, so that no reset overtakes
- * our last words. For at most 5 s.
+ * The same, but the other end closes: what it sends meanwhile is dropped, so that no reset
+ * overtakes our last words. For at most 5 s.
  */
 void peer_linger(struct peer *p);
 /* The next frames come only after peer_resume(); bytes stay in the kernel. */
