@@ -412,6 +412,11 @@ int connect_uris(struct server *srv, const struct vm *vm, const char *uri, const
 		return err_set(err, -EINVAL,
 			"Parameter 'redial-uri' goes with an fd: URI: '%s' is dialled again itself",
 			uri);
+	if (u.kind != URI_FILE && vm->params.bolted_only)
+		return err_set(err, -EINVAL,
+			"VM %s can only be saved in a file with capability 'bolted-only' on: a guest "
+			"that moves takes all of its table along, switch it off",
+			vm->reg.name);
 	if (u.kind == URI_FILE) {
 		*ret = u;
 		return save_check(vm, &u, err);

@@ -70,6 +70,7 @@ static const struct {
 	{"auto-converge", offsetof(struct params, auto_converge), false},
 	{"verify", offsetof(struct params, verify), false},
 	{"htab-recover", offsetof(struct params, recover), false},
+	{"bolted-only", offsetof(struct params, bolted_only), false},
 	{"events", offsetof(struct params, events), true},
 };
 

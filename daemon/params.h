@@ -45,6 +45,7 @@ struct params {
 	bool verify;
 	bool events;
 	bool recover;
+	bool bolted_only;
 };
 
 void params_default(struct params *p);

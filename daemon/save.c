@@ -131,6 +131,11 @@ int save_check(const struct vm *vm, const struct uri *uri, struct err *err)
 			"VM %s cannot be saved with capability 'verify' on: a file has no table to "
 			"compare with, switch it off",
 			vm->reg.name);
+	if (vm->params.bolted_only && vm->reg.mmu != MMU_HPT)
+		return err_set(err, -EINVAL,
+			"VM %s cannot be saved with capability 'bolted-only' on: its TLBs have no "
+			"bolted entries, switch it off",
+			vm->reg.name);
 	return 0;
 }
 

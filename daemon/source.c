@@ -353,7 +353,10 @@ void source_limit(struct migration *m)
 void source_first_pass(struct migration *m)
 {
 	m->t_active = clock_ns();
-	source_pass_one(m);
+	if (m->params.bolted_only) /* which would hide the changes of all other entries */
+		switchover_begin(m);
+	else
+		source_pass_one(m);
 }
 
 void source_flow(struct migration *m, struct htabio *io, struct stream *stream)

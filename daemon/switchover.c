@@ -212,7 +212,7 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 		migration_limit(m, ANSWER_MS, answer_limit_cb);
 }
 
-static void last_pass_go(struct migration *m)
+static void last_pass(struct migration *m)
 {
 	struct json_object *o = json_object_new_object();
 
@@ -221,6 +221,31 @@ static void last_pass_go(struct migration *m)
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
 	server_event(m->srv, m->vm_name, "MIGRATION_PASS", o);
 	outflow_pass(m->out, table_stream(table_kind(m->tlb_entries)), m->pass);
+}
+
+static void bolted_htab_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct migration *m = arg;
+	struct htabio *io;
+
+	if (source_open_htab(m, fd, reply, &io) < 0)
+		return;
+	outflow_set_htab(m->out, io);
+	last_pass(m);
+}
+
+/* The only pass of a bolted-only save has an fd of its own, which is to be had from now on. */
+static void last_pass_go(struct migration *m)
+{
+	struct vmm_request req = {
+		.type = VMM_OPEN_HTAB,
+		.flags = VMM_HTAB_SECOND | HTAB_FD_BOLTED_ONLY,
+	};
+
+	if (m->params.bolted_only)
+		source_ask(m, &req, bolted_htab_cb);
+	else
+		last_pass(m);
 }
 
 static void pre_switchover_go(struct migration *m)

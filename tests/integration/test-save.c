@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/htab.h"
+#include "proto/pack.h"
 #include "tests/integration/saving.h"
 
 /* -- what goes well -- */
@@ -28,6 +30,64 @@ START_TEST(saved_and_loaded)
 	saving_loaded(&s, loaded);
 	guest_stop(loaded);
 	guest_dumps_equal(s.source, loaded);
+	saving_free(&s);
+}
+END_TEST
+
+/* Valid entries of a guest's dump. */
+static void count_entries(struct guest *g, uint64_t *ret_bolted, uint64_t *ret_others)
+{
+	FILE *f = fopen(g->dump, "re");
+	uint8_t hpte[HTAB_HPTE_SIZE];
+
+	h_check(g->h, f, "%s: %m", g->dump);
+	*ret_bolted = *ret_others = 0;
+	while (fread(hpte, sizeof(hpte), 1, f) == 1) {
+		uint64_t v = be64_get(hpte);
+
+		if (v & HPTE_V_VALID)
+			++*(v & HPTE_V_BOLTED ? ret_bolted : ret_others);
+	}
+	fclose(f);
+}
+
+/* Entries without the bolted bit are left behind; those with it all come. */
+START_TEST(bolted_only)
+{
+	struct saving s = saving_new(&(struct saving_opts){
+		.source = {.order = 20, .vcpus = 2, .rate = 20000, .dump = true},
+	});
+	uint64_t bolted, others, loaded_bolted, loaded_others;
+	struct guest *loaded;
+	struct err err;
+
+	host_capability(s.host, "bolted-only", true);
+	host_refused(s.host, &err, "migrate", "{'uri': 'unix:/nowhere'}");
+	h_check(s.h, strstr(err.text, "bolted-only"), "%s", err.text);
+	saving_save(&s);
+	saving_saved(&s);
+	loaded = saving_load(&s, &(struct guest_opts){.order = 20, .vcpus = 2, .dump = true});
+	saving_loaded(&s, loaded);
+	guest_stop(loaded);
+	count_entries(s.source, &bolted, &others);
+	count_entries(loaded, &loaded_bolted, &loaded_others);
+	h_check(s.h, bolted > 100 && others > 100, "%llu and %llu entries were there",
+		(unsigned long long)bolted, (unsigned long long)others);
+	h_check(s.h, loaded_bolted == bolted && loaded_others == 0, "%llu and %llu arrived",
+		(unsigned long long)loaded_bolted, (unsigned long long)loaded_others);
+	saving_free(&s);
+}
+END_TEST
+
+START_TEST(bolted_only_is_for_page_tables)
+{
+	struct saving s = saving_new(&(struct saving_opts){.source = {.booke = true}});
+	struct err err;
+
+	host_capability(s.host, "bolted-only", true);
+	host_refused(s.host, &err, "migrate", "{'uri': 'file:%s'}", s.path);
+	h_check(s.h, strstr(err.text, "bolted"), "%s", err.text);
+	saving_is_as_before(&s);
 	saving_free(&s);
 }
 END_TEST
@@ -555,6 +615,8 @@ int main(void)
 
 	harness_add(tc, saved_and_loaded);
 	harness_add(tc, booke);
+	harness_add(tc, bolted_only);
+	harness_add(tc, bolted_only_is_for_page_tables);
 	harness_add(tc, without_credentials);
 	harness_add(tc, figures_and_events);
 	harness_add(tc, loaded_twice_and_saved_again);

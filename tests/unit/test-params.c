@@ -213,6 +213,7 @@ static const struct {
 	{"auto-converge", false},
 	{"verify", false},
 	{"htab-recover", false},
+	{"bolted-only", false},
 	{"events", true},
 };
 #define CAPABILITIES ((int)(sizeof(capabilities) / sizeof(capabilities[0])))
