@@ -254,29 +254,7 @@ tests_unit_test_proto_devstate_SOURCES = tests/unit/test-proto-devstate.c $(gold
 tests_unit_test_proto_devstate_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_proto_devstate_LDADD = libproto.la $(CHECK_LIBS)
 endif
-golden_files = \
-	tests/golden/abort.hex tests/golden/accept.hex tests/golden/ack.hex \
-	tests/golden/channel.hex tests/golden/chunk.hex tests/golden/closed.hex \
-	tests/golden/commit.hex tests/golden/end.hex tests/golden/generation.hex \
-	tests/golden/hello.hex tests/golden/vmm-close-htab.hex \
-	tests/golden/vmm-event-htab-change.hex tests/golden/vmm-htab-answer.hex \
-	tests/golden/htabsock-read-answer.hex tests/golden/htabsock-read.hex \
-	tests/golden/htabsock-write-answer.hex tests/golden/htabsock-write.hex \
-	tests/golden/join.hex tests/golden/joined.hex tests/golden/lost.hex \
-	tests/golden/never.hex tests/golden/open-booke.hex tests/golden/open-processor.hex tests/golden/open.hex tests/golden/pass-end.hex \
-	tests/golden/ping.hex tests/golden/pong.hex tests/golden/ready.hex \
-	tests/golden/records-tlb.hex tests/golden/records-le.hex tests/golden/records.hex tests/golden/refuse.hex \
-	tests/golden/running.hex tests/golden/saved-file.hex tests/golden/state-devices.hex \
-	tests/golden/state-image.hex tests/golden/state.hex \
-	tests/golden/unknown.hex tests/golden/verified.hex tests/golden/vmm-event.hex \
-	tests/golden/vmm-get-state.hex tests/golden/vmm-lease.hex tests/golden/vmm-note.hex \
-	tests/golden/registers-le.hex tests/golden/registers.hex \
-	tests/golden/vmm-query-state.hex tests/golden/vmm-query-time.hex tests/golden/vmm-query-tlb.hex \
-	tests/golden/vmm-open-htab.hex tests/golden/vmm-pause.hex tests/golden/vmm-refused.hex \
-	tests/golden/vmm-register.hex tests/golden/vmm-registered.hex \
-	tests/golden/vmm-release.hex tests/golden/vmm-reply.hex tests/golden/vmm-reset-htab.hex \
-	tests/golden/vmm-resume.hex tests/golden/vmm-set-state.hex tests/golden/vmm-throttle.hex \
-	tests/golden/vmm-undo.hex tests/golden/welcome.hex
+golden_files = tests/golden
 
 # The daemon's parts that need no socket.
 if HAVE_CHECK

@@ -14,7 +14,7 @@ libhtabvmm_core_la_SOURCES = \
 	vmm/libkvm.h \
 	vmm/libquery.c \
 	vmm/libkvmdev.c vmm/libkvmdev.h \
-	vmm/librecipe.c \
+	vmm/librecipe.c vmm/librecipe.h \
 	vmm/librequest.c \
 	vmm/libsession.c vmm/libsession.h \
 	vmm/libsource.c \
