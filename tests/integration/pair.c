@@ -66,6 +66,18 @@ void pair_migrate(struct pair *p)
 	host_do(p->a, "migrate", "{'vm': '" PAIR_VM "', 'uri': '%s'}", p->b->uri);
 }
 
+void pair_migrate_to(struct pair *p, const char *step)
+{
+	pair_migrate(p);
+	host_held(p->a, PAIR_VM, step);
+}
+
+void pair_goes_on(struct pair *p)
+{
+	host_do(p->a, "x-continue", NULL);
+	pair_completes(p);
+}
+
 void pair_completes(struct pair *p)
 {
 	uint64_t left;
@@ -146,6 +158,12 @@ void pair_is_as_before(struct pair *p)
 		no_fds_left(p->b, p->fds_b);
 	}
 	guest_stands(p->destination);
+}
+
+void pair_stays(struct pair *p)
+{
+	pair_is_as_before(p);
+	pair_free(p);
 }
 
 void pair_works_still(struct pair *p)

@@ -39,6 +39,9 @@ struct pair pair_new(const struct pair_opts *opts);
 /* migrate-incoming at b, migrate at a to b's URI. */
 void pair_incoming(struct pair *p);
 void pair_migrate(struct pair *p);
+/* The same, up to the step where a's daemon holds it (host_opts.hold); and on from there. */
+void pair_migrate_to(struct pair *p, const char *step);
+void pair_goes_on(struct pair *p);
 /* It completes at both ends: the source's VMM ends, the destination's guest counts on. */
 void pair_completes(struct pair *p);
 /* Its status at a becomes `failed`; the sentence says `words`. */
@@ -48,6 +51,8 @@ void pair_fails(struct pair *p, const char *words);
  * keeps anything (a daemon or guest that is dead is passed over).
  */
 void pair_is_as_before(struct pair *p);
+/* pair_is_as_before(); ends the harness. */
+void pair_stays(struct pair *p);
 /* pair_is_as_before(), and a second attempt completes; ends the harness. */
 void pair_works_still(struct pair *p);
 /* Both tables are equal. Ends the destination's VMM. */

@@ -106,8 +106,7 @@ START_TEST(tlbs_in_a_migration)
 	struct err err;
 	size_t tlb1;
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	o = host_ask(p.a, "query-vm-tlb", "{'vm': '" PAIR_VM "'}");
 	h_check(p.h, entries(p.h, o, 0, 1, &tlb1) > 100, "few entries");
 	json_object_put(o);
@@ -116,8 +115,7 @@ START_TEST(tlbs_in_a_migration)
 	host_held(p.a, PAIR_VM, "last-pass");
 	host_refused(p.a, &err, "query-vm-tlb", "{'vm': '" PAIR_VM "'}");
 	h_check_text(p.h, err.text, "its TLB is not to be looked at now");
-	host_do(p.a, "x-continue", NULL);
-	pair_completes(&p);
+	pair_goes_on(&p);
 	o = host_ask(p.b, "query-vm-tlb", "{'vm': '" PAIR_VM "'}");
 	h_check(p.h, entries(p.h, o, 0, 1, &tlb1) > 100, "few entries");
 	json_object_put(o);

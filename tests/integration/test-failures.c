@@ -11,73 +11,66 @@
 
 #include "tests/integration/pair.h"
 
-START_TEST(source_vmm_dies_mid_pass)
+static struct pair mid_pass(void)
 {
 	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
+	return p;
+}
+
+static void next_one_completes(struct pair *p)
+{
+	pair_incoming(p);
+	pair_migrate_to(p, "active");
+	pair_goes_on(p);
+	pair_free(p);
+}
+
+START_TEST(source_vmm_dies_mid_pass)
+{
+	struct pair p = mid_pass();
+
 	guest_kill(p.source);
 	host_status(p.a, PAIR_VM, "failed");
 	host_status(p.b, PAIR_VM, "failed");
 	pair_is_as_before(&p);
 	/* its successor can be moved */
 	p.source = guest_start(p.a, PAIR_VM, &(struct guest_opts){.rate = 1000});
-	pair_incoming(&p);
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
-	host_do(p.a, "x-continue", NULL);
-	pair_completes(&p);
-	pair_free(&p);
+	next_one_completes(&p);
 }
 END_TEST
 
 START_TEST(destination_vmm_dies_mid_pass)
 {
-	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+	struct pair p = mid_pass();
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
 	guest_kill(p.destination);
 	pair_fails(&p, "died");
 	pair_is_as_before(&p);
 	p.destination = guest_start(p.b, PAIR_VM, &(struct guest_opts){.incoming = true});
-	pair_incoming(&p);
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
-	host_do(p.a, "x-continue", NULL);
-	pair_completes(&p);
-	pair_free(&p);
+	next_one_completes(&p);
 }
 END_TEST
 
 START_TEST(destination_daemon_dies_mid_pass)
 {
-	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+	struct pair p = mid_pass();
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
 	host_kill(p.b);
 	pair_fails(&p, "");
 	pair_is_as_before(&p);
 	host_restart(p.b);
 	guest_event(p.destination, "registered");
 	p.fds_b = 1024;
-	pair_incoming(&p);
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
-	host_do(p.a, "x-continue", NULL);
-	pair_completes(&p);
-	pair_free(&p);
+	next_one_completes(&p);
 }
 END_TEST
 
 START_TEST(source_daemon_dies_mid_pass)
 {
-	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+	struct pair p = mid_pass();
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
 	host_kill(p.a);
 	host_status(p.b, PAIR_VM, "failed");
 	guest_runs(p.source);
@@ -92,10 +85,8 @@ END_TEST
 /* A stop of the service in the middle cancels, and the guest runs on. */
 START_TEST(source_daemon_is_stopped_mid_pass)
 {
-	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+	struct pair p = mid_pass();
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
 	host_stop(p.a);
 	host_status(p.b, PAIR_VM, "cancelled");
 	guest_runs(p.source);
@@ -109,31 +100,34 @@ END_TEST
 
 START_TEST(destination_daemon_is_stopped_mid_pass)
 {
-	struct pair p = pair_new(&(struct pair_opts){.tls = true, .a = {.hold = "active"}});
+	struct pair p = mid_pass();
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
 	host_stop(p.b);
 	json_object_put(host_event(p.a, "MIGRATION", PAIR_VM, "status", "cancelled"));
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
+
+static void fails_and_stays(const struct pair_opts *opts, const char *words)
+{
+	struct pair p = pair_new(opts);
+
+	pair_migrate(&p);
+	pair_fails(&p, words);
+	pair_stays(&p);
+}
 
 /* --- what the destination refuses --------------------------------------------------------- */
 
 START_TEST(table_refuses_an_entry)
 {
-	struct pair p = pair_new(&(struct pair_opts){
-		.tls = true,
-		.source = {.order = 20, .rate = 1000, .fill = 0.8},
-		.destination = {.extra = {"--fail-write-at", "1000"}},
-	});
-
-	pair_migrate(&p);
-	pair_fails(&p, "Input/output error");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	fails_and_stays(
+		&(struct pair_opts){
+			.tls = true,
+			.source = {.order = 20, .rate = 1000, .fill = 0.8},
+			.destination = {.extra = {"--fail-write-at", "1000"}},
+		},
+		"Input/output error");
 }
 END_TEST
 
@@ -148,8 +142,7 @@ START_TEST(state_is_refused)
 	pair_migrate(&p);
 	pair_fails(&p, "state");
 	guest_event(p.source, "resumed");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -165,48 +158,38 @@ START_TEST(activate_fails)
 	pair_migrate(&p);
 	pair_fails(&p, "");
 	guest_event(p.source, "resumed");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
 START_TEST(not_a_table)
 {
-	struct pair p = pair_new(&(struct pair_opts){
-		.source = {.rate = 1000, .extra = {"--bad-fd"}},
-	});
-
-	pair_migrate(&p);
-	pair_fails(&p, "no HPT");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	fails_and_stays(
+		&(struct pair_opts){
+			.source = {.rate = 1000, .extra = {"--bad-fd"}},
+		},
+		"no HPT");
 }
 END_TEST
 
 START_TEST(not_a_table_at_destination)
 {
-	struct pair p = pair_new(&(struct pair_opts){
-		.source = {.rate = 1000},
-		.destination = {.extra = {"--bad-fd"}},
-	});
-
-	pair_migrate(&p);
-	pair_fails(&p, "no HPT");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	fails_and_stays(
+		&(struct pair_opts){
+			.source = {.rate = 1000},
+			.destination = {.extra = {"--bad-fd"}},
+		},
+		"no HPT");
 }
 END_TEST
 
 START_TEST(pause_never_ends)
 {
-	struct pair p = pair_new(&(struct pair_opts){
-		.source = {.rate = 1000, .extra = {"--stall-pause"}},
-	});
-
-	pair_migrate(&p);
-	pair_fails(&p, "PAUSE");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	fails_and_stays(
+		&(struct pair_opts){
+			.source = {.rate = 1000, .extra = {"--stall-pause"}},
+		},
+		"PAUSE");
 }
 END_TEST
 

@@ -310,8 +310,7 @@ START_TEST(in_a_cancel)
 	host_do(p.a, "x-continue", NULL);
 	guest_event(p.source, "htab-changed");
 	host_status(p.a, PAIR_VM, "cancelled");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -322,8 +321,7 @@ START_TEST(refused_by_policy)
 	struct pair p = new_pair(&(struct pair_opts){.a = {.hold = "active"}});
 
 	set(p.a, "hpt-change", "'refuse'");
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	guest_command(p.source, "reset");
 	guest_event(p.source, "htab-refused");
 	h_check_text(p.h, p.source->text, "hpt-change");
@@ -339,8 +337,7 @@ START_TEST(too_many)
 	struct json_object *q;
 
 	set(p.a, "max-generations", "2");
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	guest_command(p.source, "reset 19");
 	guest_event(p.source, "htab-changed");
 	guest_command(p.source, "reset 18");
@@ -349,8 +346,7 @@ START_TEST(too_many)
 	q = host_query(p.a, PAIR_VM);
 	h_check_text(p.h, member_text(q, "error-desc", ""), "max-generations");
 	json_object_put(q);
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -362,8 +358,7 @@ START_TEST(destination_has_no_such_table)
 		.destination = {.extra = {"--max-order", "18"}},
 	});
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	guest_command(p.source, "reset 19");
 	guest_event(p.source, "htab-changed");
 	pair_fails(&p, "order 19");
@@ -373,8 +368,7 @@ START_TEST(destination_has_no_such_table)
 	pair_fails(&p, "order 19"); /* at OPEN, from now on */
 	guest_command(p.source, "reset 18");
 	guest_event(p.source, "htab-changed");
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	host_do(p.a, "x-continue", NULL);
 	completes(&p, 1, 18);
 }
@@ -386,8 +380,7 @@ START_TEST(cancelled_in_another_generation)
 	struct pair p = new_pair(&(struct pair_opts){.a = {.hold = "active,pre-switchover"}});
 
 	host_capability(p.a, "pause-before-switchover", true);
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	guest_command(p.source, "reset 20");
 	guest_event(p.source, "htab-changed");
 	host_do(p.a, "x-continue", NULL);
@@ -400,8 +393,7 @@ START_TEST(cancelled_in_another_generation)
 	guest_command(p.source, "reset 18");
 	guest_event(p.source, "htab-changed");
 	pair_incoming(&p);
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	host_do(p.a, "x-continue", NULL);
 	completes(&p, 1, 18);
 }
@@ -415,8 +407,7 @@ START_TEST(daemon_answers_too_late)
 		.source = {.extra = {"--change-ms", "10"}},
 	});
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	process_signal(p.a->process, SIGSTOP);
 	guest_command(p.source, "reset");
 	guest_event(p.source, "htab-changed");
@@ -424,8 +415,7 @@ START_TEST(daemon_answers_too_late)
 	guest_event(p.source, "htab-changed");
 	process_signal(p.a->process, SIGCONT);
 	pair_fails(&p, "had let go of it");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -437,15 +427,13 @@ START_TEST(daemon_answers_too_late_for_the_pause)
 		.source = {.extra = {"--change-ms", "10"}},
 	});
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "pause");
+	pair_migrate_to(&p, "pause");
 	process_signal(p.a->process, SIGSTOP);
 	guest_command(p.source, "reset");
 	guest_event(p.source, "htab-changed");
 	process_signal(p.a->process, SIGCONT);
 	pair_fails(&p, "had let go of it");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -453,8 +441,7 @@ START_TEST(daemon_dies_in_a_change)
 {
 	struct pair p = new_pair(&(struct pair_opts){.a = {.hold = "active"}});
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	process_signal(p.a->process, SIGSTOP);
 	guest_command(p.source, "reset 19");
 	h_check(p.h, guest_counter(p.source) > 0, "the guest never ran");
@@ -480,15 +467,13 @@ START_TEST(vmm_dies_in_a_change)
 		.source = {.extra = {"--stall-change"}},
 	});
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	guest_command(p.source, "reset");
 	h_check(p.h, !p.source->resumed, "it was never paused");
 	guest_kill(p.source);
 	host_status(p.a, PAIR_VM, "failed");
 	host_status(p.b, PAIR_VM, "failed");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -499,8 +484,7 @@ START_TEST(destination_daemon_dies_in_a_change)
 		.source = {.extra = {"--stall-change"}},
 	});
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	guest_command(p.source, "reset");
 	host_kill(p.b);
 	pair_fails(&p, "");
@@ -516,8 +500,7 @@ START_TEST(vmm_never_changes_it)
 		.source = {.extra = {"--stall-change"}},
 	});
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	guest_command(p.source, "reset");
 	pair_fails(&p, "did not make it");
 	pair_free(&p);

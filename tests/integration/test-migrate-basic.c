@@ -50,8 +50,7 @@ START_TEST(booke)
 	});
 	struct json_object *q, *verify;
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "pause");
+	pair_migrate_to(&p, "pause");
 	/* It counts every 4 ms at least, and changes as many entries as its rate asks for. */
 	for (int i = 0; i < 10; i++)
 		guest_runs(p.source);
@@ -79,8 +78,7 @@ START_TEST(booke_is_no_hpt)
 
 	pair_migrate(&p);
 	pair_fails(&p, "the guest's MMU is BookE's");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -343,8 +341,7 @@ START_TEST(no_convergence_cancels)
 	q = host_query(p.a, PAIR_VM);
 	h_check_text(p.h, member_text(q, "error-desc", ""), "max-passes");
 	json_object_put(q);
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -386,12 +383,10 @@ START_TEST(whole_time_limited)
 
 	host_do(p.a, "migrate-set-parameters",
 		"{'timeout': 1, 'downtime-limit': 0, 'max-passes': 1000000}");
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	host_do(p.a, "x-continue", "{'vm': '" PAIR_VM "'}");
 	host_status(p.a, PAIR_VM, "cancelled");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 

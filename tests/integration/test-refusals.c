@@ -19,8 +19,7 @@ static void refused_with(enum pair_creds a, enum pair_creds b, const char *words
 
 	pair_migrate(&p);
 	pair_fails(&p, words);
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 
 START_TEST(source_of_another_ca)
@@ -121,8 +120,7 @@ START_TEST(other_order)
 
 	pair_migrate(&p);
 	pair_fails(&p, "order 18");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -135,8 +133,7 @@ START_TEST(other_vcpus)
 
 	pair_migrate(&p);
 	pair_fails(&p, "2 vCPUs");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -177,8 +174,7 @@ START_TEST(destination_runs)
 	pair_migrate(&p);
 	pair_fails(&p, "does not wait");
 	guest_runs(other);
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -204,8 +200,7 @@ START_TEST(nobody_listens)
 	host_stop(p.b);
 	host_do(p.a, "migrate", "{'uri': '%s'}", uri);
 	pair_fails(&p, "cannot connect");
-	pair_is_as_before(&p);
-	pair_free(&p);
+	pair_stays(&p);
 }
 END_TEST
 
@@ -230,12 +225,10 @@ START_TEST(two_at_once)
 	struct pair p = pair_new(&(struct pair_opts){.a = {.hold = "active"}});
 	struct err err;
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	host_refused(p.a, &err, "migrate", "{'uri': '%s'}", p.b->uri);
 	h_check_text(p.h, err.text, "in progress");
-	host_do(p.a, "x-continue", NULL);
-	pair_completes(&p);
+	pair_goes_on(&p);
 	pair_free(&p);
 }
 END_TEST
@@ -248,16 +241,14 @@ START_TEST(two_sources)
 	struct guest *other = guest_start(c, PAIR_VM, &(struct guest_opts){.rate = 1000});
 	struct json_object *q;
 
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	host_do(c, "migrate", "{'uri': '%s'}", p.b->uri);
 	host_status(c, PAIR_VM, "failed");
 	q = host_query(c, PAIR_VM);
 	h_check_text(p.h, member_text(q, "error-desc", ""), "migration");
 	json_object_put(q);
 	guest_runs(other);
-	host_do(p.a, "x-continue", NULL);
-	pair_completes(&p);
+	pair_goes_on(&p);
 	pair_free(&p);
 }
 END_TEST

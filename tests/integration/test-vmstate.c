@@ -80,8 +80,7 @@ START_TEST(in_a_migration)
 
 	host_do(p.a, "migrate-set-capabilities",
 		"{'capabilities': [{'capability': 'pause-before-switchover', 'state': true}]}");
-	pair_migrate(&p);
-	host_held(p.a, PAIR_VM, "active");
+	pair_migrate_to(&p, "active");
 	o = host_ask(p.a, "query-vm-state", "{'vm': '" PAIR_VM "'}");
 	elements(p.h, o, -1);
 	json_object_put(o);
@@ -95,8 +94,7 @@ START_TEST(in_a_migration)
 	host_held(p.a, PAIR_VM, "last-pass");
 	host_refused(p.a, &err, "query-vm-state", "{'vm': '" PAIR_VM "'}");
 	h_check_text(p.h, err.text, "handed over");
-	host_do(p.a, "x-continue", NULL);
-	pair_completes(&p);
+	pair_goes_on(&p);
 	o = host_ask(p.b, "query-vm-state", "{'vm': '" PAIR_VM "'}");
 	elements(p.h, o, -1);
 	json_object_put(o);
