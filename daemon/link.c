@@ -15,18 +15,41 @@ bool link_is_cut(struct link *l, struct flow *f)
 	return cut;
 }
 
-enum flow_next link_park(struct link *l, struct flow *f)
+/* Under the lock: the channel is the loop's. Is that news? */
+static bool let_go(struct link *l)
 {
-	bool news;
+	bool news = !l->down;
 
-	pthread_mutex_lock(&f->lock);
-	news = !l->down;
 	l->down = true;
 	l->cut = false;
+	return news;
+}
+
+enum flow_next link_park(struct link *l, struct flow *f)
+{
+	bool news, down;
+
+	pthread_mutex_lock(&f->lock);
+	news = l->cut && let_go(l);
+	down = l->down;
 	pthread_mutex_unlock(&f->lock);
 	if (news)
 		flow_notify(f);
-	return FLOW_WAIT;
+	return down ? FLOW_WAIT : FLOW_MORE;
+}
+
+/* why: NULL when the other end closed it in order. */
+static enum flow_next give_up(struct link *l, struct flow *f, int code, const char *why)
+{
+	pthread_mutex_lock(&f->lock);
+	if (why && !l->cut) { /* else the loop has its own reason */
+		l->lost = true;
+		err_set(&l->err, code, "%s", why);
+	}
+	let_go(l);
+	pthread_mutex_unlock(&f->lock);
+	flow_notify(f);
+	return FLOW_MORE;
 }
 
 enum flow_next link_break(struct link *l, struct flow *f, int code, const char *fmt, ...)
@@ -37,16 +60,12 @@ enum flow_next link_break(struct link *l, struct flow *f, int code, const char *
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (!l->recovers)
-		return flow_fail(f, code, "%s", text);
-	pthread_mutex_lock(&f->lock);
-	if (!l->cut) { /* else the loop has its own reason */
-		l->lost = true;
-		err_set(&l->err, code, "%s", text);
-	}
-	pthread_mutex_unlock(&f->lock);
-	link_park(l, f);
-	return FLOW_MORE;
+	return l->recovers ? give_up(l, f, code, text) : flow_fail(f, code, "%s", text);
+}
+
+enum flow_next link_end(struct link *l, struct flow *f)
+{
+	return l->recovers ? give_up(l, f, 0, NULL) : FLOW_END;
 }
 
 void link_cut(struct link *l, struct flow *f, unsigned actor)

@@ -21,13 +21,18 @@ struct link {
 
 /* -- the actor, first forgetting what it has half done -- */
 
-/* Must the actor let go of its channel, or has it? */
+/* Must the actor let go of its channel, or has it? Then it forgets, and calls link_park(). */
 bool link_is_cut(struct link *l, struct flow *f);
-/* The actor has let go. FLOW_WAIT. */
+/*
+ * The actor lets go, or has: FLOW_WAIT. FLOW_MORE when the loop gave it another channel since it
+ * asked, which it must not let go of: nobody would ever bring the next one.
+ */
 enum flow_next link_park(struct link *l, struct flow *f);
 /* The channel broke. FLOW_MORE, or FLOW_END when it cannot be replaced. */
 enum flow_next link_break(struct link *l, struct flow *f, int code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* The same of one that the other end closed in order: nothing is lost by it. */
+enum flow_next link_end(struct link *l, struct flow *f);
 
 /* -- the loop -- */
 

@@ -302,7 +302,7 @@ static enum flow_next nothing(struct receiver *r, ssize_t n, uint64_t now, struc
 	ring->eof = true;
 	pthread_mutex_unlock(&flow->lock);
 	/* END tells whether anything is missing: until then it is no failure. */
-	return ring->link.recovers ? link_park(&ring->link, flow) : FLOW_END;
+	return link_end(&ring->link, flow);
 }
 
 /* Is there room in the ring for what comes next? */
