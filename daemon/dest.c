@@ -378,12 +378,34 @@ static void in_lost(void *arg, const struct err *err)
 		in_failed(m, err);
 }
 
+static void ended_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+	struct err err;
+
+	err_set(&err, -ETIMEDOUT,
+		"the source closed its data channel %d s ago, and has not said that it is done",
+		CHANNEL_MS / 1000);
+	if (m->state == MIG_IN_ACTIVE)
+		rejoin_broken(m, &err);
+}
+
+/* END is on its way, or the end of the control connection. Should neither come, nothing would. */
+static void in_ended(void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_IN_ACTIVE && !m->load)
+		migration_timer(m, CHANNEL_MS, ended_cb);
+}
+
 static const struct inflow_ops in_ops = {
 	.written = in_written,
 	.pass_done = in_pass_done,
 	.generation = in_generation,
 	.failed = in_failed,
 	.lost = in_lost,
+	.ended = in_ended,
 	.settled = rejoin_settled,
 	.finished = in_finished,
 	.stopped = in_finished,

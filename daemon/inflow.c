@@ -25,6 +25,7 @@ struct inflow {
 	bool whole;     /* and what it says holds */
 	struct wire_end end;
 	uint64_t told; /* last chunk reported as written */
+	bool told_end; /* of this channel */
 	bool settling; /* the channel is closed; settled was not said yet */
 	uint32_t told_generation;
 };
@@ -91,6 +92,20 @@ static void report_failure(struct inflow *i)
 	}
 }
 
+static void report_end(struct inflow *i)
+{
+	bool eof;
+
+	pthread_mutex_lock(&i->flow.lock);
+	eof = i->ring.eof;
+	pthread_mutex_unlock(&i->flow.lock);
+	if (!eof || i->told_end || i->finishing || !telling(i))
+		return;
+	i->told_end = true;
+	if (i->config.ops->ended)
+		i->config.ops->ended(i->config.arg);
+}
+
 static void report_link(struct inflow *i)
 {
 	struct err err;
@@ -137,6 +152,7 @@ static void on_notify(void *arg)
 	report_progress(i);
 	report_generation(i);
 	report_failure(i);
+	report_end(i);
 	report_link(i);
 	check_finish(i);
 	if (i->closed || !(i->stopping || (i->whole && !i->failed)) || !flow_ended(&i->flow))
@@ -256,6 +272,7 @@ void inflow_attach(struct inflow *i, struct stream *stream)
 {
 	assert(!i->stream && !i->settling);
 	i->stream = stream;
+	i->told_end = false;
 	pthread_mutex_lock(&i->flow.lock);
 	i->receiver.io = flow_io_stream(stream);
 	i->ring.eof = false;

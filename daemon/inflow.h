@@ -51,6 +51,11 @@ struct inflow_ops {
 	 */
 	void (*lost)(void *arg, const struct err *err);
 	/*
+	 * The source closed the channel in order, between two frames, and inflow_finish() was not
+	 * called: it should be, soon. Optional.
+	 */
+	void (*ended)(void *arg);
+	/*
 	 * The channel is closed, after lost, inflow_cut() or its end, and all that came by it is
 	 * written: every chunk up to seq, and pass is the last one of the generation whose end
 	 * came (0: none yet).

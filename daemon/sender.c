@@ -62,19 +62,24 @@ static void drop_frame(struct sender *s)
 	s->watched = false;
 }
 
-/* Nothing to send: what could still go wrong while we wait for acknowledgements? Under the lock. */
+/*
+ * Nothing to send: what could still go wrong while we wait for acknowledgements? They come, whatever
+ * the connection looks like: what was sent is written there, or this channel is worth nothing.
+ * Under the lock.
+ */
 static bool watch(struct sender *s, uint64_t now, struct flow_wait *wait)
 {
 	struct sendring *ring = s->ring;
 	uint64_t limit = ring->ack_time + (uint64_t)s->timeout_ms * NS_PER_MS;
 
-	if (!ring->reading || ring->filled == ring->acked)
+	if (ring->filled == ring->acked)
 		return true;
-	/* In the middle of a pass a destination has no reason to hang up. */
-	s->io.want(s->io.ctx, wait);
-	wait->events = POLLRDHUP;
-	s->watched = true;
-	if (s->timeout_ms < 0 || ring->filled - ring->acked < ring->ring.size)
+	if (ring->reading) { /* in the middle of a pass a destination has no reason to hang up */
+		s->io.want(s->io.ctx, wait);
+		wait->events = POLLRDHUP;
+		s->watched = true;
+	}
+	if (s->timeout_ms < 0)
 		return true;
 	wait->until = limit;
 	return now < limit;

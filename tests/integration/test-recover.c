@@ -582,6 +582,31 @@ START_TEST(frames_out_of_place)
 }
 END_TEST
 
+/*
+ * The data channel ends in order, and nothing else is said: neither END nor the end of the control
+ * connection. That ends too, and the source may come back.
+ */
+START_TEST(ends_its_data_channel_alone)
+{
+	struct json_object *q;
+	struct claim c;
+	struct wire_resume r;
+
+	claim_new(&c);
+	r = good(&c);
+	talk_close(&c.data);
+	ck_assert_uint_eq(talk_frame(&c.control), 0); /* PINGs are answered until then */
+	host_status(c.b, VM, "postcopy-paused");
+	q = host_query(c.b, VM);
+	h_check_text(c.h, member_text(q, "error-desc", ""), "has not said that it is done");
+	json_object_put(q);
+	talk_close(&c.control);
+	say_resume(&c, &c.control, &r);
+	talk_expect(&c.control, WIRE_RESUMED);
+	claim_free(&c);
+}
+END_TEST
+
 /* --- a destination that says what it likes --------------------------------------------------- */
 
 struct scene {
@@ -727,6 +752,7 @@ int main(void)
 	harness_add(c, open_without_its_feature);
 	harness_add(c, the_newest_resume_wins);
 	harness_add(c, frames_out_of_place);
+	harness_add_slow(c, ends_its_data_channel_alone);
 	if (harness_wants("more_than_was_sent"))
 		tcase_add_loop_test(c, more_than_was_sent, 0, 4);
 	harness_add(c, joins_by_the_new_secret);
