@@ -273,7 +273,7 @@ static void change_params(struct server *srv, struct qmp_call *call, const char 
 		if (!m || migration_is_final(m))
 			continue;
 		change(&m->params, args, NULL);
-		if (m->out)
+		if (m->out && !m->t_stopped)
 			outflow_set_bandwidth(m->out, (uint64_t)m->params.max_bandwidth);
 	}
 	finish(call, r, &err);

@@ -275,6 +275,7 @@ static void paused_cb(void *arg, const struct vmm_reply *reply, int fd)
 	}
 	m->t_stopped = clock_ns();
 	m->vm->reg.running = false;
+	outflow_set_bandwidth(m->out, 0); /* max-bandwidth is for a guest that runs */
 	server_event(m->srv, m->vm_name, "STOP", NULL);
 	if (m->params.pause_before_switchover)
 		migration_enter(m, MIG_PRE_SWITCHOVER, pre_switchover_go);

@@ -32,7 +32,7 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_run **ret_run)
 }
 
 /* Out of the guest at once, also when it is about to enter: the flag is read by KVM_RUN itself. */
-static void kick(struct kvm_vcpu *vcpu)
+void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 {
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELAXED);
 	pthread_kill(vcpu->thread, KICK_SIGNAL);
@@ -55,6 +55,7 @@ static bool wait_to_run(struct kvm_vcpu *vcpu)
 	bool go;
 
 	pthread_mutex_lock(&vm->lock);
+	kvm_throttle_stand(vcpu);
 	if ((vm->paused || vm->ending) && vcpu->state == KVM_VCPU_RUNNING) {
 		pthread_mutex_unlock(&vm->lock);
 		complete_exit(vcpu);
@@ -145,9 +146,10 @@ void kvm_vm_pause(struct kvm_vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
 	vm->paused = true;
+	pthread_cond_broadcast(&vm->changed); /* for those that are throttled */
 	for (unsigned i = 0; i < vm->n_vcpus; i++)
 		if (vm->vcpus[i]->state == KVM_VCPU_RUNNING)
-			kick(vm->vcpus[i]);
+			kvm_vcpu_kick(vm->vcpus[i]);
 	while (find_running(vm))
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	pthread_mutex_unlock(&vm->lock);
@@ -178,8 +180,9 @@ void kvm_vm_end_threads(struct kvm_vm *vm)
 	pthread_cond_broadcast(&vm->changed);
 	for (unsigned i = 0; i < vm->n_vcpus; i++)
 		if (vm->vcpus[i]->state == KVM_VCPU_RUNNING)
-			kick(vm->vcpus[i]);
+			kvm_vcpu_kick(vm->vcpus[i]);
 	pthread_mutex_unlock(&vm->lock);
+	kvm_throttle_end(vm);
 	for (unsigned i = 0; i < vm->n_vcpus; i++)
 		if (vm->vcpus[i]->state != KVM_VCPU_NO_THREAD)
 			pthread_join(vm->vcpus[i]->thread, NULL);

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * A small wrapper on KVM for POWER guests with a hashed page table: one memory slot at address 0,
- * vCPUs with a thread each, stopped and started together. For htab-kvmvm and for tests on real KVM.
+ * vCPUs with a thread each, stopped, started and slowed down together. For htab-kvmvm and for tests
+ * on real KVM.
  *
  * KVM refuses ioctls of other processes than the one that created the VM, but not of other threads.
  * A vCPU's ioctls wait while its thread is in the guest: make them between kvm_vm_pause() and
@@ -89,3 +90,10 @@ int kvm_vcpu_error(const struct kvm_vcpu *vcpu);
 void kvm_vm_pause(struct kvm_vm *vm);
 void kvm_vm_resume(struct kvm_vm *vm);
 bool kvm_vm_paused(struct kvm_vm *vm);
+
+/*
+ * Slow the vCPUs down: each runs for 10 ms at a time and then stands still, so that it does so for
+ * `percent` of the time (0 to 99; 0 ends it). A pause does not wait for that. Not from a vCPU's
+ * thread. 0, -EINVAL, or the errno of the thread that does it.
+ */
+int kvm_vm_throttle(struct kvm_vm *vm, unsigned percent);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* Inside kvm_vm.c and kvm_vcpu.c only. */
+/* Inside kvm_vm.c, kvm_vcpu.c and kvm_throttle.c only. */
 #include <pthread.h>
 
 #include "vmm/kvm_vm.h"
@@ -23,6 +23,7 @@ struct kvm_vcpu {
 	/* under the VM's lock */
 	enum kvm_vcpu_state state;
 	int error;
+	bool owes; /* its slice is over: it is throttled and stands still before it runs on */
 };
 
 struct kvm_vm {
@@ -33,9 +34,21 @@ struct kvm_vm {
 	unsigned n_vcpus;
 	struct kvm_vcpu *vcpus[KVM_VM_VCPUS_MAX];
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* a state, paused or ending */
+	pthread_cond_t changed; /* a state, paused, ending or the throttle */
 	bool paused;            /* under lock; what the threads shall be */
 	bool ending;
+	unsigned throttle; /* percent; 0: none */
+	bool throttler_runs;
+	pthread_t throttler;
 };
 
 void kvm_vm_end_threads(struct kvm_vm *vm);
+/* Out of the guest soon. Under the lock, vcpu RUNNING. */
+void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
+
+/* -- kvm_throttle.c -- */
+
+/* What vcpu owes; ends early by a pause. Under the lock, on the vCPU's thread. */
+void kvm_throttle_stand(struct kvm_vcpu *vcpu);
+/* The VM is ending: joins the throttle's thread. Without the lock. */
+void kvm_throttle_end(struct kvm_vm *vm);

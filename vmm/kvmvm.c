@@ -62,6 +62,13 @@ static int do_reset_htab(void *opaque, unsigned order)
 	return r;
 }
 
+static int do_throttle(void *opaque, unsigned percent)
+{
+	struct kvmvm *m = opaque;
+
+	return kvm_vm_throttle(m->guest.vm, percent);
+}
+
 static int do_save(void *opaque, struct htabvmm_state *state)
 {
 	struct kvmvm *m = opaque;
@@ -94,6 +101,7 @@ static const struct htabvmm_ops ops = {
 	.pause = do_pause,
 	.resume = do_resume,
 	.reset_htab = do_reset_htab,
+	.throttle = do_throttle,
 	.htab_answer = change_answer,
 	.save = do_save,
 	.load = do_load,

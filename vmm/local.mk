@@ -79,9 +79,11 @@ if POWER_KVM
 noinst_LTLIBRARIES += libpowerkvm.la
 libpowerkvm_la_SOURCES = \
 	vmm/kvm_abi_check.c \
+	vmm/kvm_throttle.c \
 	vmm/kvm_vcpu.c \
 	vmm/kvm_vm.c vmm/kvm_vm.h \
 	vmm/kvm_vm_impl.h
+libpowerkvm_la_LIBADD = libbase.la
 
 # A small VMM on it.
 bin_PROGRAMS += htab-kvmvm

@@ -275,6 +275,28 @@ START_TEST(pause_before_switchover)
 }
 END_TEST
 
+/* A limit that would take a month for what follows the pause: the tables are compared. */
+START_TEST(no_limit_once_paused)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.verify = true,
+		.source = {.order = 20, .rate = 1000},
+		.a = {.hold = "pause"},
+	});
+
+	host_capability(p.a, "pause-before-switchover", true);
+	pair_migrate(&p);
+	host_held(p.a, PAIR_VM, "pause");
+	host_do(p.a, "migrate-set-parameters", "{'vm': '" PAIR_VM "', 'max-bandwidth': 1}");
+	host_do(p.a, "x-continue", NULL);
+	host_status(p.a, PAIR_VM, "pre-switchover");
+	host_do(p.a, "migrate-set-parameters", "{'vm': '" PAIR_VM "', 'max-bandwidth': 2}");
+	host_do(p.a, "migrate-continue", "{'vm': '" PAIR_VM "', 'state': 'pre-switchover'}");
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
 /* There and back again, twice: the VM may move on as soon as it has arrived. */
 START_TEST(to_and_fro)
 {
@@ -406,6 +428,7 @@ int main(void)
 	harness_add(c, figures);
 	harness_add(c, events);
 	harness_add(c, pause_before_switchover);
+	harness_add(c, no_limit_once_paused);
 	harness_add(c, to_and_fro);
 	harness_add(c, several_at_once);
 	harness_add(c, no_convergence_cancels);
