@@ -12,6 +12,8 @@
 #	-t SECONDS  time limit for everything (default 300)
 #	-n NETDEV   one host only: a QEMU -netdev value without its id, for its network card
 #	-l DIR      keep the whole console, firmware and kernel included, as DIR/HOST.console
+#	-k KERNEL   boot this one, with everything built in, instead of Debian's
+#	-a ARGS     more of the kernel's command line
 #	-s SUITE    the Debian suite that the hosts are made of (default bookworm)
 # FILE... are ppc64le programs, scripts, data and directories, laid at /t/NAME. A program
 # that libtool wraps is replaced by the real one; the libraries that programs need come along.
@@ -27,11 +29,12 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 commands=() systemd='' destdir='' memory='' cpus=1 limit=300 netdev='' logdir='' suite=bookworm
+kernel='' append=''
 usage() {
 	sed -n '/^# usage/,/^# FILE/p' "$here/boot.sh" | sed '$d; s/^# \{0,1\}//' >&2
 	exit 2
 }
-while getopts c:Si:m:p:t:n:l:s: o; do
+while getopts c:Si:m:p:t:n:l:k:a:s: o; do
 	case $o in
 	c) commands+=("$OPTARG") ;;
 	S) systemd=1 ;;
@@ -41,6 +44,8 @@ while getopts c:Si:m:p:t:n:l:s: o; do
 	t) limit=$OPTARG ;;
 	n) netdev=$OPTARG ;;
 	l) logdir=$OPTARG ;;
+	k) kernel=$OPTARG ;;
+	a) append=$OPTARG ;;
 	s) suite=$OPTARG ;;
 	*) usage ;;
 	esac
@@ -220,9 +225,9 @@ start() { # start HOST PEER MAC
 	setpriv --pdeathsig KILL qemu-system-ppc64 -M powernv9 -accel tcg,thread=multi \
 		-smp "$cpus,cores=$cpus,threads=1" -m "$memory" -display none -monitor none \
 		-no-reboot -chardev stdio,id=c,mux=off,signal=off -serial chardev:c \
-		-kernel "$dir/vmlinux" -initrd "$work/initrd" "${nic[@]}" \
+		-kernel "${kernel:-$dir/vmlinux}" -initrd "$work/initrd" "${nic[@]}" \
 		-append "console=hvc0 quiet loglevel=4 panic=-1 oops=panic net.ifnames=0 $(:
-			)systemd.show_status=0 systemd.hostname=$h" \
+			)systemd.show_status=0 systemd.hostname=$h $append" \
 		<"$work/$h.in" >"$work/$h.out" 2>"$work/$h.stderr" {events}>&- {in}>&- &
 	qemu[$h]=$!
 }

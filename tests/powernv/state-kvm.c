@@ -56,19 +56,27 @@ static struct host host_new(bool incoming)
 {
 	const struct kvm_vm_config config = {.order = 18, .memory = MEMORY};
 	struct host h = {0};
+	int r = kvm_vm_new(&config, &h.vm);
 	size_t size;
 
-	if (kvm_vm_new(&config, &h.vm) < 0)
-		exit(77);
+	if (r < 0) {
+		say(false, "a VM: %s", strerror(-r));
+		exit(1);
+	}
 	for (unsigned i = 0; i < CPUS; i++) {
-		if (kvm_vm_add_vcpu(h.vm, ids[i], &h.vcpus[i]) < 0)
+		r = kvm_vm_add_vcpu(h.vm, ids[i], &h.vcpus[i]);
+		if (r < 0) {
+			say(false, "vCPU %u: %s", ids[i], strerror(-r));
 			exit(1);
+		}
 		h.fds[i] = kvm_vcpu_fd(h.vcpus[i]);
 	}
 	h.memory = kvm_vm_memory(h.vm, &size);
 	h.lib = lib_new(kvm_vm_fd(h.vm), h.fds, ids, incoming);
-	if (!h.lib)
+	if (!h.lib) {
+		say(false, "libhtabvmm does not take the VM");
 		exit(1);
+	}
 	return h;
 }
 
