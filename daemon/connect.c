@@ -96,6 +96,7 @@ static int refused(struct migration *m, const uint8_t *body, size_t len)
 		return -EBADMSG;
 	if (m->state == MIG_STOPPING)
 		return 0;
+	m->over_there = true;
 	err_set(&err, -EREMOTEIO, "the destination refused: %s", refuse.text);
 	source_stop(m, refuse.code == WIRE_REFUSE_CANCELLED ? MIG_CANCELLED : MIG_FAILED,
 		WIRE_REFUSE_FAILED, &err);

@@ -84,7 +84,7 @@ void dest_stop(
 	if (m->peer) {
 		peer_send_refuse(m->peer, WIRE_ABORT, code,
 			err ? err->text : "the destination cancelled the migration");
-		peer_finish(m->peer);
+		peer_linger(m->peer);
 		m->peer = NULL;
 	}
 	m->joining = peer_free(m->joining);

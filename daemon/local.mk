@@ -45,6 +45,7 @@ libdaemon_la_SOURCES = \
 	daemon/save.c daemon/save.h \
 	daemon/savefile.c daemon/savefile.h \
 	daemon/recover.c \
+	daemon/farewell.c daemon/farewell.h \
 	daemon/rejoin.c \
 	daemon/server.c daemon/server.h \
 	daemon/service.c daemon/service.h \

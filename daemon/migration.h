@@ -131,6 +131,7 @@ struct migration {
 	bool pass_over;    /* source: the pass ended while there was no connection */
 	bool by_hand;      /* source: paused by a person, who has to resume it */
 	unsigned attempts; /* source: in vain, since something was written last */
+	bool over_there;   /* source: the destination said that the session has ended */
 
 	/* source */
 	uint32_t pass;

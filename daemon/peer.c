@@ -48,8 +48,8 @@ static void start_reading(struct peer *p)
 		event_add(p->again, &now);
 }
 
-/* What is queued, a REFUSE above all, as far as it goes without waiting. */
-static void last_words(struct peer *p)
+/* A REFUSE above all, as far as it goes without waiting. */
+void peer_push(struct peer *p)
 {
 	while (p->out_done < p->out_len) {
 		ssize_t n = stream_write(p->stream, p->out + p->out_done, p->out_len - p->out_done);
@@ -78,7 +78,7 @@ static void fail(struct peer *p, int code, const char *text)
 	event_del(p->again);
 	event_del(p->tick);
 	if (code == -EBADMSG)
-		last_words(p);
+		peer_push(p);
 	p->ops->closed(p->arg, p, &err);
 }
 
@@ -415,7 +415,7 @@ void peer_finish(struct peer *p)
 {
 	struct timeval tv = {.tv_sec = FINISH_TIMEOUT_S};
 
-	last_words(p);
+	peer_push(p);
 	if (p->out_done == p->out_len) {
 		peer_free(p);
 		return;
@@ -431,6 +431,8 @@ void peer_finish(struct peer *p)
 static int dropped_frame(
 	void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
 {
+	if (type == WIRE_ABORT || type == WIRE_REFUSE)
+		peer_free(p);
 	return 0;
 }
 
@@ -445,6 +447,8 @@ void peer_linger(struct peer *p)
 	struct timeval tv = {.tv_sec = FINISH_TIMEOUT_S};
 
 	peer_set_ops(p, &lingering, NULL);
+	peer_push(p);
+	peer_resume(p);
 	p->keepalive = false;
 	p->lingering = true;
 	event_del(p->tick);

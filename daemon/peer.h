@@ -53,11 +53,13 @@ void peer_set_features(struct peer *p, uint64_t features);
 /* REFUSE or ABORT with a sentence. */
 void peer_send_refuse(
 	struct peer *p, enum wire_type type, enum wire_refusal code, const char *text);
+/* Give the kernel what it takes of the queue now, not at the loop's next turn. */
+void peer_push(struct peer *p);
 /* Send what is queued, then close, by itself and without callbacks. The caller forgets p. */
 void peer_finish(struct peer *p);
 /*
- * The same, but the other end closes: what it sends meanwhile is dropped, so that no reset
- * overtakes our last words. For at most 5 s.
+ * The same, but the other end closes, or says its own last word (ABORT, REFUSE): what it sends
+ * meanwhile is dropped, so that no reset overtakes ours. For at most 5 s.
  */
 void peer_linger(struct peer *p);
 /* The next frames come only after peer_resume(); bytes stay in the kernel. */

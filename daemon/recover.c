@@ -232,10 +232,11 @@ static int refused(struct migration *m, const uint8_t *body, size_t len)
 	if (wire_unpack_refuse(body, len, &refuse) < 0)
 		return -EBADMSG;
 	err_set(&err, -EREMOTEIO, "the destination refused: %s", refuse.text);
-	if (m->elsewhere && !m->peer_name[0])
-		recover_broken(m, &err);
-	else
+	m->over_there = !m->elsewhere || m->peer_name[0];
+	if (m->over_there)
 		source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &err);
+	else
+		recover_broken(m, &err);
 	return 0;
 }
 

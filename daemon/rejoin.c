@@ -128,6 +128,8 @@ static const char *refusal(const struct migration *m, const struct peer *p,
 		*code = WIRE_REFUSE_FAILED;
 		return m->error.text[0] ? m->error.text : "the session has ended here";
 	}
+	if (m->state == MIG_IN_READY && !m->peer)
+		return NULL;
 	if (m->state != MIG_IN_ACTIVE && m->state != MIG_IN_CUT && m->state != MIG_IN_RESUME)
 		return "this session's passes do not run: there is nothing to resume";
 	return NULL;
@@ -147,6 +149,12 @@ void rejoin_resume(struct server *srv, struct peer *p, const struct wire_resume 
 			stream_peer(s), why);
 		peer_send_refuse(p, WIRE_REFUSE, code, why);
 		peer_finish(p);
+		return;
+	}
+	if (m->state == MIG_IN_READY) { /* what follows can only be ABORT, or COMMIT */
+		m->peer = p;
+		peer_set_ops(p, &dest_ops, m);
+		peer_keepalive(p);
 		return;
 	}
 	if (m->state != MIG_IN_CUT) {

@@ -15,6 +15,7 @@
 #include "daemon/commands.h"
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
+#include "daemon/farewell.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
@@ -432,6 +433,7 @@ int server_start(struct server *srv, struct err *err)
 
 	TAILQ_INIT(&srv->migrations);
 	TAILQ_INIT(&srv->accepted);
+	TAILQ_INIT(&srv->farewells);
 	TAILQ_INIT(&srv->late_socks);
 	snprintf(srv->hold, sizeof(srv->hold), "%s", hold ? hold : "");
 	snprintf(srv->vm_dir, sizeof(srv->vm_dir), "%.*s/vm",
@@ -577,6 +579,7 @@ void server_end(struct server *srv)
 		vms_free(srv->vms);
 	while ((m = TAILQ_FIRST(&srv->migrations)))
 		migration_free(m);
+	farewell_end_all(srv);
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		listener_free(srv->listeners[i]);
 	late_end(srv, NULL);

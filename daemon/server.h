@@ -57,6 +57,8 @@ struct server {
 	TAILQ_HEAD(, late_sock) late_socks; /* control sockets of VMs that are gone: server.c */
 	TAILQ_HEAD(migrations, migration) migrations;
 	unsigned n_migrations;
+	TAILQ_HEAD(, farewell) farewells; /* last words of sessions: farewell.c */
+	unsigned n_farewells;
 	unsigned n_dumps; /* tables that are read for clients */
 	char hold[256];   /* HTAB_MIGRATED_HOLD */
 	bool stopping;

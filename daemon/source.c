@@ -11,6 +11,7 @@
 #include "daemon/change.h"
 #include "daemon/chunk.h"
 #include "daemon/converge.h"
+#include "daemon/farewell.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
@@ -111,6 +112,8 @@ static void stop_go(struct migration *m)
 void source_stop(
 	struct migration *m, enum mig_state final, enum wire_refusal code, const struct err *err)
 {
+	const char *text = err && err->text[0] ? err->text : "the source cancelled the migration";
+
 	if (m->state == MIG_STOPPING)
 		return;
 	assert(migration_allowed(m->state, MIG_STOPPING));
@@ -120,12 +123,13 @@ void source_stop(
 	drop_connection(m);
 	if (m->vm)
 		vm_forget_asker(m->vm, m);
-	if (m->peer) {
-		peer_send_refuse(m->peer, WIRE_ABORT, code,
-			err && err->text[0] ? err->text : "the source cancelled the migration");
-		peer_finish(m->peer);
-		m->peer = NULL;
+	if (m->t_active && m->recoverable && !m->over_there) {
+		farewell_say(m, m->peer, code, text);
+	} else if (m->peer) {
+		peer_send_refuse(m->peer, WIRE_ABORT, code, text);
+		peer_linger(m->peer);
 	}
+	m->peer = NULL;
 	m->waits = 1;
 	migration_enter(m, MIG_STOPPING, stop_go);
 }

@@ -183,6 +183,12 @@ tests_integration_test_recover_SOURCES = tests/integration/test-recover.c \
 	tests/integration/hostile.c tests/integration/hostile.h $(handover_helpers)
 tests_integration_test_recover_CFLAGS = $(integration_cflags)
 tests_integration_test_recover_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+INTEGRATION_TESTS += tests/integration/test-farewell
+tests_integration_test_farewell_SOURCES = tests/integration/test-farewell.c \
+	tests/integration/hostile.c tests/integration/hostile.h $(handover_helpers)
+tests_integration_test_farewell_CFLAGS = $(integration_cflags)
+tests_integration_test_farewell_LDADD = \
+	libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-handover
 tests_integration_test_handover_SOURCES = tests/integration/test-handover.c $(handover_helpers)
 tests_integration_test_handover_CFLAGS = \

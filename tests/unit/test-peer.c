@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <check.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -574,6 +575,69 @@ START_TEST(test_finish_slow)
 }
 END_TEST
 
+/* The same pair by TCP, the far end with next to no room. */
+static void make_tcp(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, small = 4096;
+	socklen_t len = sizeof(a);
+	struct stream *s;
+
+	unmake();
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&a, &len), 0);
+	far = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(far, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	ck_assert_int_eq(connect(far, (struct sockaddr *)&a, sizeof(a)), 0);
+	fd = accept(listener, NULL, NULL);
+	ck_assert_int_ge(fd, 0);
+	close(listener);
+	ck_assert_int_eq(stream_new(fd, "the test", &s), 0);
+	ck_assert_int_eq(peer_new(base, s, &ops, &far, &peer), 0);
+}
+
+/*
+ * Our last words arrive although the far end goes on talking and reads late: a reset, which is what
+ * a closed socket answers, would throw them away. Its own last word, or its end, is the end.
+ */
+START_TEST(test_linger)
+{
+	static uint8_t frame[WIRE_HDR_SIZE + WIRE_STATE_MAX], sink[1 << 14];
+	const struct wire_refuse bye = {.code = WIRE_REFUSE_FAILED, .text = "bye"};
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	size_t want = 2 * sizeof(frame), have = 0;
+	ssize_t n;
+
+	make_tcp();
+	wire_pack_header(frame, WIRE_STATE, WIRE_STATE_MAX);
+	for (int i = 0; i < 2; i++)
+		peer_send(peer, frame, sizeof(frame));
+	peer_linger(peer);
+	peer = NULL;
+	while (have < want) {
+		struct pollfd p = {.fd = far, .events = POLLIN};
+
+		turn();
+		feed(buf, (size_t)wire_pack_empty(WIRE_JOINED, buf, sizeof(buf)));
+		turn();
+		ck_assert_int_eq(poll(&p, 1, HARNESS_TIMEOUT_MS), 1);
+		n = recv(far, sink, sizeof(sink), MSG_DONTWAIT);
+		ck_assert_msg(n > 0, "%zd after %zu of %zu bytes: %m", n, have, want);
+		have += (size_t)n;
+	}
+	if (_i == 0)
+		feed(buf, (size_t)wire_pack_refuse(WIRE_ABORT, &bye, buf, sizeof(buf)));
+	else
+		shutdown(far, SHUT_WR);
+	do
+		turn();
+	while ((n = recv(far, sink, sizeof(sink), MSG_DONTWAIT)) < 0 && errno == EAGAIN);
+	ck_assert_int_eq(n, 0);
+	ck_assert_uint_eq(frames + closed, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("peer");
@@ -606,6 +670,7 @@ int main(void)
 	tcase_add_test(t, test_bad_ping);
 	tcase_add_test(t, test_rtt);
 	tcase_add_test(t, test_finish_slow);
+	tcase_add_loop_test(t, test_linger, 0, 2);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
