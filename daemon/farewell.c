@@ -95,9 +95,7 @@ static int frame(void *arg, struct peer *p, enum wire_type type, const uint8_t *
 		peer_send_refuse(p, WIRE_ABORT, f->code, f->text);
 		return 0;
 	case WIRE_ABORT:
-	case WIRE_REFUSE: /* it is over there too, or never was */
-		farewell_free(f);
-		return 0;
+	case WIRE_REFUSE: /* it is over there too, or never was */ farewell_free(f); return 0;
 	default: return f->greeted ? 0 : -EBADMSG; /* what was under way */
 	}
 }
@@ -147,8 +145,7 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
 		again(f, err.text);
 }
 
-static struct farewell *farewell_new(
-	struct migration *m, enum wire_refusal code, const char *text)
+static struct farewell *farewell_new(struct migration *m, enum wire_refusal code, const char *text)
 {
 	struct server *srv = m->srv;
 	struct farewell *f = srv->n_farewells < FAREWELLS_MAX ? calloc(1, sizeof(*f)) : NULL;

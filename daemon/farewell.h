@@ -12,7 +12,6 @@
 struct farewell;
 
 /* peer: the session's control connection, or NULL; it becomes the farewell's. text is copied. */
-void farewell_say(
-	struct migration *m, struct peer *peer, enum wire_refusal code, const char *text);
+void farewell_say(struct migration *m, struct peer *peer, enum wire_refusal code, const char *text);
 /* The loop has ended. */
 void farewell_end_all(struct server *srv);

@@ -63,9 +63,8 @@ static void drop_frame(struct sender *s)
 }
 
 /*
- * Nothing to send: what could still go wrong while we wait for acknowledgements? They come, whatever
- * the connection looks like: what was sent is written there, or this channel is worth nothing.
- * Under the lock.
+ * Nothing to send: what could still go wrong while we wait for acknowledgements? They have to come,
+ * however well the connection looks: else this channel is worth nothing. Under the lock.
  */
 static bool watch(struct sender *s, uint64_t now, struct flow_wait *wait)
 {
