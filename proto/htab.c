@@ -23,21 +23,6 @@ static uint16_t get16(const uint8_t *p, enum htab_endian endian)
 	return endian == HTAB_WIRE ? be16toh(v) : v;
 }
 
-void htab_put_header(
-	void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid, uint16_t n_invalid)
-{
-	uint8_t *p = dst;
-
-	if (endian == HTAB_WIRE) {
-		index = htobe32(index);
-		n_valid = htobe16(n_valid);
-		n_invalid = htobe16(n_invalid);
-	}
-	memcpy(p, &index, sizeof(index));
-	memcpy(p + 4, &n_valid, sizeof(n_valid));
-	memcpy(p + 6, &n_invalid, sizeof(n_invalid));
-}
-
 void htab_iter_init_kind(struct htab_iter *it, enum htab_kind kind, const void *buf, size_t len,
 	uint64_t entries, enum htab_endian endian)
 {

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "proto/tlb.h"
 
@@ -132,8 +133,20 @@ static inline void htab_convert(void *buf, size_t len, enum htab_endian from, en
 }
 
 /* Write a header at dst (HTAB_HDR_SIZE bytes). */
-void htab_put_header(
-	void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid, uint16_t n_invalid);
+static inline void htab_put_header(
+	void *dst, enum htab_endian endian, uint32_t index, uint16_t n_valid, uint16_t n_invalid)
+{
+	uint8_t *p = dst;
+
+	if (endian == HTAB_WIRE) {
+		index = htobe32(index);
+		n_valid = htobe16(n_valid);
+		n_invalid = htobe16(n_invalid);
+	}
+	memcpy(p, &index, sizeof(index));
+	memcpy(p + 4, &n_valid, sizeof(n_valid));
+	memcpy(p + 6, &n_invalid, sizeof(n_invalid));
+}
 
 /*
  * Split: the record's first part that fits in max bytes (a header and an entry at least), written

@@ -34,24 +34,13 @@ static ssize_t io_read(void *ctx, void *buf, size_t max)
 	return swhpt_read(ctx, buf, max);
 }
 
-/* One record per write, as on the kernel's fd. */
 static int io_write(void *ctx, const void *buf, size_t len)
 {
-	struct swhpt_fd *fd = ctx;
-	struct htab_iter it;
-	struct htab_rec rec;
+	ssize_t n = swhpt_write_records(ctx, buf, len);
 
-	htab_iter_init(&it, buf, len, swhpt_entries(swhpt_fd_table(fd)), HTAB_HOST);
-	while (htab_iter_next(&it, &rec) > 0) {
-		size_t n = HTAB_HDR_SIZE + (size_t)rec.n_valid * HTAB_HPTE_SIZE;
-		ssize_t w = swhpt_write(fd, rec.hptes - HTAB_HDR_SIZE, n);
-
-		if (w < 0)
-			return (int)w;
-		if ((size_t)w != n)
-			return -EIO;
-	}
-	return 0;
+	if (n < 0)
+		return (int)n;
+	return (size_t)n == len ? 0 : -EIO;
 }
 
 static void io_close(void *ctx)

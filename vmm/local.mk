@@ -67,11 +67,13 @@ htab_simvm_LDADD = libhtabvmm-core.la libswhpt.la $(ZSTD_LIBS)
 noinst_LTLIBRARIES += libswhpt.la
 libswhpt_la_SOURCES = \
 	vmm/swhpt.c vmm/swhpt.h \
+	vmm/swhpt_entry.c \
 	vmm/swhpt_fd.c \
 	vmm/swhpt_hcall.c \
 	vmm/swhpt_impl.h \
 	vmm/swhpt_resize.c \
-	vmm/swhpt_serve.c
+	vmm/swhpt_serve.c \
+	vmm/swhpt_write.c
 libswhpt_la_LIBADD = libproto.la
 
 # Real KVM, POWER only: a wrapper for the small VMM and for tests.

@@ -138,8 +138,10 @@ int swhpt_add_memory(struct swhpt *h, uint64_t base, uint64_t size, unsigned hos
 		r = -ENOSPC;
 	if (r == 0 && running(h))
 		r = -EBUSY;
-	if (r == 0)
+	if (r == 0) {
 		h->slots[h->n_slots++] = (struct swhpt_slot){base, size, host_page_shift};
+		memset(h->alike, 0, sizeof(h->alike));
+	}
 	pthread_mutex_unlock(&h->setup);
 	return r;
 }
@@ -204,28 +206,6 @@ bool swhpt_touch(struct swhpt *h, uint64_t index, uint64_t rc)
 		swhpt_store(&e->r, swhpt_load(&e->r) | rc);
 	swhpt_unlock(e, v);
 	return valid;
-}
-
-int swhpt_load_flat(struct swhpt *h, const void *flat, size_t len, uint64_t *ret_index)
-{
-	const uint8_t *p = flat;
-	uint64_t i = 0;
-	int r = 0;
-
-	pthread_mutex_lock(&h->setup);
-	if (len != h->entries * HTAB_HPTE_SIZE)
-		r = -EINVAL;
-	else if (running(h))
-		r = -EBUSY;
-	for (; r == 0 && i < h->entries; i++, p += HTAB_HPTE_SIZE) {
-		if (be64_get(p) & HPTE_V_VALID)
-			r = swhpt_put_entry(h, i, be64_get(p), be64_get(p + 8));
-		else
-			swhpt_clear_entry(h, i);
-	}
-	pthread_mutex_unlock(&h->setup);
-	*ret_index = r < 0 && i ? i - 1 : i;
-	return r;
 }
 
 int swhpt_save_flat(struct swhpt *h, void *flat, size_t len)

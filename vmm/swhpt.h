@@ -117,6 +117,13 @@ ssize_t swhpt_write(struct swhpt_fd *fd, const void *buf, size_t count);
 ssize_t swhpt_writev(struct swhpt_fd *fd, const struct iovec *iov, int n);
 
 /*
+ * What writev(2) does with one record in each segment: `len` bytes of whole records, each handed
+ * over by a write of its own. Bytes taken, all of them unless one was refused; or the errno of the
+ * first. Writes of others and vCPUs come before or after all of it.
+ */
+ssize_t swhpt_write_records(struct swhpt_fd *fd, const void *buf, size_t len);
+
+/*
  * write(2) of count bytes from a buffer of which `readable` may be read. The kernel reads up to 8
  * bytes past the count for a record that is too short; past `readable` it is -EFAULT, as if the
  * memory ended there. swhpt_write() is readable == count.

@@ -9,39 +9,6 @@
 
 #include "vmm/swhpt_impl.h"
 
-/* Base page shift in bits 0 to 7, actual page shift in bits 8 to 15; 0 when not known. */
-static unsigned page_shifts(uint64_t v, uint64_t r)
-{
-	if (!(v & HPTE_V_LARGE))
-		return 12 << 8 | 12;
-	switch (r >> 12 & 0xf) { /* LP */
-	case 0: return r >> 16 & 0xf ? 0 : 24 << 8 | 24;
-	case 1: return 16 << 8 | 16;
-	case 3: return r >> 16 & 0xf ? 0 : 34 << 8 | 34;
-	case 7: return 16 << 8 | 12; /* 64 KiB in a 4 KiB segment */
-	case 8:
-		switch (r >> 16 & 0xf) {
-		case 0: return 24 << 8 | 16; /* 16 MiB in a 64 KiB segment */
-		case 3: return 24 << 8 | 12; /* 16 MiB in a 4 KiB segment */
-		default: return 0;
-		}
-	default: return 0;
-	}
-}
-
-unsigned swhpt_base_page_shift(uint64_t v, uint64_t r)
-{
-	return page_shifts(v, r) & 0xff;
-}
-
-static const struct swhpt_slot *find_slot(const struct swhpt *h, uint64_t gpa)
-{
-	for (unsigned i = 0; i < h->n_slots; i++)
-		if (gpa - h->slots[i].base < h->slots[i].size)
-			return &h->slots[i];
-	return NULL;
-}
-
 /* Lock entry i if it is free. */
 static bool lock_free(struct swhpt *h, uint64_t i)
 {
@@ -73,52 +40,31 @@ static bool lock_slot(struct swhpt *h, uint64_t flags, uint64_t *index)
 int64_t swhpt_do_enter(struct swhpt *h, uint64_t flags, uint64_t index, uint64_t v, uint64_t r,
 	uint64_t *ret_index)
 {
-	unsigned shift = page_shifts(v, r) >> 8;
-	uint64_t page = 1ull << shift, gpa, guest_r;
-	const struct swhpt_slot *slot;
-	struct swhpt_rev *rev;
+	struct swhpt_hpte new;
+	uint64_t guest_r;
 
-	if (v >> HPTE_V_B_SHIFT & 2 || !shift)
-		return H_PARAMETER;
-	v &= ~(HPTE_V_HVLOCK | HPTE_V_PRESENT);
-	guest_r = r &= ~HPTE_R_MODIFIED;
-	gpa = r & HPTE_R_RPN & ~(page - 1);
-	slot = find_slot(h, gpa);
-	if (!slot) {
-		/* Emulated MMIO, which KVM marks with storage key 31. */
-		v |= HPTE_V_ABSENT;
-		r |= HPTE_R_KEY;
-	} else {
-		uint64_t wimg = r & (HPTE_R_W | HPTE_R_I | HPTE_R_M | HPTE_R_G);
-
-		if ((slot->base | slot->size) & (page - 1) || slot->host_page_shift < shift)
-			return H_PARAMETER;
-		v |= HPTE_V_VALID;
-		r = (r & (HPTE_R_KEY | HPTE_R_PP0 | (page - 1))) | gpa;
-		/* Memory stays cacheable, whatever the guest says; SAO is left alone. */
-		if (wimg != HPTE_R_M && wimg != (HPTE_R_W | HPTE_R_I | HPTE_R_M))
-			r = (r & ~(HPTE_R_W | HPTE_R_I | HPTE_R_G)) | HPTE_R_M;
-	}
-	if (index >= h->entries)
+	if (swhpt_make_entry(h, v, r, &new, &guest_r, NULL) != H_SUCCESS || index >= h->entries)
 		return H_PARAMETER;
 	if (!lock_slot(h, flags, &index))
 		return H_PTEG_FULL;
-	rev = &h->rev[index];
-	swhpt_store(&rev->guest_r, guest_r);
-	swhpt_note(h, rev);
-	swhpt_store(&h->hpt[index].r, hpte_new_r(v, r));
-	swhpt_unlock(&h->hpt[index], v & HPTE3_V_MASK);
+	swhpt_publish(&h->rev[index].guest_r, guest_r | swhpt_mark(h));
+	swhpt_publish(&h->hpt[index].r, new.r);
+	swhpt_unlock(&h->hpt[index], new.v);
 	*ret_index = index;
 	return H_SUCCESS;
 }
 
-/* What hardware set in a valid entry belongs to the guest's view from here on. */
-static uint64_t harvest(struct swhpt_hpte *e, struct swhpt_rev *rev)
+/* A locked entry goes. What hardware set in it belongs to the guest's view, which is returned. */
+static uint64_t remove_locked(
+	struct swhpt *h, struct swhpt_hpte *e, struct swhpt_rev *rev, uint64_t v)
 {
-	uint64_t r = swhpt_load(&rev->guest_r) | (swhpt_load(&e->r) & HPTE_R_RC);
+	uint64_t r = swhpt_load(&rev->guest_r);
 
-	swhpt_store(&rev->guest_r, r);
-	return r;
+	if (v & HPTE_V_VALID)
+		r |= swhpt_load(&e->r) & HPTE_R_RC;
+	swhpt_publish(&rev->guest_r, r | swhpt_mark(h));
+	swhpt_unlock(e, 0);
+	return r & ~HPTE_R_MODIFIED;
 }
 
 int64_t swhpt_do_remove(
@@ -139,12 +85,8 @@ int64_t swhpt_do_remove(
 		swhpt_unlock(e, v3);
 		return H_NOT_FOUND;
 	}
-	if (v & HPTE_V_VALID)
-		harvest(e, rev);
 	ret_hpte[0] = (v & ~(HPTE_V_HVLOCK | HPTE_V_ABSENT)) | HPTE_V_VALID;
-	ret_hpte[1] = swhpt_load(&rev->guest_r) & ~HPTE_R_MODIFIED;
-	swhpt_note(h, rev);
-	swhpt_unlock(e, 0);
+	ret_hpte[1] = remove_locked(h, e, rev, v);
 	return H_SUCCESS;
 }
 
@@ -174,11 +116,7 @@ static int64_t bulk_one(struct swhpt *h, uint64_t *arg, uint64_t avpn)
 		swhpt_unlock(e, v3);
 		return H_SUCCESS;
 	}
-	swhpt_note(h, rev);
-	if (v & HPTE_V_VALID)
-		harvest(e, rev);
-	*arg = (0x80 | flags) << 56 | index | (swhpt_load(&rev->guest_r) & HPTE_R_RC) << 51;
-	swhpt_unlock(e, 0);
+	*arg = (0x80 | flags) << 56 | index | (remove_locked(h, e, rev, v) & HPTE_R_RC) << 51;
 	return H_SUCCESS;
 }
 
@@ -221,15 +159,15 @@ static int64_t protect(struct swhpt *h, uint64_t flags, uint64_t index, uint64_t
 	}
 	bits = (flags << 55 & HPTE_R_PP0) | (flags << 48 & HPTE_R_KEY_HI) |
 		(flags & (HPTE_R_PP | HPTE_R_N | HPTE_R_KEY_LO));
-	swhpt_store(&rev->guest_r, (swhpt_load(&rev->guest_r) & ~mask) | bits);
-	swhpt_note(h, rev);
+	r = (swhpt_load(&rev->guest_r) & ~mask) | bits;
+	swhpt_publish(&rev->guest_r, r | swhpt_mark(h));
 	if (v & HPTE_V_VALID) {
 		r = (r3 & ~mask) | bits;
 		/* The kernel lets a fault make the page writable again. */
 		if (writable(r) && !writable(r3))
 			r = r & HPTE_R_PP0 || !(r & HPTE_R_PP) ? (r & ~HPTE_R_PP) | HPTE_R_PP0 | 2
 							       : r | 3;
-		swhpt_store(&e->r, r);
+		swhpt_publish(&e->r, r);
 	}
 	swhpt_unlock(e, v3);
 	return H_SUCCESS;
@@ -278,10 +216,8 @@ static int64_t clear_bit(struct swhpt *h, uint64_t index, uint64_t bit, uint64_t
 		return H_NOT_FOUND;
 	}
 	had = swhpt_load(&rev->guest_r);
-	if (had & bit) {
-		swhpt_store(&rev->guest_r, had & ~bit);
-		swhpt_note(h, rev);
-	}
+	if (had & bit)
+		swhpt_publish(&rev->guest_r, (had & ~bit) | swhpt_mark(h));
 	if (v & HPTE_V_VALID) {
 		r = swhpt_load(&e->r);
 		had |= r & HPTE_R_RC;

@@ -23,6 +23,7 @@
 #define HPTE_R_I         0x20ull
 #define HPTE_R_M         0x10ull
 #define HPTE_R_G         0x08ull
+#define HPTE_R_WIMG      (HPTE_R_W | HPTE_R_I | HPTE_R_M | HPTE_R_G)
 #define HPTE_R_N         0x04ull
 #define HPTE_R_PP        0x03ull
 #define HPTE_R_RC        (HPTE_R_R | HPTE_R_C)
@@ -57,6 +58,16 @@ struct swhpt_slot {
 	unsigned host_page_shift;
 };
 
+/*
+ * Entries that become what they become by the same masks. One belongs to them when v and r are the
+ * same in these bits and its address is in this range. size 0: none does.
+ */
+struct swhpt_alike {
+	uint64_t v, v_mask, r, r_mask;
+	uint64_t gpa_mask, base, size;
+	uint64_t v_set, r_set; /* what the entry gets besides */
+};
+
 struct swhpt {
 	struct swhpt_hpte *hpt;
 	struct swhpt_rev *rev;
@@ -67,10 +78,23 @@ struct swhpt {
 	unsigned running;      /* by __atomic: vCPUs between enter and leave; grows under setup */
 	/* held shared by reads of fds, exclusive by what clears or replaces the table */
 	pthread_rwlock_t table;
-	pthread_mutex_t setup; /* keeps vCPUs out during writes; guards what is below */
-	bool mmu_ready;        /* the virtual real mode area is there */
+	pthread_mutex_t setup;       /* keeps vCPUs out during writes; guards what is below */
+	bool mmu_ready;              /* the virtual real mode area is there */
+	struct swhpt_alike alike[2]; /* those written last: in memory, outside; until it grows */
 	unsigned n_slots;
 	struct swhpt_slot slots[SWHPT_SLOTS_MAX];
+};
+
+/* Out of the way of the loops over many entries. */
+#define SELDOM __attribute__((noinline))
+
+/* read(2) and write(2) cut longer counts, by whole host pages. */
+#define RW_COUNT_MAX 0x7fff0000u
+
+struct swhpt_fd {
+	struct swhpt *h;
+	uint64_t flags, index;
+	bool first_pass;
 };
 
 static inline uint64_t swhpt_load(const uint64_t *p)
@@ -81,6 +105,20 @@ static inline uint64_t swhpt_load(const uint64_t *p)
 static inline void swhpt_store(uint64_t *p, uint64_t v)
 {
 	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+}
+
+/*
+ * Of a change of an entry a reader without the lock sees, in this order: the lock bit, guest_r with
+ * its mark, r, and the lock bit gone. So these two publish, and swhpt_see() looks from the end.
+ */
+static inline void swhpt_publish(uint64_t *p, uint64_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t swhpt_see(const uint64_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 
 /* Lock an entry; returns its first doubleword, lock bit included. */
@@ -114,11 +152,10 @@ static inline uint64_t hpte_new_r(uint64_t v, uint64_t r)
 	return (r & ~HPTE3_R_B) | (v >> HPTE_V_B_SHIFT) << (HPTE_V_B_SHIFT - HPTE3_B_SHIFT);
 }
 
-/* Mark an entry as changed, if anybody reads. The entry is locked. */
-static inline void swhpt_note(struct swhpt *h, struct swhpt_rev *rev)
+/* The mark of a change, if anybody reads. The entry is locked: a reader comes before or after. */
+static inline uint64_t swhpt_mark(const struct swhpt *h)
 {
-	if (__atomic_load_n(&h->mod_interest, __ATOMIC_RELAXED))
-		swhpt_store(&rev->guest_r, swhpt_load(&rev->guest_r) | HPTE_R_MODIFIED);
+	return __atomic_load_n(&h->mod_interest, __ATOMIC_RELAXED) ? HPTE_R_MODIFIED : 0;
 }
 
 /* An empty table's two arrays. 0, -EINVAL (order) or -ENOMEM. */
@@ -133,8 +170,26 @@ int64_t swhpt_do_enter(struct swhpt *h, uint64_t flags, uint64_t index, uint64_t
 int64_t swhpt_do_remove(
 	struct swhpt *h, uint64_t flags, uint64_t index, uint64_t avpn, uint64_t *ret_hpte);
 
-/* One entry of a write or of a flat table: replace entry i. Under `setup`, no vCPU running. */
-int swhpt_put_entry(struct swhpt *h, uint64_t i, uint64_t v, uint64_t r);
-void swhpt_clear_entry(struct swhpt *h, uint64_t i);
+/*
+ * What H_ENTER makes of an entry that a guest gives: the table's, and *ret_guest_r. H_SUCCESS, or
+ * H_PARAMETER for a page or segment size that cannot be. What swhpt_make_alike() can do for others
+ * from now on goes to alike[2] (NULL: nobody asks): in memory, outside.
+ */
+int64_t swhpt_make_entry(const struct swhpt *h, uint64_t v, uint64_t r, struct swhpt_hpte *ret,
+	uint64_t *ret_guest_r, struct swhpt_alike *alike);
+
+static inline bool swhpt_is_alike(const struct swhpt_alike *a, uint64_t v, uint64_t r)
+{
+	return !(((v ^ a->v) & a->v_mask) | ((r ^ a->r) & a->r_mask)) &&
+		(r & a->gpa_mask) - a->base < a->size;
+}
+
+static inline struct swhpt_hpte swhpt_make_alike(
+	const struct swhpt_alike *a, uint64_t v, uint64_t guest_r)
+{
+	return (struct swhpt_hpte){
+		(v & HPTE3_V_MASK & ~(HPTE_V_HVLOCK | HPTE_V_PRESENT)) | a->v_set,
+		hpte_new_r(v, guest_r) | a->r_set};
+}
 
 void swhpt_unref(struct swhpt *h);

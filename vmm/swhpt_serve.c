@@ -25,25 +25,13 @@ static int answer(int sock, int32_t result, void *records, size_t len)
 static ssize_t write_records(struct swhpt_fd *fd, uint8_t *buf, size_t len)
 {
 	uint64_t entries = swhpt_entries(swhpt_fd_table(fd));
-	struct htab_iter it;
-	struct htab_rec rec;
 	struct htab_count count;
 	const char *why;
-	ssize_t total = 0;
 
 	if (htab_check(buf, len, entries, HTAB_WIRE, &count, &why) < 0)
 		return -EINVAL;
 	htab_convert(buf, len, HTAB_WIRE, HTAB_HOST);
-	htab_iter_init(&it, buf, len, entries, HTAB_HOST);
-	while (htab_iter_next(&it, &rec) > 0) {
-		size_t n = HTAB_HDR_SIZE + (size_t)rec.n_valid * HTAB_HPTE_SIZE;
-		ssize_t w = swhpt_write(fd, rec.hptes - HTAB_HDR_SIZE, n);
-
-		if (w < 0)
-			return total ? total : w;
-		total += w;
-	}
-	return total;
+	return swhpt_write_records(fd, buf, len);
 }
 
 int swhpt_serve_one(struct swhpt_fd *fd, int sock, void *buf)

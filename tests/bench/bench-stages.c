@@ -95,16 +95,8 @@ STAGE void stage_check_again(struct way *w, uint8_t *buf, size_t n)
 
 STAGE void stage_write(struct way *w, const uint8_t *buf, size_t n)
 {
-	struct htab_iter it;
-	struct htab_rec rec;
-
-	htab_iter_init(&it, buf, n, w->entries, HTAB_HOST);
-	while (htab_iter_next(&it, &rec) > 0) {
-		size_t len = HTAB_HDR_SIZE + (size_t)rec.n_valid * HTAB_HPTE_SIZE;
-
-		if (swhpt_write(w->to, rec.hptes - HTAB_HDR_SIZE, len) != (ssize_t)len)
-			bench_die("a record is not written");
-	}
+	if (swhpt_write_records(w->to, buf, n) != (ssize_t)n)
+		bench_die("a record is not written");
 }
 
 static void one_codec(struct way *w, enum wire_codec codec, unsigned order)
