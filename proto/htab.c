@@ -140,35 +140,56 @@ size_t htab_split(struct htab_rec *rec, void *dst, size_t max, enum htab_endian 
 	return HTAB_HDR_SIZE + bytes;
 }
 
-static uint64_t digest_word(uint64_t digest, uint64_t w)
+static inline uint64_t mix(uint64_t d, uint64_t w)
 {
-	digest = (digest ^ w) * 0x9fb21c651e98df25ull;
-	return digest ^ digest >> 32;
+	d = (d ^ w) * 0x9fb21c651e98df25ull;
+	return d << 29 | d >> 35;
 }
 
-/* Four lanes: one is a chain of multiplications that waits for itself. */
+static inline uint64_t le64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+/*
+ * Eight lanes: one is a chain of multiplications that waits for itself, and so many keep a core's
+ * multiplier busy. Each is a variable, so that it stays in a register.
+ */
 uint64_t stream_digest(uint64_t digest, const void *unit, size_t len)
 {
-	uint64_t lane[4] = {digest, digest + 1, digest + 2, digest + 3};
-	const uint8_t *p = unit;
-	size_t left = len;
+	uint64_t a = digest, b = digest + 1, c = digest + 2, d = digest + 3;
+	uint64_t e = digest + 4, f = digest + 5, g = digest + 6, h = digest + 7;
+	uint64_t lane[STREAM_DIGEST_LANES];
+	const uint8_t *p = unit, *end = p + len / 64 * 64;
+	size_t left = len % 64;
 
 	if (len == 0)
 		return digest;
-	for (; left >= 32; p += 32, left -= 32)
-		for (int i = 0; i < 4; i++)
-			lane[i] = digest_word(lane[i], be64_get(p + 8 * i));
-	for (int i = 0; left > 0; i++) {
+	for (; p < end; p += 64) {
+		a = mix(a, le64(p));
+		b = mix(b, le64(p + 8));
+		c = mix(c, le64(p + 16));
+		d = mix(d, le64(p + 24));
+		e = mix(e, le64(p + 32));
+		f = mix(f, le64(p + 40));
+		g = mix(g, le64(p + 48));
+		h = mix(h, le64(p + 56));
+	}
+	memcpy(lane, (uint64_t[STREAM_DIGEST_LANES]){a, b, c, d, e, f, g, h}, sizeof(lane));
+	for (unsigned i = 0; left > 0; i++) {
 		size_t n = left < 8 ? left : 8;
 		uint8_t word[8] = {0};
 
 		memcpy(word, p, n);
-		lane[i] = digest_word(lane[i], be64_get(word));
+		lane[i] = mix(lane[i], le64(word));
 		p += n;
 		left -= n;
 	}
-	digest = digest_word(digest, len);
-	for (int i = 0; i < 4; i++)
-		digest = digest_word(digest, lane[i]);
+	digest = mix(digest, len);
+	for (unsigned i = 0; i < STREAM_DIGEST_LANES; i++)
+		digest = mix(digest, lane[i]);
 	return digest;
 }

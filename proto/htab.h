@@ -189,10 +189,12 @@ static inline void hpte_normalise(uint64_t *v, uint64_t *r)
 /*
  * Digest of a stream of units (a chunk's decoded bytes, a STATE frame's body), used in END to catch
  * a lost, doubled or changed one. It guards against our own mistakes; TLS guards against other
- * people. With mix(d, w) = e ^ e >> 32 for e = (d ^ w) * 0x9fb21c651e98df25, a unit's 64-bit
- * big-endian words (the last one padded with zeros) go in turn into four lanes, which begin as d,
- * d + 1, d + 2 and d + 3, each by lane = mix(lane, w); then d = mix(d, length in bytes) and
- * d = mix(d, lane) for the four in order. An empty unit changes nothing.
+ * people. With mix(d, w) = (d ^ w) * 0x9fb21c651e98df25, rotated left by 29 bits, a unit's 64-bit
+ * little-endian words (the last one padded with zeros) go in turn into eight lanes, which begin as
+ * d, d + 1, ... and d + 7, each by lane = mix(lane, w); then d = mix(d, length in bytes) and
+ * d = mix(d, lane) for the eight in order. An empty unit changes nothing. No step loses anything:
+ * units that differ in a single word never have the same digest.
  */
+#define STREAM_DIGEST_LANES 8u
 #define STREAM_DIGEST_INIT 0xcbf29ce484222325ull
 uint64_t stream_digest(uint64_t digest, const void *unit, size_t len);

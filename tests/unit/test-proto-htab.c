@@ -234,7 +234,7 @@ END_TEST
 static uint64_t mix(uint64_t d, uint64_t w)
 {
 	d = (d ^ w) * 0x9fb21c651e98df25ull;
-	return d ^ d >> 32;
+	return d << 29 | d >> 35;
 }
 
 START_TEST(test_digest)
@@ -244,8 +244,8 @@ START_TEST(test_digest)
 	uint8_t padded[16] = {0}, large[4096], *p = large;
 	uint64_t d = mix(init, 8);
 
-	d = mix(d, mix(init, 0x0001020304050607ull));
-	for (uint64_t lane = 1; lane < 4; lane++)
+	d = mix(d, mix(init, 0x0706050403020100ull));
+	for (uint64_t lane = 1; lane < 8; lane++)
 		d = mix(d, init + lane);
 	ck_assert_uint_eq(stream_digest(init, b, 8), d);
 	ck_assert_uint_eq(stream_digest(d, b, 0), d);
@@ -260,6 +260,42 @@ START_TEST(test_digest)
 		ck_assert_uint_ne(stream_digest(init, large, sizeof(large) - 3), d);
 		p[i] ^= (uint8_t)(1 << i % 8);
 	}
+}
+END_TEST
+
+/* What END is to find: entries that changed places, came twice, or not at all; and so units. */
+START_TEST(test_digest_of_what_went_wrong)
+{
+	enum { N = 64 };
+	const uint64_t init = STREAM_DIGEST_INIT;
+	uint8_t good[16 * N], bad[16 * (N + 1)];
+	uint64_t d, halves;
+
+	/* neighbours, whose entries differ in a few bits */
+	for (unsigned i = 0; i < N; i++) {
+		be64_put(good + 16 * (size_t)i, (uint64_t)(i / 8) << 12 | HPTE_V_VALID);
+		be64_put(good + 16 * (size_t)i + 8, (uint64_t)i << 12 | 0x190);
+	}
+	d = stream_digest(init, good, sizeof(good));
+	for (size_t i = 0; i < N; i++) {
+		for (size_t k = 0; k < i; k++) { /* in each other's place */
+			memcpy(bad, good, sizeof(good));
+			memcpy(bad + 16 * i, good + 16 * k, 16);
+			memcpy(bad + 16 * k, good + 16 * i, 16);
+			ck_assert_uint_ne(stream_digest(init, bad, sizeof(good)), d);
+		}
+		memcpy(bad, good, 16 * i); /* left out */
+		memcpy(bad + 16 * i, good + 16 * (i + 1), 16 * (N - i - 1));
+		ck_assert_uint_ne(stream_digest(init, bad, sizeof(good) - 16), d);
+		memcpy(bad, good, 16 * (i + 1)); /* twice */
+		memcpy(bad + 16 * (i + 1), good + 16 * i, 16 * (N - i));
+		ck_assert_uint_ne(stream_digest(init, bad, sizeof(bad)), d);
+	}
+	halves = stream_digest(stream_digest(init, good, 512), good + 512, 512);
+	ck_assert_uint_ne(stream_digest(stream_digest(init, good + 512, 512), good, 512), halves);
+	ck_assert_uint_ne(stream_digest(init, good, 512), halves);
+	ck_assert_uint_ne(stream_digest(halves, good + 512, 512), halves);
+	ck_assert_uint_ne(d, halves); /* units are not cut elsewhere */
 }
 END_TEST
 
@@ -281,6 +317,7 @@ int main(void)
 	tcase_add_test(t, test_wrapped);
 	tcase_add_test(t, test_normalise);
 	tcase_add_test(t, test_digest);
+	tcase_add_test(t, test_digest_of_what_went_wrong);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
