@@ -40,6 +40,11 @@ bool uri_is_file(const char *text);
  */
 struct tls_creds;
 int tls_creds_load(const char *dir, struct tls_creds **ret, struct err *err);
+/*
+ * Whether the kernel encrypts what later connections send (kTLS), where it and OpenSSL can; it is
+ * so unless it is switched off. Before the first connection; not thread-safe.
+ */
+void tls_creds_set_ktls(struct tls_creds *c, bool ktls);
 struct tls_creds *tls_creds_ref(struct tls_creds *c);
 struct tls_creds *tls_creds_unref(struct tls_creds *c); /* takes NULL, returns NULL */
 

@@ -3,7 +3,8 @@ noinst_LTLIBRARIES += libbase.la
 libbase_la_SOURCES = \
 	common/clock.c common/clock.h \
 	common/err.c common/err.h \
-	common/fd.c common/fd.h
+	common/fd.c common/fd.h \
+	common/sigpipe.c common/sigpipe.h
 
 # How records travel, and the files in which guests are saved.
 noinst_LTLIBRARIES += libsaved.la
@@ -22,6 +23,7 @@ libnet_la_SOURCES = \
 	common/resolve.c \
 	common/stream.c common/stream.h \
 	common/tls.c common/tls.h \
+	common/tls_bio.c \
 	common/tls_cert.c \
 	common/tls_creds.c \
 	common/unixsock.c common/unixsock.h \

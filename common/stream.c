@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/net.h"
+#include "common/sigpipe.h"
 #include "common/tls.h"
 
 /* A peer that acknowledges nothing for so long is taken for dead. */
@@ -195,6 +196,7 @@ void stream_shutdown(struct stream *s)
 
 struct stream *stream_free(struct stream *s)
 {
+	struct sigpipe guard;
 	char buf[4096];
 	ssize_t n;
 
@@ -211,7 +213,9 @@ struct stream *stream_free(struct stream *s)
 		}
 	}
 	tls_free(s->tls);
+	sigpipe_block(&guard);
 	close(s->fd);
+	sigpipe_unblock(&guard);
 	free(s);
 	return NULL;
 }
@@ -224,6 +228,11 @@ int stream_fd(const struct stream *s)
 bool stream_is_tls(const struct stream *s)
 {
 	return s->tls;
+}
+
+bool stream_is_ktls(const struct stream *s)
+{
+	return s->tls && tls_ktls(s->tls);
 }
 
 const char *stream_peer(const struct stream *s)

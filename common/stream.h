@@ -42,6 +42,8 @@ struct stream *stream_free(struct stream *s);
 
 int stream_fd(const struct stream *s);
 bool stream_is_tls(const struct stream *s);
+/* Does the kernel encrypt what is sent (kTLS)? */
+bool stream_is_ktls(const struct stream *s);
 /*
  * Who is at the other end: the certificate's subject as RFC 2253 text ("CN=hostb,O=..."), "" in
  * plaintext. Valid as long as the stream.

@@ -18,98 +18,17 @@ struct tls {
 	const char *address;
 	bool server;
 	bool established;
-	bool broken;   /* only tls_free() may follow */
-	bool drained;  /* the last read consumed every whole record */
-	bool eof;      /* the peer closed the socket */
-	int sys_errno; /* of the last failed system call */
-	bool seen;     /* the peer sent something */
-	bool not_tls;  /* and it did not begin as TLS does */
+	bool broken;      /* only tls_free() may follow */
+	bool drained;     /* the last read consumed every whole record */
+	bool ktls;        /* the kernel encrypts */
+	bool retry;       /* the last write has to be called again, with the same bytes */
+	uint32_t records; /* written with this key */
+	struct tls_bio bio;
 	enum stream_want want;
 	char hostname[256];
 	char error[ERR_TEXT_MAX];
 	char peer[PEER_NAME_MAX];
 };
-
-/* -- The BIO: a socket BIO's write() raises SIGPIPE, and it does not show us the first bytes. -- */
-
-static int bio_result(BIO *bio, struct tls *t, ssize_t n, bool writing)
-{
-	BIO_clear_retry_flags(bio);
-	if (n >= 0)
-		return (int)n;
-	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-		if (writing)
-			BIO_set_retry_write(bio);
-		else
-			BIO_set_retry_read(bio);
-	} else {
-		t->sys_errno = errno;
-	}
-	return -1;
-}
-
-static int bio_write(BIO *bio, const char *buf, int len)
-{
-	struct tls *t = BIO_get_data(bio);
-	ssize_t n;
-
-	do
-		n = send(t->fd, buf, (size_t)len, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return bio_result(bio, t, n, true);
-}
-
-static int bio_read(BIO *bio, char *buf, int len)
-{
-	struct tls *t = BIO_get_data(bio);
-	ssize_t n;
-
-	do
-		n = recv(t->fd, buf, (size_t)len, 0);
-	while (n < 0 && errno == EINTR);
-	if (n == 0 && len > 0)
-		t->eof = true;
-	if (n > 0 && !t->seen) {
-		t->seen = true;
-		/* A record begins with its type, 20 to 23, and a version 3.x. */
-		t->not_tls = buf[0] < 20 || buf[0] > 23 || (n > 1 && buf[1] != 3);
-	}
-	return bio_result(bio, t, n, false);
-}
-
-static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-	struct tls *t = BIO_get_data(bio);
-
-	switch (cmd) {
-	case BIO_CTRL_FLUSH: return 1;
-	case BIO_CTRL_EOF: return t->eof;
-	default: return 0;
-	}
-}
-
-BIO_METHOD *tls_new_bio_method(void)
-{
-	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "stream");
-
-	if (!m)
-		return NULL;
-	BIO_meth_set_write(m, bio_write);
-	BIO_meth_set_read(m, bio_read);
-	BIO_meth_set_ctrl(m, bio_ctrl);
-	return m;
-}
-
-static BIO *new_bio(struct tls *t)
-{
-	BIO *bio = BIO_new(tls_creds_bio(t->creds));
-
-	if (bio) {
-		BIO_set_data(bio, t);
-		BIO_set_init(bio, 1);
-	}
-	return bio;
-}
 
 /* -- Sentences -- */
 
@@ -193,7 +112,7 @@ static int fail_closed(struct tls *t)
 		return fail(t, -ECONNRESET,
 			"%s ended the connection without a TLS goodbye: its daemon or host may have died",
 			t->address);
-	if (!t->seen)
+	if (!t->bio.seen)
 		return fail(t, -ECONNRESET,
 			"%s closed the connection at the TLS handshake: is it started with --plaintext?",
 			t->address);
@@ -217,12 +136,13 @@ static int check(struct tls *t)
 	t->broken = true;
 	if (t->error[0])
 		code = -EKEYREJECTED; /* on_verify() */
-	else if (!t->established && t->not_tls)
+	else if (!t->established && t->bio.not_tls)
 		code = fail(t, -EPROTO, "%s did not speak TLS: is it started with --plaintext?",
 			t->address);
-	else if (ssl_error == SSL_ERROR_SYSCALL && t->sys_errno && (t->established || t->seen))
-		code = fail(t, -t->sys_errno, "the connection with %s failed: %s", t->address,
-			strerror(t->sys_errno));
+	else if (ssl_error == SSL_ERROR_SYSCALL && t->bio.sys_errno &&
+		(t->established || t->bio.seen))
+		code = fail(t, -t->bio.sys_errno, "the connection with %s failed: %s", t->address,
+			strerror(t->bio.sys_errno));
 	else if (ssl_error == SSL_ERROR_SYSCALL ||
 		ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		code = fail_closed(t);
@@ -278,12 +198,14 @@ int tls_new(int fd, const char *address, struct tls_creds *creds, bool server, c
 	t->want = server ? STREAM_WANT_READ : STREAM_WANT_WRITE;
 	ERR_clear_error();
 	t->ssl = SSL_new(ctx);
-	bio = t->ssl ? new_bio(t) : NULL;
+	bio = t->ssl ? tls_bio_new(&t->bio, fd, tls_creds_bio(creds), tls_creds_ktls(creds)) : NULL;
 	if (!bio) {
 		tls_free(t);
 		return err_set(err, -ENOMEM, "cannot set TLS up: out of memory");
 	}
 	SSL_set_bio(t->ssl, bio, bio);
+	if (tls_creds_ktls(creds))
+		SSL_set_options(t->ssl, SSL_OP_ENABLE_KTLS);
 	SSL_set_app_data(t->ssl, t);
 	SSL_set_verify(t->ssl, SSL_CTX_get_verify_mode(ctx), on_verify);
 	if (hostname && !server && !set_hostname(t, hostname)) {
@@ -305,6 +227,7 @@ struct tls *tls_free(struct tls *t)
 	if (!t)
 		return NULL;
 	SSL_free(t->ssl);
+	tls_bio_clear(&t->bio);
 	X509_free(t->cert);
 	tls_creds_unref(t->creds);
 	free(t);
@@ -320,7 +243,7 @@ int tls_handshake(struct tls *t)
 	if (t->broken)
 		return -EPROTO;
 	ERR_clear_error();
-	t->sys_errno = 0;
+	t->bio.sys_errno = 0;
 	if (SSL_do_handshake(t->ssl) != 1) {
 		r = check(t);
 		return r ? r : fail_closed(t);
@@ -335,6 +258,7 @@ int tls_handshake(struct tls *t)
 			t->address, PEER_NAME_MAX - 1);
 	}
 	t->established = true;
+	t->ktls = tls_bio_ktls(&t->bio);
 	return 0;
 }
 
@@ -346,7 +270,7 @@ ssize_t tls_read(struct tls *t, void *buf, size_t len)
 	if (t->broken)
 		return -EPIPE;
 	ERR_clear_error();
-	t->sys_errno = 0;
+	t->bio.sys_errno = 0;
 	if (SSL_read_ex(t->ssl, buf, len, &n) == 1) {
 		t->drained = false;
 		return (ssize_t)n;
@@ -375,9 +299,59 @@ static void find_alert(struct tls *t)
 		fail_reason(t, ERR_GET_REASON(e));
 }
 
-ssize_t tls_write(struct tls *t, const void *buf, size_t len)
+/*
+ * What the kernel encrypts goes to the socket as it is, without OpenSSL: a whole frame at once, of
+ * which the kernel makes records.
+ */
+static ssize_t write_ktls(struct tls *t, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = send(t->fd, buf, len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		t->want = STREAM_WANT_WRITE;
+		return -EAGAIN;
+	}
+	t->bio.sys_errno = errno;
+	return -errno;
+}
+
+static ssize_t write_ssl(struct tls *t, const void *buf, size_t len)
 {
 	size_t n;
+	int r;
+
+	if (SSL_write_ex(t->ssl, buf, len, &n) == 1)
+		return (ssize_t)n;
+	if (t->bio.sys_errno == EPIPE || t->bio.sys_errno == ECONNRESET)
+		return -t->bio.sys_errno;
+	r = check(t);
+	return r ? r : fail_closed(t);
+}
+
+/*
+ * A key is good for so many records (RFC 8446, 5.5). OpenSSL counts none, and one key is
+ * all that it can give the kernel.
+ */
+static int renew_key(struct tls *t)
+{
+	if (t->ktls)
+		return fail(t, -EKEYEXPIRED,
+			"the connection with %s has sent %u records, as many as one key is for, and kTLS cannot renew it: connect again, or set 'ktls' to false",
+			t->address, t->records);
+	if (SSL_key_update(t->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1)
+		return fail_reason(t, ERR_GET_REASON(ERR_peek_error()));
+	t->records = 0;
+	return 0;
+}
+
+ssize_t tls_write(struct tls *t, const void *buf, size_t len)
+{
+	ssize_t n;
 	int r;
 
 	if (t->broken)
@@ -385,16 +359,21 @@ ssize_t tls_write(struct tls *t, const void *buf, size_t len)
 	if (!len)
 		return 0;
 	ERR_clear_error();
-	t->sys_errno = 0;
-	if (SSL_write_ex(t->ssl, buf, len, &n) == 1)
-		return (ssize_t)n;
-	if (t->sys_errno == EPIPE || t->sys_errno == ECONNRESET) {
-		r = -t->sys_errno;
-		find_alert(t);
-		return fail(t, r, "the connection with %s failed: %s", t->address, strerror(-r));
+	t->bio.sys_errno = 0;
+	if (t->records >= tls_creds_key_records(t->creds) && !t->retry) {
+		r = renew_key(t);
+		if (r < 0)
+			return r;
 	}
-	r = check(t);
-	return r ? r : fail_closed(t);
+	n = t->ktls ? write_ktls(t, buf, len) : write_ssl(t, buf, len);
+	t->retry = n == -EAGAIN;
+	if (n > 0)
+		t->records += (uint32_t)((size_t)n / SSL3_RT_MAX_PLAIN_LENGTH) + 1;
+	if (n == -EPIPE || n == -ECONNRESET)
+		find_alert(t);
+	if (n < 0 && n != -EAGAIN)
+		fail(t, (int)n, "the connection with %s failed: %s", t->address, strerror((int)-n));
+	return n;
 }
 
 size_t tls_pending(const struct tls *t)
@@ -419,6 +398,11 @@ void tls_close(struct tls *t)
 enum stream_want tls_want(const struct tls *t)
 {
 	return t->want;
+}
+
+bool tls_ktls(const struct tls *t)
+{
+	return t->ktls;
 }
 
 const char *tls_error(const struct tls *t)

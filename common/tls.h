@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/dial.h"
@@ -29,14 +30,40 @@ size_t tls_pending(const struct tls *t);
 /* Send close_notify, if that is possible now. */
 void tls_close(struct tls *t);
 
+/* Does the kernel encrypt what is sent (kTLS)? Known when the handshake is complete. */
+bool tls_ktls(const struct tls *t);
 enum stream_want tls_want(const struct tls *t);
 const char *tls_error(const struct tls *t);
 const char *tls_peer(const struct tls *t);
-/* What tls_creds_load() makes once for all connections of its credentials. */
-BIO_METHOD *tls_new_bio_method(void);
 bool tls_peer_matches(const struct tls *t, const char *pattern);
 
+/* -- tls_bio.c */
+
+struct tls_bio {
+	int fd;
+	BIO *socket;   /* OpenSSL's own, through which the kernel gets its key; NULL: not wanted */
+	bool eof;      /* the peer closed the socket */
+	bool seen;     /* the peer sent something */
+	bool not_tls;  /* and it did not begin as TLS does */
+	int sys_errno; /* of the last system call that failed; who calls clears it */
+};
+
+/* What tls_creds_load() makes once for all connections of its credentials. */
+BIO_METHOD *tls_bio_method(void);
+/* A BIO over b, which has to outlive it. NULL: out of memory. */
+BIO *tls_bio_new(struct tls_bio *b, int fd, const BIO_METHOD *method, bool ktls);
+/* After the BIO is freed. */
+void tls_bio_clear(struct tls_bio *b);
+bool tls_bio_ktls(const struct tls_bio *b);
+
 /* -- tls_creds.c */
+
+/* The kernel encrypts where it can: tls_creds_set_ktls(). */
+bool tls_creds_ktls(const struct tls_creds *c);
+/* After so many records a key is renewed. */
+uint32_t tls_creds_key_records(const struct tls_creds *c);
+/* For tests. */
+void tls_creds_set_key_records(struct tls_creds *c, uint32_t records);
 
 /* NULL and a sentence when the directory has no certificate for this side. */
 SSL_CTX *tls_creds_ctx(struct tls_creds *c, bool server, struct err *err);

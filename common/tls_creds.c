@@ -14,12 +14,16 @@
 
 /* Several records a recv(): a 4 KiB read costs half the speed. */
 #define READ_BUFFER (128 * 1024)
+/* RFC 8446, 5.5: AES-GCM is safe up to 2^24.5 full records with one key. */
+#define KEY_RECORDS (1u << 24)
 
 struct tls_creds {
 	atomic_uint refs;
 	SSL_CTX *client;
 	SSL_CTX *server;
 	BIO_METHOD *bio;
+	bool ktls;
+	uint32_t key_records;
 	char dir[PATH_MAX];
 };
 
@@ -41,6 +45,26 @@ const char *tls_creds_dir(const struct tls_creds *c)
 BIO_METHOD *tls_creds_bio(struct tls_creds *c)
 {
 	return c->bio;
+}
+
+bool tls_creds_ktls(const struct tls_creds *c)
+{
+	return c->ktls;
+}
+
+void tls_creds_set_ktls(struct tls_creds *c, bool ktls)
+{
+	c->ktls = ktls;
+}
+
+uint32_t tls_creds_key_records(const struct tls_creds *c)
+{
+	return c->key_records;
+}
+
+void tls_creds_set_key_records(struct tls_creds *c, uint32_t records)
+{
+	c->key_records = records;
 }
 
 /* Without this OpenSSL asks the terminal. */
@@ -192,6 +216,8 @@ int tls_creds_load(const char *dir, struct tls_creds **ret, struct err *err)
 	if (!c)
 		return err_set(err, -ENOMEM, "out of memory");
 	atomic_init(&c->refs, 1);
+	c->ktls = true;
+	c->key_records = KEY_RECORDS;
 	if (strlen(dir) >= sizeof(c->dir)) {
 		free(c);
 		return err_set(err, -ENAMETOOLONG, "the path '%.100s...' is too long", dir);
@@ -210,7 +236,7 @@ int tls_creds_load(const char *dir, struct tls_creds **ret, struct err *err)
 			"server-cert.pem and server-key.pem there",
 			dir);
 	if (r == 0) {
-		c->bio = tls_new_bio_method();
+		c->bio = tls_bio_method();
 		if (!c->bio)
 			r = err_set(err, -ENOMEM, "out of memory");
 	}
