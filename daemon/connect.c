@@ -174,6 +174,10 @@ static void data_dialled(void *arg, struct stream *stream, const struct err *err
 	}
 	if (!same_peer(m, stream))
 		return;
+	m->ktls = stream_is_ktls(stream);
+	if (m->creds)
+		log_info("vm %s: %s encrypts what the data channel sends", m->vm_name,
+			m->ktls ? "the kernel (kTLS)" : "OpenSSL");
 	if (peer_new(m->srv->base, stream, &joining_ops, m, &m->joining) < 0) {
 		source_failf(m, -ENOMEM, "out of memory");
 		return;

@@ -407,6 +407,8 @@ struct json_object *migration_json(struct migration *m)
 	add_text(o, "session", text);
 	add_text(o, "uri", m->uri_text);
 	add_text(o, "peer", m->peer_name);
+	if (!m->incoming && m->peer_name[0])
+		json_object_object_add(o, "ktls", json_object_new_boolean(m->ktls));
 	add_int(o, "total-time", (end - m->t_start) / NS_PER_MS);
 	add_int(o, "setup-time", ((m->t_active ? m->t_active : end) - m->t_start) / NS_PER_MS);
 	if (m->state == MIG_COMPLETED)

@@ -134,6 +134,7 @@ struct migration {
 	bool over_there;   /* source: the destination said that the session has ended */
 
 	/* source */
+	bool ktls; /* the kernel encrypts what the data channel sends */
 	uint32_t pass;
 	uint32_t generation; /* of the table; END's */
 	uint64_t features;   /* WIRE_FEATURE_* of both daemons */

@@ -118,6 +118,16 @@ void server_status(struct server *srv)
 		status_cb(-1, 0, srv);
 }
 
+static int load_creds(
+	const struct server *srv, const char *dir, struct tls_creds **ret, struct err *err)
+{
+	int r = tls_creds_load(dir, ret, err);
+
+	if (r == 0)
+		tls_creds_set_ktls(*ret, !srv->config.no_ktls);
+	return r;
+}
+
 int server_creds(
 	struct server *srv, const struct params *params, struct tls_creds **ret, struct err *err)
 {
@@ -125,7 +135,7 @@ int server_creds(
 	if (srv->config.plaintext)
 		return 0;
 	if (params->tls_creds[0])
-		return tls_creds_load(params->tls_creds, ret, err);
+		return load_creds(srv, params->tls_creds, ret, err);
 	if (!srv->creds)
 		return err_set(err, -ENOKEY, "%s", srv->creds_error);
 	*ret = tls_creds_ref(srv->creds);
@@ -187,7 +197,7 @@ int server_load_creds(struct server *srv, struct err *err)
 
 	if (srv->config.plaintext)
 		return 0;
-	r = tls_creds_load(srv->config.tls_dir, &creds, err);
+	r = load_creds(srv, srv->config.tls_dir, &creds, err);
 	if (r < 0) {
 		if (!srv->creds)
 			snprintf(srv->creds_error, sizeof(srv->creds_error), "%.*s",

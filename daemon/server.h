@@ -36,6 +36,7 @@ struct config {
 	unsigned n_listen;
 	bool listen_given; /* in the configuration file */
 	bool plaintext, verbose;
+	bool no_ktls; /* the kernel is not to encrypt what is sent */
 	struct allow_rule allow[ALLOW_MAX];
 	unsigned n_allow;
 	struct params params; /* what a VM starts with */

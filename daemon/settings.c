@@ -112,10 +112,13 @@ static int file_member(struct config *c, const char *name, struct json_object *v
 	}
 	if (!strcmp(name, "listen") || !strcmp(name, "allow"))
 		return file_list(c, name, v, err);
-	if (!strcmp(name, "plaintext")) {
+	if (!strcmp(name, "plaintext") || !strcmp(name, "ktls")) {
 		if (!json_object_is_type(v, json_type_boolean))
-			return err_set(err, -EINVAL, "'plaintext' expects true or false");
-		c->plaintext = json_object_get_boolean(v);
+			return err_set(err, -EINVAL, "'%s' expects true or false", name);
+		if (!strcmp(name, "ktls"))
+			c->no_ktls = !json_object_get_boolean(v);
+		else
+			c->plaintext = json_object_get_boolean(v);
 		return 0;
 	}
 	one = json_object_new_object();

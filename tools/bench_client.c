@@ -255,6 +255,7 @@ static void control_dialled(void *arg, struct stream *stream, const struct err *
 	}
 	snprintf(c->report.peer, sizeof(c->report.peer), "%s", stream_address(stream));
 	c->report.tls = stream_is_tls(stream);
+	c->report.ktls = stream_is_ktls(stream);
 	o = hello("control");
 	json_object_object_add(o, "test", bench_test_to_json(&c->session.test));
 	bench_line_send(c->control, o);
@@ -291,6 +292,8 @@ static int prepare(struct client *c, struct err *err)
 
 	if (o->creds)
 		r = tls_creds_load(o->creds, &c->creds, err);
+	if (c->creds)
+		tls_creds_set_ktls(c->creds, !o->no_ktls);
 	if (r == 0 && !t->reverse) {
 		r = o->hpt
 			? bench_table_load(o->hpt, t->dirty_rate, &c->table, err)

@@ -203,6 +203,7 @@ static struct json_object *htab(const struct bench_report *r, const struct bench
 	add_int(o, "order", s->test.order);
 	if (s->sender)
 		add_text(o, "table", r->hpt ? r->hpt : hptgen_name[s->test.table]);
+	json_object_object_add(o, "ktls", json_object_new_boolean(r->ktls));
 	add_text(o, "compression", codec_name(s->test.codec));
 	add_int(o, "dirty_rate", s->test.dirty_rate);
 	add_int(o, "passes", from->passes);

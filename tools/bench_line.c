@@ -231,6 +231,11 @@ bool bench_line_is_tls(const struct bench_line *l)
 	return stream_is_tls(l->stream);
 }
 
+bool bench_line_is_ktls(const struct bench_line *l)
+{
+	return stream_is_ktls(l->stream);
+}
+
 int bench_line_fd(const struct bench_line *l)
 {
 	return stream_fd(l->stream);

@@ -36,6 +36,7 @@ void bench_line_refuse(struct bench_line *l, const char *text);
 bool bench_line_flushed(const struct bench_line *l);
 const char *bench_line_address(const struct bench_line *l);
 bool bench_line_is_tls(const struct bench_line *l);
+bool bench_line_is_ktls(const struct bench_line *l);
 int bench_line_fd(const struct bench_line *l);
 /*
  * The stream for other uses, between two lines: it is the caller's, the line is gone. NULL when

@@ -22,6 +22,7 @@ enum {
 	OPT_COMPRESSION,
 	OPT_TLS_CREDS,
 	OPT_PLAINTEXT,
+	OPT_NO_KTLS,
 	OPT_PLOT,
 	OPT_HELP,
 	OPT_VERSION,
@@ -48,6 +49,7 @@ static const struct option options[] = {
 	{"compression", required_argument, NULL, OPT_COMPRESSION},
 	{"tls-creds", required_argument, NULL, OPT_TLS_CREDS},
 	{"plaintext", no_argument, NULL, OPT_PLAINTEXT},
+	{"no-ktls", no_argument, NULL, OPT_NO_KTLS},
 	{"plot", required_argument, NULL, OPT_PLOT},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -66,6 +68,7 @@ static const char usage[] =
 	"  -B, --bind ADDRESS    where a server listens (everywhere)\n"
 	"  --tls-creds DIR       certificates and keys (" BENCH_TLS_DIR ")\n"
 	"  --plaintext           no TLS; both ends have to say so\n"
+	"  --no-ktls             the kernel is not to encrypt what this end sends\n"
 	"  --hpt FILE            the sender's table: 2^order bytes, plain or zstd\n"
 	"  -i, --interval S      seconds between two lines, 0.1 to 60; 0: none (1)\n"
 	"  -J, --json            one JSON object at the end, with iperf3's members\n"
@@ -188,6 +191,7 @@ static int parse_one(int c, const char *arg, struct bench_opts *o, const char **
 	case 'J': o->json = t->json = true; return 0;
 	case OPT_HPT: o->hpt = arg; return 0;
 	case OPT_TLS_CREDS: o->creds = arg; return 0;
+	case OPT_NO_KTLS: o->no_ktls = true; return 0;
 	case OPT_PLOT: o->plot = arg; return 0;
 	case 't':
 		*client = "--time";

@@ -15,8 +15,9 @@ struct bench_opts {
 	const char *bind; /* where a server listens; NULL: everywhere */
 	const char *port;
 	const char *creds; /* NULL: plaintext */
-	const char *hpt;   /* the sender's table; NULL: a made one */
-	const char *plot;  /* NULL: none */
+	bool no_ktls;
+	const char *hpt;  /* the sender's table; NULL: a made one */
+	const char *plot; /* NULL: none */
 	bool json;
 	struct bench_test test;
 };

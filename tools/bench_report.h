@@ -19,7 +19,7 @@ struct bench_report {
 	char peer[512]; /* the other end's address, as a URI */
 	char cookie[BENCH_COOKIE_LEN + 1];
 	const char *hpt; /* the table's file; NULL: made */
-	bool tls;
+	bool tls, ktls;
 	uint64_t started; /* ns since 1970 */
 	bool heading;
 };

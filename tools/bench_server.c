@@ -367,6 +367,7 @@ static void begin_control(struct pending *p, struct json_object *o)
 	v->run = run;
 	snprintf(run->report.peer, sizeof(run->report.peer), "%s", bench_line_address(p->line));
 	run->report.tls = bench_line_is_tls(p->line);
+	run->report.ktls = bench_line_is_ktls(p->line);
 	run->line = pending_end(p, true);
 	run->timer = timer(v->base, BENCH_HANDSHAKE_MS, on_timeout, run);
 	bench_line_set(run->line, BENCH_LINE_SMALL, &control_ops, run);
@@ -461,6 +462,8 @@ static int start(struct server *v, struct err *err)
 	struct uri uri = {.kind = URI_TCP};
 	int r = v->o->creds ? tls_creds_load(v->o->creds, &v->creds, err) : 0;
 
+	if (v->creds)
+		tls_creds_set_ktls(v->creds, !v->o->no_ktls);
 	snprintf(uri.host, sizeof(uri.host), "%s", v->o->bind ? v->o->bind : "");
 	snprintf(uri.port, sizeof(uri.port), "%s", v->o->port);
 	if (r == 0)

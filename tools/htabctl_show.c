@@ -120,7 +120,8 @@ void show_migration(struct json_object *m)
 	if (member_text(m, "uri", NULL))
 		output_pair(stdout, "uri", "%s", member_text(m, "uri", ""));
 	if (*member_text(m, "peer", ""))
-		output_pair(stdout, "peer", "%s", member_text(m, "peer", ""));
+		output_pair(stdout, "peer", "%s%s", member_text(m, "peer", ""),
+			member_bool(m, "ktls") ? ", kTLS" : "");
 	if (member_text(m, "session", NULL))
 		output_pair(stdout, "session", "%s", member_text(m, "session", ""));
 	if (member_text(m, "error-desc", NULL))

@@ -14,6 +14,7 @@
 #	-l DIR      keep the whole console, firmware and kernel included, as DIR/HOST.console
 #	-k KERNEL   boot this one, with everything built in, instead of Debian's
 #	-a ARGS     more of the kernel's command line
+#	-M MODULE   lay this module of the host's kernel at /t/MODULE.ko; may be repeated
 #	-s SUITE    the Debian suite that the hosts are made of (default bookworm)
 # FILE... are ppc64le programs, scripts, data and directories, laid at /t/NAME. A program
 # that libtool wraps is replaced by the real one; the libraries that programs need come along.
@@ -30,11 +31,12 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 commands=() systemd='' destdir='' memory='' cpus=1 limit=300 netdev='' logdir='' suite=bookworm
 kernel='' append=''
+modules=()
 usage() {
 	sed -n '/^# usage/,/^# FILE/p' "$here/boot.sh" | sed '$d; s/^# \{0,1\}//' >&2
 	exit 2
 }
-while getopts c:Si:m:p:t:n:l:k:a:s: o; do
+while getopts c:Si:m:p:t:n:l:k:a:M:s: o; do
 	case $o in
 	c) commands+=("$OPTARG") ;;
 	S) systemd=1 ;;
@@ -46,6 +48,7 @@ while getopts c:Si:m:p:t:n:l:k:a:s: o; do
 	l) logdir=$OPTARG ;;
 	k) kernel=$OPTARG ;;
 	a) append=$OPTARG ;;
+	M) modules+=("$OPTARG") ;;
 	s) suite=$OPTARG ;;
 	*) usage ;;
 	esac
@@ -146,6 +149,18 @@ lay_libraries() { # what the ELF files of the tree need, and what that needs
 	tar -C "$tree" -xf - --keep-directory-symlink --no-same-owner
 for f in "$@"; do
 	lay "$f"
+done
+for m in ${modules[@]+"${modules[@]}"}; do
+	f=$(find "$root/lib/modules" -name "$m.ko*" | head -n 1)
+	case $f in
+	*.ko.xz) xz -dkc "$f" >"$tree/t/$m.ko" ;;
+	*.ko.zst) zstd -qdkc "$f" >"$tree/t/$m.ko" ;;
+	*.ko) cp "$f" "$tree/t/" ;;
+	*)
+		echo "boot.sh: $suite's kernel has no module $m" >&2
+		exit 125
+		;;
+	esac
 done
 if [ -n "$systemd" ]; then
 	# the base has every library but our own

@@ -1,14 +1,16 @@
 #!/bin/bash
 # Run the scenarios of one kind on emulated POWER9 hosts, all in one boot, and count what they say.
 #
-# usage: suite.sh one|two|systemd [SCENARIO...]
+# usage: suite.sh one|two|systemd|ktls [SCENARIO...]
 #
 # A scenario is tests/powernv/NAME.test.sh, run by the host's sh, with a header like
 #	# hosts: one                      one host; two: on both of two, in step; systemd: one
-#	                                  host with systemd and our package installed at /
+#	                                  host with systemd and our package installed at /;
+#	                                  ktls: one, where the kernel encrypts
 #	# needs: daemon/htab-migrated tests/powernv/x.json
 #	                                  programs of build/ppc64le or files of the source tree,
 #	                                  laid at /t, which PATH has
+#	# modules: gcm tls                of the host's kernel, laid at /t/NAME.ko
 #	# limit: 60                       seconds on the host (default 60)
 #	# memory: 2g  # cpus: 2           on lines of their own; of all scenarios the most
 # It sources /t/guest.sh, reports with check, pass, fail and skip, and ends with finish. HOST, PEER
@@ -40,7 +42,7 @@ megabytes() {
 	esac
 }
 
-names=() files=() total=60 memory=1024 cpus=1
+names=() files=() modules=() total=60 memory=1024 cpus=1
 [ "$kind" != systemd ] || memory=2048
 for f in "$here"/*.test.sh; do
 	n=$(basename "$f" .test.sh)
@@ -56,6 +58,9 @@ for f in "$here"/*.test.sh; do
 		else
 			missing+=" $need"
 		fi
+	done
+	for m in $(header "$f" modules); do
+		modules+=(-M "$m")
 	done
 	if [ -n "$missing" ]; then
 		fail "$n" "it needs$missing, which was not built"
@@ -78,7 +83,8 @@ echo "HOSTS=$hosts" >"$tmp/hosts"
 files+=("$here/guest.sh" "$here/scenarios.sh" "$tmp/hosts")
 mapfile -t files < <(printf '%s\n' "${files[@]}" | sort -u)
 command="sh scenarios.sh ${names[*]}"
-options=(-m "${memory}m" -p "$cpus" -t "$total" -l "$logs" -c "$command")
+options=(-m "${memory}m" -p "$cpus" -t "$total" -l "$logs" -c "$command"
+	${modules[@]+"${modules[@]}"})
 [ "$kind" != two ] || options+=(-c "$command")
 [ "$kind" != systemd ] || options+=(-S -i "$ppc64le-root")
 
