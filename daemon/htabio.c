@@ -76,7 +76,7 @@ static int gather(struct htabio *io, const void *buf, size_t len)
 	unsigned n = 0;
 
 	htab_iter_init_kind(&it, io->kind, buf, len, ENTRIES_ANY, HTAB_HOST);
-	while (n < SEGMENTS && htab_iter_next(&it, &rec) > 0) {
+	while (n < SEGMENTS && htab_iter_step(&it, &rec)) {
 		io->iov[n].iov_base = (void *)(uintptr_t)(rec.hptes - HTAB_HDR_SIZE);
 		io->iov[n++].iov_len = htab_rec_size(&rec);
 	}
@@ -252,7 +252,7 @@ static int sock_write(void *ctx, const void *buf, size_t len)
 	int r;
 
 	htab_iter_init_kind(&it, io->kind, buf, len, ENTRIES_ANY, HTAB_HOST);
-	while (htab_iter_next(&it, &rec) > 0) {
+	while (htab_iter_step(&it, &rec)) {
 		while (rec.n_valid || rec.n_invalid) {
 			if (HTABSOCK_RECORDS_MAX - fill < PIECE_MAX) {
 				r = sock_flush(io, fill);

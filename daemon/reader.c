@@ -44,34 +44,6 @@ static struct chunk *take(struct reader *r, struct htabio **ret_io, size_t *ret_
 	return c;
 }
 
-/* What the kernel (or a VMM) gave: whole records, ascending from the cursor. */
-static int scan(
-	struct reader *r, const void *buf, size_t len, struct htab_count *ret, const char **ret_why)
-{
-	struct htab_count c = {.end = r->cursor};
-	struct htab_iter it;
-	struct htab_rec rec;
-	int n;
-
-	htab_iter_init_kind(&it, r->ring->kind, buf, len, r->entries, HTAB_HOST);
-	while ((n = htab_iter_next(&it, &rec)) > 0) {
-		if (rec.index < c.end) {
-			*ret_why = "a record goes back to where the pass has been";
-			return -EBADMSG;
-		}
-		c.records++;
-		c.valid += rec.n_valid;
-		c.invalid += rec.n_invalid;
-		c.end = (uint64_t)rec.index + rec.n_valid + rec.n_invalid;
-	}
-	if (n < 0) {
-		*ret_why = it.why;
-		return n;
-	}
-	*ret = c;
-	return 0;
-}
-
 /* Hand the chunk over (n > 0) and end the pass at the table's end. */
 static void put(struct reader *r, struct chunk *c, size_t n, bool wrapped, uint64_t ns)
 {
@@ -120,6 +92,7 @@ enum flow_next reader_step(void *reader, struct flow_wait *wait)
 	uint64_t start;
 	bool wrapped;
 	ssize_t n;
+	int bad;
 
 	if (!c)
 		return FLOW_WAIT;
@@ -131,16 +104,15 @@ enum flow_next reader_step(void *reader, struct flow_wait *wait)
 			"cannot read the guest's table from index %" PRIu64 ": %s", r->cursor,
 			htabio_error(io));
 	c->count = (struct htab_count){0};
-	if (n > 0) {
-		int bad = scan(r, chunk_plain(c), (size_t)n, &c->count, &why);
-
-		if (bad < 0)
-			return flow_fail(flow, bad,
-				"the guest's table, read from index %" PRIu64 " of %" PRIu64
-				", makes no sense: %s",
-				r->cursor, r->entries, why);
-		htab_convert_kind(r->ring->kind, chunk_plain(c), (size_t)n, HTAB_HOST, HTAB_WIRE);
-	}
+	/* What the kernel (or a VMM) gave: whole records, ascending from the cursor. */
+	bad = n > 0 ? htab_check_convert(r->ring->kind, chunk_plain(c), (size_t)n, r->entries,
+			      HTAB_HOST, HTAB_WIRE, r->cursor, &c->count, &why)
+		    : 0;
+	if (bad < 0)
+		return flow_fail(flow, bad,
+			"the guest's table, read from index %" PRIu64 " of %" PRIu64
+			", makes no sense: %s",
+			r->cursor, r->entries, why);
 	/* 0 bytes say so too: nothing changed from here to the end. */
 	wrapped = htab_read_wrapped_kind(
 		r->ring->kind, (size_t)n, htabio_read_count(io, max), c->count.end, r->entries);

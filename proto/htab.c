@@ -35,16 +35,19 @@ void htab_iter_init_kind(struct htab_iter *it, enum htab_kind kind, const void *
 	};
 }
 
-/* Inlined with constants: the HPT's loop is the hot one. */
+/* Inlined with constants: the HPT's loop is the hot one. No branch for an entry but the loop's. */
 static inline bool all_valid(const uint8_t *p, size_t n, size_t size, size_t at, uint8_t bit)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!(p[i * size + at] & bit))
-			return false;
-	return true;
+	uint8_t all = bit;
+
+	for (; n >= 4; n -= 4, p += 4 * size)
+		all &= p[at] & p[size + at] & p[2 * size + at] & p[3 * size + at];
+	for (; n > 0; n--, p += size)
+		all &= p[at];
+	return all & bit;
 }
 
-static bool entries_valid(enum htab_kind kind, const uint8_t *p, size_t n)
+static inline bool entries_valid(enum htab_kind kind, const uint8_t *p, size_t n)
 {
 	if (kind == HTAB_TLB) /* the top bit of mas1 */
 		return all_valid(p, n, TLB_ENTRY_SIZE, 4, MAS1_VALID >> 24);
@@ -84,27 +87,90 @@ int htab_iter_next(struct htab_iter *it, struct htab_rec *ret_rec)
 	return 1;
 }
 
-int htab_check_kind(enum htab_kind kind, const void *buf, size_t len, uint64_t entries,
-	enum htab_endian endian, struct htab_count *ret_count, const char **ret_why)
+bool htab_iter_step(struct htab_iter *it, struct htab_rec *ret_rec)
 {
-	struct htab_count c = {0};
+	if (it->p == it->end)
+		return false;
+	*ret_rec = (struct htab_rec){
+		.index = get32(it->p, it->endian),
+		.n_valid = get16(it->p + 4, it->endian),
+		.n_invalid = get16(it->p + 6, it->endian),
+		.hptes = it->p + HTAB_HDR_SIZE,
+		.kind = it->kind,
+	};
+	assert((size_t)(it->end - it->p) >= htab_rec_size(ret_rec));
+	it->p += htab_rec_size(ret_rec);
+	return true;
+}
+
+/* Why is the record there bad? */
+static int find_reason(enum htab_kind kind, const uint8_t *p, const uint8_t *end, uint64_t entries,
+	enum htab_endian endian, const char **ret_why)
+{
 	struct htab_iter it;
 	struct htab_rec rec;
-	int r;
 
-	htab_iter_init_kind(&it, kind, buf, len, entries, endian);
-	while ((r = htab_iter_next(&it, &rec)) > 0) {
+	htab_iter_init_kind(&it, kind, p, (size_t)(end - p), entries, endian);
+	*ret_why = htab_iter_next(&it, &rec) < 0 ? it.why
+						 : "a record goes back to where the pass has been";
+	return -EBADMSG;
+}
+
+/* Inlined with constants, each time. Nothing is written when from is to. */
+__attribute__((always_inline)) static inline int check(enum htab_kind kind, uint8_t *p, size_t len,
+	uint64_t entries, enum htab_endian from, enum htab_endian to, uint64_t start,
+	struct htab_count *ret_count, const char **ret_why)
+{
+	struct htab_count c = {.end = start == HTAB_UNORDERED ? 0 : start};
+	const uint8_t *end = p + len;
+
+	while (p < end) {
+		size_t left = (size_t)(end - p), size;
+		uint32_t index;
+		uint16_t n_valid, n_invalid;
+		uint64_t last;
+
+		if (left < HTAB_HDR_SIZE)
+			return find_reason(kind, p, end, entries, from, ret_why);
+		index = get32(p, from);
+		n_valid = get16(p + 4, from);
+		n_invalid = get16(p + 6, from);
+		last = (uint64_t)index + n_valid + n_invalid;
+		size = HTAB_HDR_SIZE + (size_t)n_valid * htab_entry_size(kind);
+		if ((last == index) | (last > entries) | (size > left) |
+				((start != HTAB_UNORDERED) & (index < c.end)) ||
+			!entries_valid(kind, p + HTAB_HDR_SIZE, n_valid))
+			return find_reason(kind, p, end, entries, from, ret_why);
+		if (from != to)
+			htab_put_header(p, to, index, n_valid, n_invalid);
 		c.records++;
-		c.valid += rec.n_valid;
-		c.invalid += rec.n_invalid;
-		c.end = (uint64_t)rec.index + rec.n_valid + rec.n_invalid;
-	}
-	if (r < 0) {
-		*ret_why = it.why;
-		return r;
+		c.valid += n_valid;
+		c.invalid += n_invalid;
+		c.end = last;
+		p += size;
 	}
 	*ret_count = c;
 	return 0;
+}
+
+int htab_check_kind(enum htab_kind kind, const void *buf, size_t len, uint64_t entries,
+	enum htab_endian endian, struct htab_count *ret_count, const char **ret_why)
+{
+	uint8_t *p = (uint8_t *)(uintptr_t)buf; /* not written */
+
+	return check(kind, p, len, entries, endian, endian, HTAB_UNORDERED, ret_count, ret_why);
+}
+
+int htab_check_convert(enum htab_kind kind, void *buf, size_t len, uint64_t entries,
+	enum htab_endian from, enum htab_endian to, uint64_t start, struct htab_count *ret_count,
+	const char **ret_why)
+{
+	if (kind != HTAB_HPT || from == to)
+		return check(kind, buf, len, entries, from, to, start, ret_count, ret_why);
+	if (from == HTAB_HOST)
+		return check(HTAB_HPT, buf, len, entries, HTAB_HOST, HTAB_WIRE, start, ret_count,
+			ret_why);
+	return check(HTAB_HPT, buf, len, entries, HTAB_WIRE, HTAB_HOST, start, ret_count, ret_why);
 }
 
 void htab_convert_kind(

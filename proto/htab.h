@@ -110,6 +110,9 @@ static inline void htab_iter_init(struct htab_iter *it, const void *buf, size_t 
  */
 int htab_iter_next(struct htab_iter *it, struct htab_rec *ret_rec);
 
+/* The same of a buffer that was validated before: nothing is looked at but headers. */
+bool htab_iter_step(struct htab_iter *it, struct htab_rec *ret_rec);
+
 struct htab_count {
 	uint64_t records, valid, invalid;
 	uint64_t end; /* index after the last record's last entry; 0 when there is none */
@@ -123,6 +126,16 @@ static inline int htab_check(const void *buf, size_t len, uint64_t entries, enum
 {
 	return htab_check_kind(HTAB_HPT, buf, len, entries, endian, ret_count, ret_why);
 }
+
+/*
+ * Both in one pass: validate and count a whole buffer, and turn its headers from one order into the
+ * other. start: records have to ascend from that index on; HTAB_UNORDERED: in any order. After an
+ * error the headers before the bad record are turned, the others are not.
+ */
+#define HTAB_UNORDERED UINT64_MAX
+int htab_check_convert(enum htab_kind kind, void *buf, size_t len, uint64_t entries,
+	enum htab_endian from, enum htab_endian to, uint64_t start, struct htab_count *ret_count,
+	const char **ret_why);
 
 /* Turn the headers of a checked buffer from one order into the other, in place. */
 void htab_convert_kind(
@@ -196,5 +209,5 @@ static inline void hpte_normalise(uint64_t *v, uint64_t *r)
  * units that differ in a single word never have the same digest.
  */
 #define STREAM_DIGEST_LANES 8u
-#define STREAM_DIGEST_INIT 0xcbf29ce484222325ull
+#define STREAM_DIGEST_INIT  0xcbf29ce484222325ull
 uint64_t stream_digest(uint64_t digest, const void *unit, size_t len);

@@ -28,9 +28,9 @@ static ssize_t write_records(struct swhpt_fd *fd, uint8_t *buf, size_t len)
 	struct htab_count count;
 	const char *why;
 
-	if (htab_check(buf, len, entries, HTAB_WIRE, &count, &why) < 0)
+	if (htab_check_convert(HTAB_HPT, buf, len, entries, HTAB_WIRE, HTAB_HOST, HTAB_UNORDERED,
+		    &count, &why) < 0)
 		return -EINVAL;
-	htab_convert(buf, len, HTAB_WIRE, HTAB_HOST);
 	return swhpt_write_records(fd, buf, len);
 }
 

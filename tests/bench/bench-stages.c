@@ -18,7 +18,7 @@
 #define STAGE __attribute__((noinline)) static
 
 struct way {
-	uint64_t entries;
+	uint64_t entries, reached;
 	struct swhpt_fd *from, *to;
 	struct codec *enc, *dec;
 	uint64_t digest[2];
@@ -35,15 +35,15 @@ STAGE size_t stage_read(struct way *w, uint8_t *buf)
 	return (size_t)n;
 }
 
-STAGE uint64_t stage_check(struct way *w, uint8_t *buf, size_t n)
+STAGE void stage_check(struct way *w, uint8_t *buf, size_t n)
 {
 	struct htab_count c;
 	const char *why;
 
-	if (htab_check(buf, n, w->entries, HTAB_HOST, &c, &why) < 0)
+	if (htab_check_convert(
+		    HTAB_HPT, buf, n, w->entries, HTAB_HOST, HTAB_WIRE, w->reached, &c, &why) < 0)
 		bench_die("%s", why);
-	htab_convert(buf, n, HTAB_HOST, HTAB_WIRE);
-	return c.end;
+	w->reached = c.end;
 }
 
 STAGE void stage_digest(struct way *w, int end, const uint8_t *buf, size_t n)
@@ -88,9 +88,9 @@ STAGE void stage_check_again(struct way *w, uint8_t *buf, size_t n)
 	struct htab_count c;
 	const char *why;
 
-	if (htab_check(buf, n, w->entries, HTAB_WIRE, &c, &why) < 0)
+	if (htab_check_convert(HTAB_HPT, buf, n, w->entries, HTAB_WIRE, HTAB_HOST, HTAB_UNORDERED,
+		    &c, &why) < 0)
 		bench_die("%s", why);
-	htab_convert(buf, n, HTAB_WIRE, HTAB_HOST);
 }
 
 STAGE void stage_write(struct way *w, const uint8_t *buf, size_t n)
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 	char a[BENCH_DIGEST_TEXT], b[BENCH_DIGEST_TEXT];
 	struct way w = {.digest = {STREAM_DIGEST_INIT, STREAM_DIGEST_INIT}};
 	struct bench_table *from, *to;
-	uint64_t valid, end = 0;
+	uint64_t valid;
 	uint8_t *buf = malloc(codec_bound(WIRE_CODEC_HPTE, WIRE_PLAIN_MAX));
 	enum wire_codec codec = WIRE_CODEC_HPTE;
 	struct err err;
@@ -136,10 +136,10 @@ int main(int argc, char **argv)
 		swhpt_open(bench_table_hpt(to), HTAB_FD_WRITE, 0, &w.to) < 0)
 		bench_die("no table of order %u", order);
 	one_codec(&w, codec, order);
-	while (end < w.entries) {
+	while (w.reached < w.entries) {
 		size_t n = stage_read(&w, buf), len;
 
-		end = stage_check(&w, buf, n);
+		stage_check(&w, buf, n);
 		stage_digest(&w, 0, buf, n);
 		len = stage_encode(&w, buf, n);
 		stage_encrypt(&w, buf, len);

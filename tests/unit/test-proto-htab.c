@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* KVM's records: iterate, validate, split, convert, digest. */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "proto/htab.h"
@@ -204,6 +205,90 @@ START_TEST(test_convert)
 }
 END_TEST
 
+/* Checked and turned at once, against one after the other. */
+static void both(const struct stream *s, size_t len, enum htab_endian from)
+{
+	enum htab_endian to = from == HTAB_HOST ? HTAB_WIRE : HTAB_HOST;
+	uint8_t *p = malloc(len ? len : 1), *q = malloc(len ? len : 1);
+	struct htab_count a = {0}, b = {0};
+	const char *why_a = "", *why_b = "";
+	struct htab_iter it;
+	struct htab_rec rec;
+	int r, n;
+
+	ck_assert(p && q);
+	memcpy(p, s->buf, len);
+	memcpy(q, s->buf, len);
+	r = htab_check(p, len, ENTRIES, from, &a, &why_a);
+	ck_assert_int_eq(
+		htab_check_convert(HTAB_HPT, q, len, ENTRIES, from, to, HTAB_UNORDERED, &b, &why_b),
+		r);
+	ck_assert_str_eq(why_a, why_b);
+	ck_assert_mem_eq(&a, &b, sizeof(a));
+	if (r == 0) {
+		htab_convert(p, len, from, to);
+		ck_assert_mem_eq(p, q, len);
+	}
+	/* and the iterator says the same */
+	memcpy(p, s->buf, len);
+	htab_iter_init(&it, p, len, ENTRIES, from);
+	while ((n = htab_iter_next(&it, &rec)) > 0)
+		continue;
+	ck_assert_int_eq(n, r);
+	ck_assert_str_eq(n < 0 ? it.why : "", why_b);
+	free(p);
+	free(q);
+}
+
+START_TEST(test_check_and_convert)
+{
+	enum htab_endian from = (enum htab_endian)_i;
+	struct stream s;
+
+	sample(&s, from);
+	for (size_t len = 0; len <= s.len; len++)
+		both(&s, len, from);
+	for (size_t bit = 0; bit < s.len * 8; bit++) {
+		s.buf[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		both(&s, s.len, from);
+		s.buf[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+}
+END_TEST
+
+START_TEST(test_ascending)
+{
+	static const struct {
+		uint32_t first, second;
+		uint64_t start;
+		bool good;
+	} cases[] = {
+		{10, 13, HTAB_UNORDERED, true},
+		{13, 10, HTAB_UNORDERED, true},
+		{10, 13, 0, true},
+		{10, 13, 10, true},
+		{10, 13, 11, false},
+		{10, 12, 10, false}, /* within the one before */
+		{13, 10, 0, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct stream s = {.len = 0};
+		struct htab_count c;
+		const char *why = NULL;
+		int r;
+
+		add(&s, HTAB_HOST, cases[i].first, 1, 2);
+		add(&s, HTAB_HOST, cases[i].second, 1, 0);
+		r = htab_check_convert(HTAB_HPT, s.buf, s.len, ENTRIES, HTAB_HOST, HTAB_WIRE,
+			cases[i].start, &c, &why);
+		ck_assert_int_eq(r, cases[i].good ? 0 : -EBADMSG);
+		if (!cases[i].good)
+			ck_assert_str_eq(why, "a record goes back to where the pass has been");
+	}
+}
+END_TEST
+
 START_TEST(test_wrapped)
 {
 	ck_assert(htab_read_wrapped(0, 25, 0, ENTRIES));
@@ -314,6 +399,8 @@ int main(void)
 	tcase_add_test(t, test_split);
 	tcase_add_test(t, test_split_longest);
 	tcase_add_test(t, test_convert);
+	tcase_add_loop_test(t, test_check_and_convert, HTAB_HOST, HTAB_WIRE + 1);
+	tcase_add_test(t, test_ascending);
 	tcase_add_test(t, test_wrapped);
 	tcase_add_test(t, test_normalise);
 	tcase_add_test(t, test_digest);
