@@ -15,22 +15,24 @@
 #include "proto/processor.h"
 
 #define JOIN_MS 30000
-#define RING    32u /* chunks in flight: 8 MiB */
+#define RINGS   32u /* chunks in flight: 8 MiB, shared out among the channels, */
+#define RING    8u  /* but so many for each */
 
 static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 
-	dest_failf(m, -ETIMEDOUT, "the source did not open its data channel within %d s",
-		JOIN_MS / 1000);
+	dest_failf(m, -ETIMEDOUT, "the source opened %u of %u data channels within %d s", m->joined,
+		m->channels, JOIN_MS / 1000);
 }
 
 static void join_go(struct migration *m)
 {
-	struct wire_accept accept = {.ring = RING};
+	struct wire_accept accept = {0};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
-	m->ring = RING;
+	m->ring = RINGS / m->channels < RING ? RING : RINGS / m->channels;
+	accept.ring = m->ring;
 	if (getrandom(m->secret, sizeof(m->secret), 0) != sizeof(m->secret)) {
 		dest_failf(m, -EIO, "the kernel has no random numbers");
 		return;
@@ -184,9 +186,9 @@ int dest_check_machine(
 		return err_set(err, -EINVAL,
 			"the guest's processor has PVR 0x%08x (compatibility mode 0x%08x), VM %s here 0x%08x (0x%08x and older): they are not compatible",
 			o->pvr, o->compat, r->name, r->pvr, r->compat);
-	if (o->channels != 1)
+	if (o->mmu == MMU_BOOKE && o->channels != 1)
 		return err_set(err, -EINVAL,
-			"this daemon takes one channel, not %u: set multifd-channels to 1",
+			"a BookE guest takes one channel, not %u: set multifd-channels to 1",
 			o->channels);
 	return 0;
 }
@@ -234,6 +236,9 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 	if (o->mmu == MMU_BOOKE && !(peer_features(p) & WIRE_FEATURE_TLB))
 		return refusal(err, code, WIRE_REFUSE_PROTOCOL,
 			"a BookE guest was opened without the feature TLB");
+	if (o->channels > 1 && !(peer_features(p) & WIRE_FEATURE_CHANNELS))
+		return refusal(err, code, WIRE_REFUSE_PROTOCOL,
+			"OPEN has several channels, which was not agreed upon");
 	if ((o->flags & WIRE_OPEN_RECOVER) && !(peer_features(p) & WIRE_FEATURE_RECOVER))
 		return refusal(
 			err, code, WIRE_REFUSE_PROTOCOL, "OPEN has a flag without its feature");
@@ -261,6 +266,7 @@ void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
 	m->open = *open;
 	m->session = open->session;
 	m->features = peer_features(p);
+	m->channels = open->channels;
 	m->peer = p;
 	m->recoverable = peer_features(p) & WIRE_FEATURE_RECOVER;
 	m->keeps = open->flags & WIRE_OPEN_RECOVER;

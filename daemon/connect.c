@@ -37,22 +37,10 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 	struct htabio *io;
-	struct stream *s;
 
 	if (source_open_htab(m, fd, reply, &io) < 0)
 		return;
-	if (m->save) {
-		source_flow(m, io, NULL);
-		return;
-	}
-	s = peer_take_stream(m->joining);
-	if (!s) {
-		htabio_free(io);
-		source_failf(m, -EPROTO, "the destination sent something on the data channel");
-		return;
-	}
-	m->joining = NULL;
-	source_flow(m, io, s);
+	source_flow(m, io);
 }
 
 static void start_go(struct migration *m)
@@ -103,14 +91,21 @@ static int refused(struct migration *m, const uint8_t *body, size_t len)
 	return 0;
 }
 
-static int joined_again(struct migration *m)
+/* A data channel is made: the next one, or what they were made for. */
+static int joined(struct migration *m)
 {
-	struct stream *s = peer_take_stream(m->joining);
+	struct stream *s = peer_take_stream(m->joining[m->joined]);
 
 	if (!s)
-		return -EBADMSG;
-	m->joining = NULL;
-	recover_joined(m, s);
+		return -EBADMSG; /* it sent more than JOINED */
+	m->joining[m->joined] = NULL;
+	m->streams[m->joined++] = s;
+	if (m->joined < m->channels)
+		connect_data(m);
+	else if (m->state == MIG_RESUME)
+		recover_joined(m);
+	else
+		migration_enter(m, MIG_START, start_go);
 	return 0;
 }
 
@@ -118,11 +113,11 @@ static int joining_frame(
 	void *arg, struct peer *p, enum wire_type type, const uint8_t *body, size_t len)
 {
 	struct migration *m = arg;
-	struct wire_join join = {.session = m->session};
+	struct wire_join join = {.session = m->session, .channel = m->joined};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
 	if (type == WIRE_REFUSE && m->state == MIG_RESUME)
-		return not_connected(m, -EREMOTEIO, "the destination refused the data channel"), 0;
+		return not_connected(m, -EREMOTEIO, "the destination refused a data channel"), 0;
 	if (type == WIRE_REFUSE)
 		return refused(m, body, len);
 	if (type == WIRE_WELCOME) {
@@ -135,12 +130,7 @@ static int joining_frame(
 	}
 	if (type != WIRE_JOINED || len != 0 || !m->welcomed)
 		return -EBADMSG;
-	if (m->state == MIG_RESUME)
-		return joined_again(m);
-	if (m->state != MIG_JOIN)
-		return -EBADMSG;
-	migration_enter(m, MIG_START, start_go);
-	return 0;
+	return m->state == MIG_RESUME || m->state == MIG_JOIN ? joined(m) : -EBADMSG;
 }
 
 static void joining_closed(void *arg, struct peer *p, const struct err *err)
@@ -174,15 +164,16 @@ static void data_dialled(void *arg, struct stream *stream, const struct err *err
 	}
 	if (!same_peer(m, stream))
 		return;
-	m->ktls = stream_is_ktls(stream);
-	if (m->creds)
-		log_info("vm %s: %s encrypts what the data channel sends", m->vm_name,
-			m->ktls ? "the kernel (kTLS)" : "OpenSSL");
-	if (peer_new(m->srv->base, stream, &joining_ops, m, &m->joining) < 0) {
+	m->ktls = stream_is_ktls(stream) && (m->ktls || m->joined == 0);
+	if (m->creds && m->joined == m->channels - 1)
+		log_info("vm %s: %s encrypts what the data channel%s", m->vm_name,
+			m->ktls ? "the kernel (kTLS)" : "OpenSSL",
+			m->channels == 1 ? " sends" : "s send");
+	if (peer_new(m->srv->base, stream, &joining_ops, m, &m->joining[m->joined]) < 0) {
 		source_failf(m, -ENOMEM, "out of memory");
 		return;
 	}
-	peer_send_hello(m->joining, WIRE_ROLE_DATA, m->srv->config.name);
+	peer_send_hello(m->joining[m->joined], WIRE_ROLE_DATA, m->srv->config.name);
 }
 
 static const char *tls_hostname(const struct migration *m)
@@ -194,6 +185,7 @@ void connect_data(struct migration *m)
 {
 	struct err err;
 
+	m->welcomed = false;
 	if (dial_start(m->srv->base, &m->uri, m->creds, tls_hostname(m), SETUP_MS, data_dialled, m,
 		    &m->dial, &err) < 0)
 		recover_broken(m, &err);
@@ -223,7 +215,7 @@ void source_describe(const struct migration *m, struct wire_open *ret)
 		.vcpus = m->vcpus,
 		.pvr = m->vm->reg.pvr,
 		.codec = source_codec(m),
-		.channels = 1,
+		.channels = m->channels,
 		.flags = (m->verify ? WIRE_OPEN_VERIFY : 0) | (m->keeps ? WIRE_OPEN_RECOVER : 0),
 	};
 	if (ret->mmu == MMU_BOOKE)
@@ -236,6 +228,20 @@ void source_describe_processor(const struct migration *m, struct wire_open *open
 	open->flags |= WIRE_OPEN_PROCESSOR;
 	open->compat = m->vm->reg.compat;
 	open->vcpu_ids = m->vm->reg.vcpu_ids;
+}
+
+/* As many as the destination's release and the table allow. */
+static void choose_channels(struct migration *m)
+{
+	m->channels = (uint32_t)m->params.channels;
+	if (m->tlb_entries)
+		m->channels = 1;
+	if (m->channels > 1 && !(m->features & WIRE_FEATURE_CHANNELS)) {
+		m->channels = 1;
+		log_note("vm %s: the daemon at %s takes one data channel: multifd-channels has no "
+			 "effect",
+			m->vm_name, m->uri_text);
+	}
 }
 
 static void send_open(struct migration *m)
@@ -271,12 +277,12 @@ static int open_frame(struct migration *m, enum wire_type type, const uint8_t *b
 			log_note("vm %s: the daemon at %s cannot resume a migration: capability "
 				 "htab-recover has no effect",
 				m->vm_name, m->uri_text);
+		choose_channels(m);
 		send_open(m);
 		return 0;
 	}
 	if (type != WIRE_ACCEPT || !m->welcomed || wire_unpack_accept(body, len, &accept) < 0)
 		return -EBADMSG;
-	m->welcomed = false; /* the data channel is next */
 	memcpy(m->secret, accept.secret, sizeof(m->secret));
 	memcpy(m->join_secret, accept.secret, sizeof(m->join_secret));
 	m->ring = accept.ring;

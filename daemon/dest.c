@@ -87,7 +87,7 @@ void dest_stop(
 		peer_linger(m->peer);
 		m->peer = NULL;
 	}
-	m->joining = peer_free(m->joining);
+	migration_drop_channels(m);
 	m->waits = 1;
 	migration_enter(m, MIG_IN_STOPPING, stop_go);
 }
@@ -418,7 +418,7 @@ static void active_go(struct migration *m)
 
 /* -- JOIN -- */
 
-int dest_flow(struct migration *m, struct stream *stream, struct err *err)
+int dest_flow(struct migration *m, struct err *err)
 {
 	struct flow_io file;
 	struct inflow_config c = {
@@ -427,6 +427,7 @@ int dest_flow(struct migration *m, struct stream *stream, struct err *err)
 		.tlb_entries = m->tlb_entries,
 		.generation = 1,
 		.generations = m->features & WIRE_FEATURE_GENERATION && m->open.mmu == MMU_HPT,
+		.channels = m->channels,
 		.ring = m->ring,
 		.codec = m->open.codec,
 		.recover = m->recoverable,
@@ -440,9 +441,10 @@ int dest_flow(struct migration *m, struct stream *stream, struct err *err)
 		file = load_io(m);
 		c.file = &file;
 	}
-	r = inflow_new(&c, m->htab, stream, &m->in, err);
+	r = inflow_new(&c, m->htab, m->streams, &m->in, err);
 	if (r < 0)
 		return r;
+	migration_gave_channels(m);
 	m->htab = NULL;
 	if (m->htab_verify)
 		inflow_set_verify(m->in, m->htab_verify);
@@ -450,24 +452,16 @@ int dest_flow(struct migration *m, struct stream *stream, struct err *err)
 	return 0;
 }
 
-/* JOINED is with the kernel: from now on the stream is the receiver's. */
-static void joined_drained(void *arg, struct peer *p)
+/* All data channels are there. */
+static void joined_all(struct migration *m)
 {
-	struct migration *m = arg;
-	struct stream *stream = peer_take_stream(p);
 	struct err err;
 
-	m->joining = NULL;
-	if (!stream) {
-		dest_failf(m, -EPROTO, "the source sent data before the channel was joined");
-		return;
-	}
 	if (m->state == MIG_IN_RESUME) {
-		rejoin_joined(m, stream);
+		rejoin_joined(m);
 		return;
 	}
-	if (dest_flow(m, stream, &err) < 0) {
-		stream_free(stream);
+	if (dest_flow(m, &err) < 0) {
 		dest_failf(m, err.code, "%s", err.text);
 		return;
 	}
@@ -477,11 +471,39 @@ static void joined_drained(void *arg, struct peer *p)
 	migration_enter(m, MIG_IN_ACTIVE, active_go);
 }
 
+static unsigned channel_of(const struct migration *m, const struct peer *p)
+{
+	unsigned k = 0;
+
+	while (k < m->channels && m->joining[k] != p)
+		k++;
+	assert(k < m->channels);
+	return k;
+}
+
+/* JOINED is with the kernel: from now on the stream is the receiver's. */
+static void joined_drained(void *arg, struct peer *p)
+{
+	struct migration *m = arg;
+	unsigned k = channel_of(m, p);
+	struct stream *stream = peer_take_stream(p);
+
+	m->joining[k] = NULL;
+	if (!stream) {
+		dest_failf(m, -EPROTO, "the source sent data before the channel was joined");
+		return;
+	}
+	m->streams[k] = stream;
+	if (++m->joined == m->channels)
+		joined_all(m);
+}
+
 static void joined_closed(void *arg, struct peer *p, const struct err *err)
 {
 	struct migration *m = arg;
+	unsigned k = channel_of(m, p);
 
-	m->joining = peer_free(p);
+	m->joining[k] = peer_free(p);
 	rejoin_broken(m, err);
 }
 
@@ -497,9 +519,10 @@ static const struct peer_ops joined_ops = {
 	.drained = joined_drained,
 };
 
-static bool awaits_data(const struct migration *m)
+/* Each channel once: a connection more, whoever makes it, takes the place of none. */
+static bool awaits(const struct migration *m, uint32_t channel)
 {
-	return !m->joining &&
+	return channel < m->channels && !m->joining[channel] && !m->streams[channel] &&
 		(m->state == MIG_IN_JOIN || (m->state == MIG_IN_RESUME && m->answered));
 }
 
@@ -508,7 +531,7 @@ void dest_join(struct server *srv, struct peer *p, const struct wire_join *join)
 	struct migration *m = server_find_session(srv, &join->session);
 	uint8_t buf[WIRE_HDR_SIZE];
 
-	if (!m || !m->incoming || !awaits_data(m) || join->channel != 0 ||
+	if (!m || !m->incoming || !awaits(m, join->channel) ||
 		CRYPTO_memcmp(join->secret, m->join_secret, sizeof(m->join_secret)) ||
 		strcmp(stream_peer(peer_stream(p)), m->peer_name)) {
 		peer_send_refuse(p, WIRE_REFUSE, WIRE_REFUSE_DENIED,
@@ -517,7 +540,7 @@ void dest_join(struct server *srv, struct peer *p, const struct wire_join *join)
 		return;
 	}
 	peer_set_ops(p, &joined_ops, m);
-	m->joining = p;
+	m->joining[join->channel] = p;
 	peer_pause(p);
 	peer_send(p, buf, wire_pack_empty(WIRE_JOINED, buf, sizeof(buf)));
 }

@@ -10,7 +10,7 @@
 /* OPEN arrived on a control connection: p becomes the migration's, or it is refused and closed. */
 void dest_open(struct server *srv, struct peer *p, const struct wire_open *open);
 /*
- * JOIN arrived on a data connection: its stream becomes the inflow's, or p is refused and closed.
+ * JOIN arrived on a data connection: its stream will be the inflow's, or p is refused and closed.
  */
 void dest_join(struct server *srv, struct peer *p, const struct wire_join *join);
 /* RESUME arrived on a control connection: p becomes the migration's, or is refused and closed. */
@@ -44,8 +44,8 @@ int dest_check_machine(
 	const struct vm *vm, const struct wire_open *o, enum wire_refusal *code, struct err *err);
 /* Let the VMM make ready: LOADING, an empty table, its fd. */
 void dest_prepare(struct migration *m);
-/* Begin to write what comes; stream becomes the flow's, on success only. */
-int dest_flow(struct migration *m, struct stream *stream, struct err *err);
+/* Begin to write what comes; m->streams become the flow's, on success only. */
+int dest_flow(struct migration *m, struct err *err);
 /* m->state_fd is whole: SET_STATE is next. */
 void dest_set_state(struct migration *m);
 /*
@@ -58,9 +58,9 @@ void rejoin_broken(struct migration *m, const struct err *err);
 /* PAUSE, SWITCHOVER; as peer_ops.frame. */
 int rejoin_frame(struct migration *m, enum wire_type type, size_t len);
 /* As inflow_ops.settled. */
-void rejoin_settled(void *arg, uint64_t seq, uint32_t generation, uint32_t pass);
-/* The data channel is joined anew; stream becomes the flow's. */
-void rejoin_joined(struct migration *m, struct stream *stream);
+void rejoin_settled(void *arg, const struct wire_resumed *resumed);
+/* The data channels are joined anew: they become the flow's. */
+void rejoin_joined(struct migration *m);
 /* The VMM noted READY. */
 void decide_ready(struct migration *m);
 int decide_commit(struct migration *m); /* 0, or -EBADMSG: out of order */

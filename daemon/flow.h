@@ -17,10 +17,11 @@
 
 #include "common/err.h"
 #include "daemon/notify.h"
+#include "proto/wire.h"
 
 struct stream;
 
-#define FLOW_ACTORS_MAX 2u /* one channel; reader and sender, or writer and receiver */
+#define FLOW_ACTORS_MAX (1u + WIRE_CHANNELS_MAX) /* a reader and senders; receivers and a writer */
 #define FLOW_FOREVER    UINT64_MAX
 
 enum flow_next {

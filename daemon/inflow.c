@@ -14,26 +14,26 @@
 struct inflow {
 	struct inflow_config config;
 	struct flow flow;
-	struct recvring ring;
-	struct receiver receiver;
+	struct recvrings rings;
+	struct receiver receiver[WIRE_CHANNELS_MAX];
 	struct writer writer;
 	struct htabio *htab;
-	struct stream *stream;
+	struct stream *stream[WIRE_CHANNELS_MAX];
 	/* the loop's own: what was wished and told */
 	bool stopping, failed, closed;
 	bool finishing; /* END is here */
 	bool whole;     /* and what it says holds */
 	struct wire_end end;
-	uint64_t told; /* last chunk reported as written */
-	bool told_end; /* of this channel */
-	bool settling; /* the channel is closed; settled was not said yet */
+	bool told_end; /* that one of these channels ended in order */
+	bool settled;  /* all channels are closed, and that was said */
 	uint32_t told_generation;
 };
 
 static void close_all(struct inflow *i)
 {
 	flow_join(&i->flow);
-	i->stream = stream_free(i->stream);
+	for (unsigned k = 0; k < i->rings.n; k++)
+		i->stream[k] = stream_free(i->stream[k]);
 	i->htab = htabio_free(i->htab);
 	i->writer.verify = verify_free(i->writer.verify);
 	i->flow.notify = notify_free(i->flow.notify);
@@ -48,25 +48,24 @@ static bool telling(const struct inflow *i)
 static void report_progress(struct inflow *i)
 {
 	struct marker marker[RING_MARKERS];
-	uint64_t seq;
-	unsigned n = recvring_report(&i->ring, &seq, marker);
+	uint64_t seq[WIRE_CHANNELS_MAX];
+	unsigned n = recvrings_report(&i->rings, seq, marker);
 
-	if (seq > i->told && telling(i)) {
-		i->told = seq;
-		i->config.ops->written(i->config.arg, i->ring.channel, seq);
-	}
+	for (unsigned k = 0; k < i->rings.n && telling(i); k++)
+		if (seq[k])
+			i->config.ops->written(i->config.arg, k, seq[k]);
 	for (unsigned k = 0; k < n && telling(i); k++)
 		if (marker[k].pass)
 			i->config.ops->pass_done(i->config.arg, marker[k].stream, marker[k].pass);
 }
 
-/* With more channels: once the writer is there by every one of them. */
+/* The writer is there by every channel. */
 static void report_generation(struct inflow *i)
 {
 	struct marker barrier;
 
 	pthread_mutex_lock(&i->flow.lock);
-	barrier = i->ring.barrier;
+	barrier = i->rings.barrier;
 	pthread_mutex_unlock(&i->flow.lock);
 	if (barrier.generation <= i->told_generation || !telling(i))
 		return;
@@ -94,10 +93,11 @@ static void report_failure(struct inflow *i)
 
 static void report_end(struct inflow *i)
 {
-	bool eof;
+	bool eof = false;
 
 	pthread_mutex_lock(&i->flow.lock);
-	eof = i->ring.eof;
+	for (unsigned k = 0; k < i->rings.n; k++)
+		eof |= i->rings.ring[k].eof;
 	pthread_mutex_unlock(&i->flow.lock);
 	if (!eof || i->told_end || i->finishing || !telling(i))
 		return;
@@ -106,24 +106,32 @@ static void report_end(struct inflow *i)
 		i->config.ops->ended(i->config.arg);
 }
 
-static void report_link(struct inflow *i)
+static void report_link(struct inflow *i, unsigned k)
 {
 	struct err err;
 	bool lost, down;
-	uint64_t seq;
-	uint32_t generation, pass;
 
-	link_report(&i->ring.link, &i->flow, &lost, &err, &down);
+	link_report(&i->rings.ring[k].link, &i->flow, &lost, &err, &down);
 	if (lost && telling(i))
 		i->config.ops->lost(i->config.arg, &err);
-	if (down && !i->stopping) {
-		i->stream = stream_free(i->stream);
-		i->settling = true;
+	if (down && !i->stopping)
+		i->stream[k] = stream_free(i->stream[k]);
+}
+
+static void report_links(struct inflow *i)
+{
+	struct wire_resumed resumed = {0};
+	bool gone = true;
+
+	for (unsigned k = 0; k < i->rings.n; k++) {
+		report_link(i, k);
+		gone &= !i->stream[k];
 	}
-	if (i->settling && telling(i) && recvring_settled(&i->ring, &seq, &generation, &pass)) {
-		i->settling = false;
-		i->config.ops->settled(i->config.arg, seq, generation, pass);
-	}
+	if (!gone || i->settled || i->config.file || !telling(i) ||
+		!recvrings_settled(&i->rings, &resumed))
+		return;
+	i->settled = true;
+	i->config.ops->settled(i->config.arg, &resumed);
 }
 
 static void check_finish(struct inflow *i)
@@ -133,7 +141,7 @@ static void check_finish(struct inflow *i)
 
 	if (!i->finishing || i->whole || !telling(i))
 		return;
-	r = recvring_check_end(&i->ring, &i->end, &err);
+	r = recvrings_check_end(&i->rings, &i->end, &err);
 	if (r < 0) {
 		flow_fail(&i->flow, r, "%s", err.text);
 	} else if (r > 0) {
@@ -153,7 +161,7 @@ static void on_notify(void *arg)
 	report_generation(i);
 	report_failure(i);
 	report_end(i);
-	report_link(i);
+	report_links(i);
 	check_finish(i);
 	if (i->closed || !(i->stopping || (i->whole && !i->failed)) || !flow_ended(&i->flow))
 		return;
@@ -165,8 +173,24 @@ static void on_notify(void *arg)
 		i->config.ops->finished(i->config.arg);
 }
 
-int inflow_new(const struct inflow_config *config, struct htabio *htab, struct stream *stream,
-	struct inflow **ret, struct err *err)
+static void add_actors(
+	struct inflow *i, struct htabio *htab, const struct flow_io *file, struct stream *const *s)
+{
+	struct recvrings *a = &i->rings;
+
+	for (unsigned k = 0; k < a->n; k++) {
+		receiver_init(&i->receiver[k], &a->ring[k], file ? *file : flow_io_stream(s[k]),
+			i->config.timeout_ms);
+		a->ring[k].receiver = flow_add(
+			&i->flow, "htab-receiver", receiver_step, &i->receiver[k]);
+	}
+	writer_init(&i->writer, a, htab, table_entries(i->config.order, i->config.tlb_entries),
+		i->config.timeout_ms);
+	a->writer = flow_add(&i->flow, "htab-writer", writer_step, &i->writer);
+}
+
+int inflow_new(const struct inflow_config *config, struct htabio *htab,
+	struct stream *const *streams, struct inflow **ret, struct err *err)
 {
 	struct inflow *i;
 	int r;
@@ -178,18 +202,14 @@ int inflow_new(const struct inflow_config *config, struct htabio *htab, struct s
 		return err_set(err, -ENOMEM, "out of memory for a migration");
 	i->config = *config;
 	flow_init(&i->flow, clock_ns);
-	r = recvring_init(&i->ring, &i->flow, config);
+	r = recvrings_init(&i->rings, &i->flow, config);
 	if (r < 0) {
-		err_set(err, r, "out of memory for %u chunks", config->ring);
+		err_set(err, r, "out of memory for %u channels of %u chunks", i->rings.n,
+			config->ring);
 		goto fail;
 	}
-	receiver_init(&i->receiver, &i->ring, config->file ? *config->file : flow_io_stream(stream),
-		config->timeout_ms);
-	htabio_set_kind(htab, i->ring.kind);
-	writer_init(&i->writer, &i->ring, htab, table_entries(config->order, config->tlb_entries),
-		config->timeout_ms);
-	i->ring.receiver = flow_add(&i->flow, "htab-receiver", receiver_step, &i->receiver);
-	i->ring.writer = flow_add(&i->flow, "htab-writer", writer_step, &i->writer);
+	htabio_set_kind(htab, i->rings.kind);
+	add_actors(i, htab, config->file, streams);
 	r = notify_new(config->base, on_notify, i, &i->flow.notify);
 	if (r < 0) {
 		err_set(err, r, "cannot notify the event loop: %s", strerror(-r));
@@ -199,12 +219,13 @@ int inflow_new(const struct inflow_config *config, struct htabio *htab, struct s
 	if (r < 0)
 		goto fail;
 	i->htab = htab;
-	i->stream = stream;
+	for (unsigned k = 0; k < i->rings.n && !config->file; k++)
+		i->stream[k] = streams[k];
 	*ret = i;
 	return 0;
 fail:
 	notify_free(i->flow.notify);
-	recvring_fini(&i->ring);
+	recvrings_fini(&i->rings);
 	flow_fini(&i->flow);
 	free(i);
 	return r;
@@ -223,9 +244,9 @@ void inflow_set_generation(
 	pthread_mutex_lock(&i->flow.lock);
 	i->writer.io = htab;
 	i->writer.entries = htab_entries(order);
-	i->ring.generation = generation;
+	i->rings.generation = generation;
 	pthread_mutex_unlock(&i->flow.lock);
-	flow_wake(&i->flow, i->ring.writer);
+	flow_wake(&i->flow, i->rings.writer);
 }
 
 void inflow_set_verify(struct inflow *i, struct htabio *htab)
@@ -233,7 +254,7 @@ void inflow_set_verify(struct inflow *i, struct htabio *htab)
 	struct verify *v = NULL;
 	int r;
 
-	htabio_set_kind(htab, i->ring.kind);
+	htabio_set_kind(htab, i->rings.kind);
 	r = verify_new(htab, table_entries(i->config.order, i->config.tlb_entries), &v);
 
 	if (r < 0) {
@@ -249,7 +270,7 @@ void inflow_set_verify(struct inflow *i, struct htabio *htab)
 	assert(!i->writer.verify);
 	i->writer.verify = v;
 	pthread_mutex_unlock(&i->flow.lock);
-	flow_wake(&i->flow, i->ring.writer);
+	flow_wake(&i->flow, i->rings.writer);
 }
 
 void inflow_finish(struct inflow *i, const struct wire_end *end)
@@ -265,20 +286,24 @@ void inflow_finish(struct inflow *i, const struct wire_end *end)
 
 void inflow_cut(struct inflow *i)
 {
-	link_cut(&i->ring.link, &i->flow, i->ring.receiver);
+	for (unsigned k = 0; k < i->rings.n; k++)
+		link_cut(&i->rings.ring[k].link, &i->flow, i->rings.ring[k].receiver);
 }
 
-void inflow_attach(struct inflow *i, struct stream *stream)
+void inflow_attach(struct inflow *i, struct stream *const *streams)
 {
-	assert(!i->stream && !i->settling);
-	i->stream = stream;
-	i->told_end = false;
+	assert(i->settled);
+	i->settled = i->told_end = false;
 	pthread_mutex_lock(&i->flow.lock);
-	i->receiver.io = flow_io_stream(stream);
-	i->ring.eof = false;
-	link_up(&i->ring.link);
+	for (unsigned k = 0; k < i->rings.n; k++) {
+		i->stream[k] = streams[k];
+		i->receiver[k].io = flow_io_stream(streams[k]);
+		i->rings.ring[k].eof = false;
+		link_up(&i->rings.ring[k].link);
+	}
 	pthread_mutex_unlock(&i->flow.lock);
-	flow_wake(&i->flow, i->ring.receiver);
+	for (unsigned k = 0; k < i->rings.n; k++)
+		flow_wake(&i->flow, i->rings.ring[k].receiver);
 }
 
 void inflow_get_stats(const struct inflow *i, struct inflow_stats *ret)
@@ -286,7 +311,7 @@ void inflow_get_stats(const struct inflow *i, struct inflow_stats *ret)
 	struct inflow *lockable = (struct inflow *)(uintptr_t)i;
 
 	pthread_mutex_lock(&lockable->flow.lock);
-	*ret = i->ring.stats;
+	*ret = i->rings.stats;
 	pthread_mutex_unlock(&lockable->flow.lock);
 }
 
@@ -308,7 +333,7 @@ struct inflow *inflow_free(struct inflow *i)
 {
 	if (i) {
 		assert(i->closed);
-		recvring_fini(&i->ring);
+		recvrings_fini(&i->rings);
 		flow_fini(&i->flow);
 		free(i);
 	}

@@ -46,21 +46,22 @@ struct inflow_ops {
 	 */
 	void (*failed)(void *arg, const struct err *err);
 	/*
-	 * The channel broke, with config.recover: what came whole is kept. settled follows. (Its
-	 * orderly end is told by settled alone.)
+	 * A channel broke, with config.recover: what came whole is kept. May come for each of them;
+	 * settled follows once all are gone. (An orderly end is not told.)
 	 */
 	void (*lost)(void *arg, const struct err *err);
 	/*
-	 * The source closed the channel in order, between two frames, and inflow_finish() was not
-	 * called: it should be, soon. Optional.
+	 * The source closed a channel in order, between two frames, and inflow_finish() was not
+	 * called: it should be, soon. Once. Optional.
 	 */
 	void (*ended)(void *arg);
 	/*
-	 * The channel is closed, after lost, inflow_cut() or its end, and all that came by it is
-	 * written: every chunk up to seq, and pass is the last one of the generation whose end
-	 * came (0: none yet).
+	 * All channels are closed, after lost, inflow_cut() or their end, and what came by them is
+	 * written, or forgotten where another channel's end of a pass or beginning of a generation
+	 * was missing: of each channel, every chunk up to seq, and pass is the last one of the
+	 * generation whose end came (0: none yet). `secret` is zero.
 	 */
-	void (*settled)(void *arg, uint64_t seq, uint32_t generation, uint32_t pass);
+	void (*settled)(void *arg, const struct wire_resumed *resumed);
 	/* After inflow_finish(): what END said holds; threads are joined, the htab fd is closed. */
 	void (*finished)(void *arg);
 	/* After inflow_stop(): threads joined, everything closed. */
@@ -73,22 +74,23 @@ struct inflow_config {
 	uint64_t tlb_entries; /* of a BookE guest, all its vCPUs'; 0: it has an HPT */
 	uint32_t generation;  /* the first */
 	bool generations;     /* that more may follow was agreed upon */
-	uint32_t ring;        /* as ACCEPTed: more chunks in flight are a protocol error */
+	uint32_t channels;    /* 1 to WIRE_CHANNELS_MAX, of a BookE guest 1; 0 is 1 */
+	uint32_t ring;        /* of each, as ACCEPTed: more chunks in flight are a protocol error */
 	enum wire_codec codec;
 	bool recover;   /* a channel that broke is lost, not failed */
 	int timeout_ms; /* silence in the middle of a frame that ends it */
-	/* A file in place of the channel: it is read no faster than its chunks are written. */
+	/* A file in place of the one channel: it is read no faster than its chunks are written. */
 	const struct flow_io *file;
 	const struct inflow_ops *ops;
 	void *arg;
 };
 
 /*
- * htab (open for writing) and stream (JOINED; NULL with config->file) become the inflow's, on
- * success only.
+ * htab (open for writing) and streams[config->channels] (JOINED; NULL with config->file) become the
+ * inflow's, on success only.
  */
-int inflow_new(const struct inflow_config *config, struct htabio *htab, struct stream *stream,
-	struct inflow **ret, struct err *err);
+int inflow_new(const struct inflow_config *config, struct htabio *htab,
+	struct stream *const *streams, struct inflow **ret, struct err *err);
 /* After `generation`, with what that said. htab, open for writing, becomes the inflow's. */
 void inflow_set_generation(
 	struct inflow *i, uint32_t generation, unsigned order, struct htabio *htab);
@@ -105,10 +107,10 @@ void inflow_set_verify(struct inflow *i, struct htabio *htab);
  * comes; else `failed`.
  */
 void inflow_finish(struct inflow *i, const struct wire_end *end);
-/* Take the channel away; nothing when it is gone already. */
+/* Take the channels away; nothing to those that are gone already. */
 void inflow_cut(struct inflow *i);
-/* After settled: go on with another channel, which becomes the inflow's. */
-void inflow_attach(struct inflow *i, struct stream *stream);
+/* After settled: go on with as many others, which become the inflow's. */
+void inflow_attach(struct inflow *i, struct stream *const *streams);
 void inflow_get_stats(const struct inflow *i, struct inflow_stats *ret);
 void inflow_stop(struct inflow *i);
 struct inflow *inflow_free(struct inflow *i); /* after finished or stopped; takes NULL */

@@ -193,7 +193,7 @@ static void passes_go(struct migration *m)
 	struct err err;
 
 	m->t_active = clock_ns();
-	if (dest_flow(m, NULL, &err) < 0)
+	if (dest_flow(m, &err) < 0)
 		dest_failf(m, err.code, "%s", err.text);
 }
 

@@ -14,7 +14,10 @@ libflow_la_SOURCES = \
 	daemon/outflow.c daemon/outflow.h \
 	daemon/reader.c daemon/reader.h \
 	daemon/receiver.c daemon/receiver.h \
+	daemon/recvring.c daemon/recvring.h \
 	daemon/sender.c daemon/sender.h \
+	daemon/sendring.c daemon/sendring.h \
+	daemon/stripe.h \
 	daemon/verify.c daemon/verify.h \
 	daemon/writer.c daemon/writer.h
 libflow_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)

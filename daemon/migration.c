@@ -284,10 +284,26 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 	m->t_start = m->t_state = clock_ns();
 	m->state = first;
 	m->final = MIG_FAILED;
+	m->channels = 1;
 	m->status = states[first].status;
 	TAILQ_INSERT_HEAD(&srv->migrations, m, link);
 	srv->n_migrations++;
 	return m;
+}
+
+void migration_drop_channels(struct migration *m)
+{
+	for (unsigned k = 0; k < WIRE_CHANNELS_MAX; k++) {
+		m->joining[k] = peer_free(m->joining[k]);
+		m->streams[k] = stream_free(m->streams[k]);
+	}
+	m->joined = 0;
+}
+
+void migration_gave_channels(struct migration *m)
+{
+	memset(m->streams, 0, sizeof(m->streams));
+	m->joined = 0;
 }
 
 struct migration *migration_free(struct migration *m)
@@ -300,7 +316,7 @@ struct migration *migration_free(struct migration *m)
 		m->vm->migration = NULL;
 	dial_cancel(m->dial);
 	peer_free(m->peer);
-	peer_free(m->joining);
+	migration_drop_channels(m);
 	tls_creds_unref(m->creds);
 	fd_close(m->state_fd);
 	fd_close(m->connected_fd);
@@ -376,6 +392,7 @@ static struct json_object *htab_json(struct migration *m)
 	add_int(o, "rate", m->rate);
 	add_int(o, "htab-bytes", plain);
 	add_int(o, "wire-bytes", wire + m->state_done);
+	add_int(o, "channels", m->channels);
 	add_int(o, "order", m->order);
 	add_int(o, "generation", m->incoming ? m->in_stats.generation : m->generation);
 	return o;

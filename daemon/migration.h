@@ -29,7 +29,7 @@ enum mig_state {
 	/* the source, in the order of a migration that goes well */
 	MIG_CONNECT,        /* the control connection is made */
 	MIG_OPEN,           /* OPEN is sent, or about to be */
-	MIG_JOIN,           /* the data channel is made */
+	MIG_JOIN,           /* the data channels are made, one after the other */
 	MIG_START,          /* the VMM opens its htab fd */
 	MIG_ACTIVE,         /* passes */
 	MIG_CUT,            /* passes, their connections being gone: a recovery is waited for */
@@ -49,10 +49,10 @@ enum mig_state {
 
 	/* the destination */
 	MIG_IN_PREPARE,  /* the VMM notes LOADING, empties its table, opens its htab fd */
-	MIG_IN_JOIN,     /* ACCEPT is sent; the data channel is awaited */
+	MIG_IN_JOIN,     /* ACCEPT is sent; the data channels are awaited */
 	MIG_IN_ACTIVE,   /* passes arrive */
 	MIG_IN_CUT,      /* the connections are gone: the source may come back */
-	MIG_IN_RESUME,   /* RESUME came: what is whole is written, the data channel awaited */
+	MIG_IN_RESUME,   /* RESUME came: what is whole is written, the data channels awaited */
 	MIG_IN_FINISH,   /* END came; the last chunks are written and checked */
 	MIG_IN_STATE,    /* the VMM sets the machine state */
 	MIG_IN_NOTE,     /* the VMM notes READY */
@@ -109,7 +109,11 @@ struct migration {
 	struct tls_creds *creds;
 	int connected_fd; /* fd:NAME: the control connection before its handshake, -1 */
 	struct dial *dial;
-	struct peer *peer, *joining;
+	struct peer *peer;
+	/* The data channels, while they are made: then they are the flow's. */
+	uint32_t channels, joined;                 /* agreed upon; those in stream */
+	struct peer *joining[WIRE_CHANNELS_MAX];   /* under way; the source: one */
+	struct stream *streams[WIRE_CHANNELS_MAX]; /* JOINED */
 	struct outflow *out;
 	bool out_stopping;
 	struct inflow *in;
@@ -123,10 +127,10 @@ struct migration {
 	/* recovery, both ends */
 	bool recoverable; /* the peer's daemon can: RESUME may be said */
 	bool keeps;       /* connections that break do not end the session now */
-	bool down;        /* the flow has let its channel go (and written all that came) */
-	struct wire_resumed_channel written; /* destination, when down */
-	unsigned recoveries;                 /* so far */
-	bool answered;                       /* destination: RESUMED is said */
+	bool down;        /* the flow has let its channels go (and written all that came) */
+	struct wire_resumed written; /* destination, when down: all but the secret */
+	unsigned recoveries;         /* so far */
+	bool answered;               /* destination: RESUMED is said */
 	bool elsewhere;    /* source: the address is another one than the session began at */
 	bool pass_over;    /* source: the pass ended while there was no connection */
 	bool by_hand;      /* source: paused by a person, who has to resume it */
@@ -134,7 +138,7 @@ struct migration {
 	bool over_there;   /* source: the destination said that the session has ended */
 
 	/* source */
-	bool ktls; /* the kernel encrypts what the data channel sends */
+	bool ktls; /* the kernel encrypts what the data channels send */
 	uint32_t pass;
 	uint32_t generation; /* of the table; END's */
 	uint64_t features;   /* WIRE_FEATURE_* of both daemons */
@@ -192,6 +196,11 @@ struct migration *migration_free(struct migration *m);
 
 /* Tell the world that it begins, and do `go` in its first state (unless that is held). */
 void migration_begin(struct migration *m, void (*go)(struct migration *m));
+
+/* Close the data channels that are being made. */
+void migration_drop_channels(struct migration *m);
+/* They are a flow's now. */
+void migration_gave_channels(struct migration *m);
 
 /* The one place where the state changes; asserts that the transition is allowed. */
 void migration_set(struct migration *m, enum mig_state state);

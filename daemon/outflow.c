@@ -14,19 +14,21 @@
 struct outflow {
 	struct outflow_config config;
 	struct flow flow;
-	struct sendring ring;
+	struct sendrings rings;
 	struct reader reader;
-	struct sender sender;
+	struct sender sender[WIRE_CHANNELS_MAX];
 	struct htabio *htab;
-	struct stream *stream;
-	bool stopping, failed, stopped; /* the loop's own: what was told */
+	struct stream *stream[WIRE_CHANNELS_MAX];
+	bool stopping, failed, stopped, parked; /* the loop's own: what was told */
+	uint64_t down_since; /* what a pass's time is short of, the channels being down */
 };
 
 /* Threads are joined: nobody else touches what they used. */
 static void close_all(struct outflow *o)
 {
 	flow_join(&o->flow);
-	o->stream = stream_free(o->stream);
+	for (unsigned k = 0; k < o->rings.n; k++)
+		o->stream[k] = stream_free(o->stream[k]);
 	o->htab = htabio_free(o->htab);
 	o->flow.notify = notify_free(o->flow.notify);
 }
@@ -36,21 +38,31 @@ static bool telling(const struct outflow *o)
 	return !o->stopping && !o->failed;
 }
 
-static void report_link(struct outflow *o)
+static void report_link(struct outflow *o, unsigned k)
 {
 	struct err err;
 	bool lost, down;
 
-	link_report(&o->ring.link, &o->flow, &lost, &err, &down);
+	link_report(&o->rings.ring[k].link, &o->flow, &lost, &err, &down);
 	if (lost && telling(o))
 		o->config.ops->lost(o->config.arg, &err);
-	if (!down)
+	if (down && !o->stopping)
+		o->stream[k] = stream_free(o->stream[k]);
+}
+
+static void report_links(struct outflow *o)
+{
+	bool gone = true;
+
+	for (unsigned k = 0; k < o->rings.n; k++) {
+		report_link(o, k);
+		gone &= !o->stream[k];
+	}
+	if (!gone || o->parked || o->config.file || !telling(o))
 		return;
-	if (!o->stopping)
-		o->stream = stream_free(o->stream);
-	o->ring.down_since = o->flow.clock();
-	if (telling(o))
-		o->config.ops->parked(o->config.arg);
+	o->parked = true;
+	o->down_since = o->flow.clock();
+	o->config.ops->parked(o->config.arg);
 }
 
 static void on_notify(void *arg)
@@ -63,12 +75,12 @@ static void on_notify(void *arg)
 	bool done, parted, begun, failed;
 
 	pthread_mutex_lock(&flow->lock);
-	done = o->ring.done;
-	parted = o->ring.parted;
-	begun = o->ring.begun;
-	o->ring.done = o->ring.parted = o->ring.begun = false;
-	stream = o->ring.stream;
-	pass = o->ring.pass;
+	done = o->rings.done;
+	parted = o->rings.parted;
+	begun = o->rings.begun;
+	o->rings.done = o->rings.parted = o->rings.begun = false;
+	stream = o->rings.stream;
+	pass = o->rings.pass;
 	failed = flow->failed;
 	err = flow->err;
 	pthread_mutex_unlock(&flow->lock);
@@ -85,7 +97,7 @@ static void on_notify(void *arg)
 		o->failed = true;
 		o->config.ops->failed(o->config.arg, &err);
 	}
-	report_link(o);
+	report_links(o);
 	if (o->stopping && !o->stopped && flow_ended(flow)) {
 		close_all(o);
 		o->stopped = true;
@@ -93,8 +105,26 @@ static void on_notify(void *arg)
 	}
 }
 
-int outflow_new(const struct outflow_config *config, struct htabio *htab, struct stream *stream,
-	struct outflow **ret, struct err *err)
+static void add_actors(
+	struct outflow *o, struct htabio *htab, const struct flow_io *file, struct stream *const *s)
+{
+	struct sendrings *a = &o->rings;
+
+	o->reader = (struct reader){
+		.rings = a,
+		.io = htab,
+		.entries = table_entries(o->config.order, o->config.tlb_entries),
+	};
+	a->reader = flow_add(&o->flow, "htab-reader", reader_step, &o->reader);
+	for (unsigned k = 0; k < a->n; k++) {
+		sender_init(&o->sender[k], &a->ring[k], file ? *file : flow_io_stream(s[k]),
+			o->config.timeout_ms);
+		a->ring[k].sender = flow_add(&o->flow, "htab-sender", sender_step, &o->sender[k]);
+	}
+}
+
+int outflow_new(const struct outflow_config *config, struct htabio *htab,
+	struct stream *const *streams, struct outflow **ret, struct err *err)
 {
 	struct outflow *o;
 	int r;
@@ -106,22 +136,14 @@ int outflow_new(const struct outflow_config *config, struct htabio *htab, struct
 		return err_set(err, -ENOMEM, "out of memory for a migration");
 	o->config = *config;
 	flow_init(&o->flow, clock_ns);
-	r = sendring_init(&o->ring, &o->flow, config);
+	r = sendrings_init(&o->rings, &o->flow, config);
 	if (r < 0) {
-		err_set(err, r, "out of memory for %u chunks of %zu bytes", config->ring,
-			config->chunk);
+		err_set(err, r, "out of memory for %u channels of %u chunks of %zu bytes",
+			o->rings.n, config->ring, config->chunk);
 		goto fail;
 	}
-	htabio_set_kind(htab, o->ring.kind);
-	o->reader = (struct reader){
-		.ring = &o->ring,
-		.io = htab,
-		.entries = table_entries(config->order, config->tlb_entries),
-	};
-	sender_init(&o->sender, &o->ring, config->file ? *config->file : flow_io_stream(stream),
-		config->timeout_ms);
-	o->ring.reader = flow_add(&o->flow, "htab-reader", reader_step, &o->reader);
-	o->ring.sender = flow_add(&o->flow, "htab-sender", sender_step, &o->sender);
+	htabio_set_kind(htab, o->rings.kind);
+	add_actors(o, htab, config->file, streams);
 	r = notify_new(config->base, on_notify, o, &o->flow.notify);
 	if (r < 0) {
 		err_set(err, r, "cannot notify the event loop: %s", strerror(-r));
@@ -131,12 +153,13 @@ int outflow_new(const struct outflow_config *config, struct htabio *htab, struct
 	if (r < 0)
 		goto fail;
 	o->htab = htab;
-	o->stream = stream;
+	for (unsigned k = 0; k < o->rings.n && !config->file; k++)
+		o->stream[k] = streams[k];
 	*ret = o;
 	return 0;
 fail:
 	notify_free(o->flow.notify);
-	sendring_fini(&o->ring);
+	sendrings_fini(&o->rings);
 	flow_fini(&o->flow);
 	free(o);
 	return r;
@@ -145,7 +168,7 @@ fail:
 void outflow_pass(struct outflow *o, enum wire_stream stream, uint32_t pass)
 {
 	if (!o->stopping)
-		sendring_begin(&o->ring, stream, pass);
+		sendrings_begin(&o->rings, stream, pass);
 }
 
 void outflow_set_htab(struct outflow *o, struct htabio *htab)
@@ -154,9 +177,9 @@ void outflow_set_htab(struct outflow *o, struct htabio *htab)
 		htabio_free(htab);
 		return;
 	}
-	htabio_set_kind(htab, o->ring.kind);
+	htabio_set_kind(htab, o->rings.kind);
 	pthread_mutex_lock(&o->flow.lock);
-	assert(!o->ring.reading);
+	assert(!o->rings.reading);
 	o->reader.io = htab;
 	o->reader.changes = false;
 	pthread_mutex_unlock(&o->flow.lock);
@@ -167,7 +190,7 @@ void outflow_set_htab(struct outflow *o, struct htabio *htab)
 void outflow_part(struct outflow *o)
 {
 	if (!o->stopping)
-		sendring_part(&o->ring);
+		sendrings_part(&o->rings);
 }
 
 void outflow_generation(struct outflow *o, uint32_t generation, unsigned order)
@@ -175,47 +198,49 @@ void outflow_generation(struct outflow *o, uint32_t generation, unsigned order)
 	if (o->stopping)
 		return;
 	o->reader.entries = htab_entries(order); /* the reader has nothing to read meanwhile */
-	sendring_generation(&o->ring, generation, order);
+	sendrings_generation(&o->rings, generation, order);
 }
 
 int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq)
 {
-	if (channel != o->ring.channel)
-		return -EBADMSG;
-	return sendring_ack(&o->ring, seq);
+	return sendrings_ack(&o->rings, channel, seq);
 }
 
 void outflow_cut(struct outflow *o)
 {
-	link_cut(&o->ring.link, &o->flow, o->ring.sender);
+	for (unsigned k = 0; k < o->rings.n; k++)
+		link_cut(&o->rings.ring[k].link, &o->flow, o->rings.ring[k].sender);
 }
 
-int outflow_resume(struct outflow *o, uint64_t seq, uint32_t generation, uint32_t pass)
+int outflow_resume(struct outflow *o, const struct wire_resumed *resumed)
 {
-	return sendring_resume(&o->ring, seq, generation, pass);
+	return sendrings_resume(&o->rings, resumed);
 }
 
-void outflow_attach(struct outflow *o, struct stream *stream)
+void outflow_attach(struct outflow *o, struct stream *const *streams)
 {
 	uint64_t now = o->flow.clock();
 
-	assert(!o->stream);
-	o->stream = stream;
+	assert(o->parked);
+	o->parked = false;
 	pthread_mutex_lock(&o->flow.lock);
-	o->sender.io = flow_io_stream(stream);
-	o->ring.ack_time = now;
-	o->ring.pass_start += now - o->ring.down_since;
-	link_up(&o->ring.link);
+	for (unsigned k = 0; k < o->rings.n; k++) {
+		o->stream[k] = streams[k];
+		o->sender[k].io = flow_io_stream(streams[k]);
+		o->rings.ring[k].ack_time = now;
+		link_up(&o->rings.ring[k].link);
+	}
+	o->rings.pass_start += now - o->down_since;
 	pthread_mutex_unlock(&o->flow.lock);
-	flow_wake(&o->flow, o->ring.sender);
+	sendrings_wake(&o->rings);
 }
 
 void outflow_set_bandwidth(struct outflow *o, uint64_t bytes_per_second)
 {
 	pthread_mutex_lock(&o->flow.lock);
-	o->ring.rate = bytes_per_second;
+	o->rings.rate = bytes_per_second;
 	pthread_mutex_unlock(&o->flow.lock);
-	flow_wake(&o->flow, o->ring.sender);
+	sendrings_wake(&o->rings);
 }
 
 void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret)
@@ -223,9 +248,9 @@ void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret)
 	struct outflow *lockable = (struct outflow *)(uintptr_t)o;
 
 	pthread_mutex_lock(&lockable->flow.lock);
-	*ret = o->ring.stats;
-	if (o->ring.reading || o->ring.ending)
-		ret->pass_ns = clock_ns() - o->ring.pass_start;
+	*ret = o->rings.stats;
+	if (o->rings.reading || !sendrings_ended(&o->rings))
+		ret->pass_ns = clock_ns() - o->rings.pass_start;
 	pthread_mutex_unlock(&lockable->flow.lock);
 }
 
@@ -233,8 +258,7 @@ void outflow_get_end(const struct outflow *o, struct wire_end *end)
 {
 	struct outflow *lockable = (struct outflow *)(uintptr_t)o;
 
-	end->channels = 1;
-	sendring_get_end(&lockable->ring, end);
+	sendrings_get_end(&lockable->rings, end);
 }
 
 void outflow_stop(struct outflow *o)
@@ -251,7 +275,7 @@ struct outflow *outflow_free(struct outflow *o)
 {
 	if (o) {
 		assert(o->stopped);
-		sendring_fini(&o->ring);
+		sendrings_fini(&o->rings);
 		flow_fini(&o->flow);
 		free(o);
 	}

@@ -5,7 +5,7 @@
  *
  * An outflow owns the threads of one outgoing migration: a reader, and a sender for each channel.
  * They are told pass by pass what to do and report at each pass's end. Chunks stay in a bounded
- * ring until the destination acknowledged them; a full ring stops the reader.
+ * ring of their channel until the destination acknowledged them; a full ring stops the reader.
  *
  * All functions and all callbacks: the event loop's thread. Threads drive the step functions of
  * reader.h and sender.h, which a seeded simulator drives as well.
@@ -22,7 +22,7 @@ struct outflow_stats {
 	uint64_t chunks;         /* made */
 	uint64_t valid, invalid; /* entries read, HTAB stream only */
 	uint64_t plain;          /* bytes of records, HTAB stream only */
-	uint64_t wire; /* bytes given to the channel for it, frames included, before TLS */
+	uint64_t wire; /* bytes given to the channels for it, frames included, before TLS */
 	uint64_t pass_valid, pass_invalid, pass_plain,
 		pass_ns;   /* of the pass that runs, or the last */
 	uint64_t read_ns;  /* time inside htabio_read() in that pass: the scan */
@@ -39,13 +39,13 @@ struct outflow_ops {
 	/* Something broke; comes at most once; nothing else comes after it but stopped. */
 	void (*failed)(void *arg, const struct err *err);
 	/*
-	 * The channel broke, with config.recover: chunks are kept until they are known to be
-	 * written. parked follows.
+	 * A channel broke, with config.recover: chunks are kept until they are known to be
+	 * written. May come for each of them; parked follows once all are gone.
 	 */
 	void (*lost)(void *arg, const struct err *err);
-	/* After lost or outflow_cut(): the channel is closed, outflow_resume() may be said. */
+	/* After lost or outflow_cut(): all channels are closed, outflow_resume() may be said. */
 	void (*parked)(void *arg);
-	/* After outflow_stop(): all threads are joined, the htab fd and the channel are closed. */
+	/* After outflow_stop(): all threads are joined, the htab fd and the channels are closed. */
 	void (*stopped)(void *arg);
 };
 
@@ -54,24 +54,25 @@ struct outflow_config {
 	unsigned order;       /* of an HPT */
 	uint64_t tlb_entries; /* of a BookE guest, all its vCPUs'; 0: it has an HPT */
 	uint32_t generation;
-	uint32_t ring; /* chunks in flight, from ACCEPT, 1 to WIRE_RING_MAX */
-	size_t chunk;  /* plain bytes of a chunk, HTAB_READ_MIN to WIRE_PLAIN_MAX */
+	uint32_t channels; /* 1 to WIRE_CHANNELS_MAX, of a BookE guest 1; 0 is 1 */
+	uint32_t ring;     /* chunks in flight on each, from ACCEPT, 1 to WIRE_RING_MAX */
+	size_t chunk;      /* plain bytes of a chunk, HTAB_READ_MIN to WIRE_PLAIN_MAX */
 	enum wire_codec codec;
 	uint64_t max_bandwidth; /* bytes/s, 0: none */
 	bool recover;           /* a channel that broke is lost, not failed */
 	int timeout_ms;         /* a channel or destination that takes nothing for so long fails */
-	/* A file in place of the channel: what is written to it needs no acknowledgement. */
+	/* A file in place of the one channel: what is written to it needs no acknowledgement. */
 	const struct flow_io *file;
 	const struct outflow_ops *ops;
 	void *arg;
 };
 
 /*
- * htab and stream (the one data channel, JOINED already; NULL with config->file) become the
- * outflow's, on success only.
+ * htab and streams[config->channels] (the data channels, JOINED already; NULL with config->file)
+ * become the outflow's, on success only.
  */
-int outflow_new(const struct outflow_config *config, struct htabio *htab, struct stream *stream,
-	struct outflow **ret, struct err *err);
+int outflow_new(const struct outflow_config *config, struct htabio *htab,
+	struct stream *const *streams, struct outflow **ret, struct err *err);
 /*
  * Read one pass from the cursor to the table's end and send it. None may be under way; pass numbers
  * grow, whatever the stream.
@@ -89,20 +90,20 @@ void outflow_part(struct outflow *o);
  * numbered without gaps. `generation` follows; then outflow_set_htab(), and pass 1.
  */
 void outflow_generation(struct outflow *o, uint32_t generation, unsigned order);
-/* The destination wrote every chunk up to seq. -EBADMSG for one that was never sent. */
+/* The destination wrote every chunk of the channel up to seq. -EBADMSG: none such was sent. */
 int outflow_ack(struct outflow *o, uint32_t channel, uint64_t seq);
 /*
- * Take the channel away; the table is read on until the ring is full. Nothing when it is gone
- * already.
+ * Take the channels away; the table is read on until the rings are full. Nothing to those that are
+ * gone already.
  */
 void outflow_cut(struct outflow *o);
 /*
- * After parked: what the destination has: every chunk up to seq is written there, and pass is the
- * last one whose end it knows. -EBADMSG, and nothing changed, for what cannot be.
+ * After parked: what the destination has of each channel: every chunk up to seq is written there,
+ * and pass is the last one whose end it knows. -EBADMSG, and nothing changed, for what cannot be.
  */
-int outflow_resume(struct outflow *o, uint64_t seq, uint32_t generation, uint32_t pass);
-/* After outflow_resume(): go on with another channel, JOINED, which becomes the outflow's. */
-void outflow_attach(struct outflow *o, struct stream *stream);
+int outflow_resume(struct outflow *o, const struct wire_resumed *resumed);
+/* After outflow_resume(): go on with as many others, JOINED, which become the outflow's. */
+void outflow_attach(struct outflow *o, struct stream *const *streams);
 void outflow_set_bandwidth(struct outflow *o, uint64_t bytes_per_second);
 void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret);
 /* END's generation, passes (the last one's number), entries, and each channel's last chunk and

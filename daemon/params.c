@@ -53,7 +53,7 @@ static const struct param {
 	{"cpu-throttle-initial", INT, offsetof(struct params, throttle_initial), 1, 99, 20},
 	{"cpu-throttle-increment", INT, offsetof(struct params, throttle_increment), 1, 99, 10},
 	{"max-cpu-throttle", INT, offsetof(struct params, throttle_max), 1, 99, 99},
-	{"multifd-channels", INT, offsetof(struct params, channels), 1, 1, 1},
+	{"multifd-channels", INT, offsetof(struct params, channels), 1, WIRE_CHANNELS_MAX, 1},
 	{"htab-compression", CHOICE, offsetof(struct params, codec), .preset = WIRE_CODEC_HPTE,
 		.choices = codec_choices},
 	{"tls-creds", TEXT, offsetof(struct params, tls_creds), .size = PARAM_TEXT_MAX},

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * Reads the source's table, pass by pass, into the chunks of a ring. A step is one read of the htab
- * fd; with the ring full or no pass begun there is nothing to do.
+ * Reads the source's table, pass by pass, into the chunks of its channels' rings. A step is one
+ * read of the htab fd, or, with several channels, the rest of dealing out what was read; with a
+ * ring full or no pass begun there is nothing to do.
+ *
+ * A read goes into a chunk of the channel of its first entry and stays there as far as it is that
+ * channel's. What is others' is copied: of a whole table little, of scattered changes most.
  */
-#include "daemon/chunk.h"
 #include "daemon/htabio.h"
+#include "daemon/sendring.h"
+#include "daemon/stripe.h"
 
 /*
  * Bytes of a read in a pass of changes. It is not before a read is over that its entries can be
@@ -14,11 +19,17 @@
 #define READER_CHANGES (64u << 10)
 
 struct reader {
-	struct sendring *ring;
+	struct sendrings *rings;
 	struct htabio *io; /* replaced by the loop between passes, under the flow's lock */
 	uint64_t entries;  /* of the table; the same */
 	uint64_t cursor;   /* where the next read goes on; 0 whenever a pass ended */
 	bool changes;      /* the table was read to its end once: what follows is what changed */
+	/* A read whose records are being dealt out. */
+	bool dealing;
+	bool wrapped;        /* it came to the table's end */
+	size_t spilt, dealt; /* bytes in rings->spill; of them, those looked at */
+	struct htab_rec rec; /* what is left of the record there that is dealt out */
+	struct chunk *open[WIRE_CHANNELS_MAX]; /* meta.plain bytes and count so far */
 };
 
 enum flow_next reader_step(void *reader, struct flow_wait *wait);

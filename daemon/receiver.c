@@ -26,7 +26,6 @@ void receiver_init(struct receiver *r, struct recvring *ring, struct flow_io io,
 		.ring = ring,
 		.io = io,
 		.timeout_ms = timeout_ms,
-		.generation = ring->generation,
 	};
 	expect_frame(r);
 }
@@ -34,6 +33,7 @@ void receiver_init(struct receiver *r, struct recvring *ring, struct flow_io io,
 static enum flow_next have_header(struct receiver *r)
 {
 	struct flow *flow = r->ring->flow;
+	bool generations = r->ring->all->generations;
 	enum wire_type type;
 
 	if (wire_unpack_header(r->head, &type, &r->body) < 0)
@@ -46,11 +46,11 @@ static enum flow_next have_header(struct receiver *r)
 	} else if (type == WIRE_PASS_END && r->body == PASS_END_BODY) {
 		r->state = RECEIVER_PASS_END;
 		r->want = WIRE_HDR_SIZE + PASS_END_BODY;
-	} else if (type == WIRE_GENERATION && r->body == GENERATION_BODY && r->ring->generations) {
+	} else if (type == WIRE_GENERATION && r->body == GENERATION_BODY && generations) {
 		r->state = RECEIVER_BARRIER;
 		r->want = WIRE_HDR_SIZE + GENERATION_BODY;
 	} else if (type == WIRE_CHUNK || type == WIRE_PASS_END ||
-		(type == WIRE_GENERATION && r->ring->generations)) {
+		(type == WIRE_GENERATION && generations)) {
 		return flow_fail(flow, -EBADMSG,
 			"the source sent a %s frame of %zu bytes on channel %u, which is too short "
 			"or too long",
@@ -59,7 +59,7 @@ static enum flow_next have_header(struct receiver *r)
 		return flow_fail(flow, -EPROTO,
 			"the source sent %s on data channel %u, which carries CHUNK and PASS_END%s only",
 			wire_type_name(type), r->ring->channel,
-			r->ring->generations ? " and GENERATION" : "");
+			generations ? " and GENERATION" : "");
 	}
 	return FLOW_MORE;
 }
@@ -69,21 +69,22 @@ static enum flow_next check_pass(
 	struct receiver *r, uint32_t generation, enum wire_stream stream, uint32_t pass)
 {
 	struct flow *flow = r->ring->flow;
+	const struct recvpos *at = &r->ring->pos;
 
-	if (stream != table_stream(r->ring->kind) && stream != WIRE_STREAM_VERIFY)
+	if (stream != table_stream(r->ring->all->kind) && stream != WIRE_STREAM_VERIFY)
 		return flow_fail(flow, -EPROTO,
 			"the source sent stream %s (%d), which does not belong to this guest",
 			wire_stream_name(stream), (int)stream);
-	if (generation != r->generation)
+	if (generation != at->generation)
 		return flow_fail(flow, -EPROTO,
 			"the source sent generation %" PRIu32 " of its table, but %" PRIu32
 			" was begun",
-			generation, r->generation);
-	if (r->open ? pass != r->pass || stream != r->stream : pass <= r->pass)
+			generation, at->generation);
+	if (at->open ? pass != at->pass || stream != at->stream : pass <= at->pass)
 		return flow_fail(flow, -EPROTO,
 			"the source sent %s pass %" PRIu32 " %s %s pass %" PRIu32,
-			wire_stream_name(stream), pass, r->open ? "in the middle of" : "after",
-			wire_stream_name(r->stream), r->pass);
+			wire_stream_name(stream), pass, at->open ? "in the middle of" : "after",
+			wire_stream_name(at->stream), at->pass);
 	return FLOW_MORE;
 }
 
@@ -100,10 +101,14 @@ static enum flow_next have_chunk_header(struct receiver *r)
 		return flow_fail(flow, -EBADMSG,
 			"the source sent a malformed CHUNK after chunk %" PRIu64 " of channel %u",
 			ring->received, ring->channel);
-	if (r->meta.codec != ring->codec)
+	if (r->meta.codec != ring->all->codec)
 		return flow_fail(flow, -EPROTO,
 			"chunk %" PRIu64 " is encoded by codec %d, but codec %d was agreed upon",
-			r->meta.seq, (int)r->meta.codec, (int)ring->codec);
+			r->meta.seq, (int)r->meta.codec, (int)ring->all->codec);
+	if (r->meta.stream == WIRE_STREAM_VERIFY && ring->channel != 0)
+		return flow_fail(flow, -EPROTO,
+			"the source sent a chunk to be compared on channel %u: those go by channel 0",
+			ring->channel);
 	if (r->meta.seq != ring->received + 1)
 		return flow_fail(flow, -EPROTO,
 			"chunk %" PRIu64 " came after chunk %" PRIu64 " on channel %u", r->meta.seq,
@@ -129,6 +134,7 @@ static enum flow_next have_payload(struct receiver *r)
 {
 	struct recvring *ring = r->ring;
 	struct flow *flow = ring->flow;
+	struct inflow_stats *s = &ring->all->stats;
 	struct chunk *c = ring_chunk(&ring->ring, r->meta.seq);
 	uint8_t *plain = chunk_plain(c);
 
@@ -139,19 +145,18 @@ static enum flow_next have_payload(struct receiver *r)
 			"chunk %" PRIu64 " of channel %u cannot be decoded", r->meta.seq,
 			ring->channel);
 	flow_at("receiver-chunk");
-	r->open = true;
-	r->stream = r->meta.stream;
-	r->pass = r->meta.pass;
+	recvpos_chunk(&ring->pos, &r->meta);
 	pthread_mutex_lock(&flow->lock);
 	ring->received = r->meta.seq;
 	if (r->meta.stream != WIRE_STREAM_VERIFY)
-		ring->stats.wire += c->len;
-	if (r->meta.stream != WIRE_STREAM_VERIFY && ring->stats.pass != r->pass) {
-		ring->stats.pass = r->pass;
-		ring->stats.pass_valid = ring->stats.pass_invalid = 0;
+		s->wire += c->len;
+	if (r->meta.stream != WIRE_STREAM_VERIFY && s->generation == r->meta.generation &&
+		s->pass < r->meta.pass) {
+		s->pass = r->meta.pass;
+		s->pass_valid = s->pass_invalid = 0;
 	}
 	pthread_mutex_unlock(&flow->lock);
-	flow_wake(flow, ring->writer);
+	flow_wake(flow, ring->all->writer);
 	expect_frame(r);
 	return FLOW_MORE;
 }
@@ -194,12 +199,12 @@ static enum flow_next have_generation(struct receiver *r)
 			"the source sent a malformed GENERATION after chunk %" PRIu64
 			" of channel %u",
 			ring->received, ring->channel);
-	if (m.generation != r->generation + 1)
+	if (m.generation != ring->pos.generation + 1)
 		return flow_fail(ring->flow, -EPROTO,
 			"the source began generation %" PRIu32
 			" of its table after generation %" PRIu32,
-			m.generation, r->generation);
-	if (r->stream == WIRE_STREAM_VERIFY)
+			m.generation, ring->pos.generation);
+	if (ring->pos.stream == WIRE_STREAM_VERIFY)
 		return flow_fail(ring->flow, -EPROTO,
 			"the source began generation %" PRIu32
 			" of its table after the one that it had compared",
@@ -224,7 +229,7 @@ static enum flow_next mark(struct receiver *r)
 	struct recvring *ring = r->ring;
 	struct flow *flow = ring->flow;
 	const struct marker *m = &r->marker;
-	struct inflow_stats *s = &ring->stats;
+	struct inflow_stats *s = &ring->all->stats;
 	bool room;
 
 	pthread_mutex_lock(&flow->lock);
@@ -234,7 +239,8 @@ static enum flow_next mark(struct receiver *r)
 		if (m->stream != WIRE_STREAM_VERIFY)
 			s->wire += WIRE_HDR_SIZE + r->body;
 		if (m->stream != WIRE_STREAM_VERIFY &&
-			(s->pass != m->pass || s->generation != m->generation)) {
+			(s->generation < m->generation ||
+				(s->generation == m->generation && s->pass < m->pass))) {
 			s->generation = m->generation;
 			s->pass = m->pass;
 			s->pass_valid = s->pass_invalid = 0;
@@ -246,11 +252,8 @@ static enum flow_next mark(struct receiver *r)
 	flow_at(m->pass ? "receiver-pass-end" : "receiver-generation");
 	if (!m->pass) /* all of the old table is decoded */
 		codec_set_order(ring->coder, m->order);
-	r->open = false;
-	r->stream = m->stream;
-	r->generation = m->generation;
-	r->pass = m->pass;
-	flow_wake(flow, ring->writer);
+	recvpos_marker(&ring->pos, m);
+	flow_wake(flow, ring->all->writer);
 	expect_frame(r);
 	return FLOW_MORE;
 }
@@ -330,7 +333,7 @@ enum flow_next receiver_step(void *receiver, struct flow_wait *wait)
 	}
 	if (r->state == RECEIVER_MARK)
 		return mark(r);
-	if (r->ring->file && r->state == RECEIVER_HEADER && !has_room(r))
+	if (r->ring->all->file && r->state == RECEIVER_HEADER && !has_room(r))
 		return FLOW_WAIT;
 	if (r->state == RECEIVER_PAYLOAD)
 		to = chunk_plain(ring_chunk(&r->ring->ring, r->meta.seq));

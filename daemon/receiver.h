@@ -4,7 +4,7 @@
  * Reads a data channel's frames into the chunks of a ring, judging each header before anything that
  * it speaks of is read. A step is one read of the channel.
  */
-#include "daemon/chunk.h"
+#include "daemon/recvring.h"
 
 enum receiver_state {
 	RECEIVER_HEADER,   /* a frame's header */
@@ -27,10 +27,6 @@ struct receiver {
 	struct wire_chunk meta;
 	struct marker marker;
 	uint64_t progress;
-	bool open; /* a chunk of pass `pass` came, its PASS_END did not */
-	enum wire_stream stream;
-	uint32_t generation; /* that arrives */
-	uint32_t pass;
 };
 
 void receiver_init(struct receiver *r, struct recvring *ring, struct flow_io io, int timeout_ms);

@@ -51,7 +51,7 @@ static void drop_connections(struct migration *m, bool by_hand)
 	uint8_t buf[WIRE_HDR_SIZE];
 
 	m->dial = dial_cancel(m->dial);
-	m->joining = peer_free(m->joining);
+	migration_drop_channels(m);
 	if (m->timer)
 		event_del(m->timer);
 	if (!m->peer)
@@ -135,7 +135,7 @@ int recover_resume(struct migration *m, const char *uri, const char *redial, str
 	return 0;
 }
 
-/* -- a recovery, up to the data channel -- */
+/* -- a recovery, up to the data channels -- */
 
 static void step_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -201,20 +201,18 @@ static int resumed(struct migration *m, const uint8_t *body, size_t len)
 {
 	struct wire_resumed r;
 
-	if (!m->welcomed || m->dial || m->joining || wire_unpack_resumed(body, len, &r) < 0)
+	if (!m->welcomed || m->dial || m->joining[0] || m->joined ||
+		wire_unpack_resumed(body, len, &r) < 0)
 		return -EBADMSG;
-	if (r.channels != 1 ||
-		outflow_resume(
-			m->out, r.channel[0].seq, r.channel[0].generation, r.channel[0].pass) < 0) {
+	if (outflow_resume(m->out, &r) < 0) {
 		source_failf(m, -EPROTO,
-			"the destination says that it has chunk %llu and the end of pass %u, which "
-			"does not fit what was sent",
-			(unsigned long long)r.channel[0].seq, r.channel[0].pass);
+			"the destination says that it has chunk %llu and the end of pass %u of the "
+			"first of %u channels: what it says does not fit what was sent",
+			(unsigned long long)r.channel[0].seq, r.channel[0].pass, r.channels);
 		return 0;
 	}
 	memcpy(m->join_secret, r.secret, sizeof(m->join_secret));
 	m->elsewhere = false;
-	m->welcomed = false; /* the data channel is next */
 	migration_timer(m, STEP_MS, step_timeout_cb);
 	connect_data(m);
 	return 0;
@@ -267,7 +265,7 @@ static void active_go(struct migration *m)
 		source_pass_over(m);
 }
 
-void recover_joined(struct migration *m, struct stream *stream)
+void recover_joined(struct migration *m)
 {
 	event_del(m->timer);
 	event_del(m->limit);
@@ -275,7 +273,8 @@ void recover_joined(struct migration *m, struct stream *stream)
 	m->down = false;
 	m->recoveries++;
 	m->error = (struct err){0};
-	outflow_attach(m->out, stream);
+	outflow_attach(m->out, m->streams);
+	migration_gave_channels(m);
 	log_info("vm %s: its migration to %s goes on", m->vm_name, m->uri_text);
 	migration_enter(m, MIG_ACTIVE, active_go);
 }

@@ -35,7 +35,7 @@ static void cut(struct migration *m, const struct err *err)
 {
 	m->error = *err;
 	m->peer = peer_free(m->peer);
-	m->joining = peer_free(m->joining);
+	migration_drop_channels(m);
 	m->answered = false;
 	if (m->timer)
 		event_del(m->timer);
@@ -80,14 +80,14 @@ static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct migration *m = arg;
 	struct err err;
 
-	err_set(&err, -ETIMEDOUT, "the source did not open its data channel within %d s",
-		JOIN_MS / 1000);
+	err_set(&err, -ETIMEDOUT, "the source opened %u of %u data channels within %d s", m->joined,
+		m->channels, JOIN_MS / 1000);
 	rejoin_broken(m, &err);
 }
 
 static void resume_go(struct migration *m)
 {
-	struct wire_resumed r = {.channels = 1, .channel = {m->written}};
+	struct wire_resumed r = m->written;
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
 	if (!m->down)
@@ -102,12 +102,12 @@ static void resume_go(struct migration *m)
 	migration_timer(m, JOIN_MS, join_timeout_cb);
 }
 
-void rejoin_settled(void *arg, uint64_t seq, uint32_t generation, uint32_t pass)
+void rejoin_settled(void *arg, const struct wire_resumed *resumed)
 {
 	struct migration *m = arg;
 
 	m->down = true;
-	m->written = (struct wire_resumed_channel){seq, generation, pass};
+	m->written = *resumed;
 	if (m->state == MIG_IN_RESUME && !m->held)
 		resume_go(m);
 }
@@ -175,14 +175,15 @@ static void active_go(struct migration *m)
 	/* its frames come by themselves */
 }
 
-void rejoin_joined(struct migration *m, struct stream *stream)
+void rejoin_joined(struct migration *m)
 {
 	event_del(m->timer);
 	event_del(m->limit);
 	m->down = m->answered = false;
 	m->recoveries++;
 	m->error = (struct err){0};
-	inflow_attach(m->in, stream);
+	inflow_attach(m->in, m->streams);
+	migration_gave_channels(m);
 	log_info("vm %s: its source is back at %s", m->vm_name, m->uri_text);
 	migration_enter(m, MIG_IN_ACTIVE, active_go);
 }

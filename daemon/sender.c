@@ -18,8 +18,6 @@ void sender_init(struct sender *s, struct sendring *ring, struct flow_io io, int
 		.timeout_ms = timeout_ms,
 		.digest = STREAM_DIGEST_INIT,
 	};
-	s->bucket.last = ring->flow->clock();
-	bucket_set_rate(&s->bucket, ring->rate, s->bucket.last);
 }
 
 /* Make a frame of a chunk, once. */
@@ -32,7 +30,7 @@ static int seal(struct sender *s, struct chunk *c)
 	if (c->meta.seq <= s->sealed)
 		return 0;
 	if (c->meta.generation != s->generation)
-		codec_set_order(s->ring->coder, s->ring->order[c->meta.generation]);
+		codec_set_order(s->ring->coder, s->ring->all->order[c->meta.generation]);
 	s->generation = c->meta.generation;
 	s->digest = stream_digest(s->digest, plain, c->meta.plain);
 	r = codec_encode(s->ring->coder, plain, c->meta.plain, &len);
@@ -73,7 +71,7 @@ static bool watch(struct sender *s, uint64_t now, struct flow_wait *wait)
 
 	if (ring->filled == ring->acked)
 		return true;
-	if (ring->reading) { /* in the middle of a pass a destination has no reason to hang up */
+	if (ring->all->reading) { /* in a pass a destination has no reason to hang up */
 		s->io.want(s->io.ctx, wait);
 		wait->events = POLLRDHUP;
 		s->watched = true;
@@ -88,6 +86,7 @@ static bool watch(struct sender *s, uint64_t now, struct flow_wait *wait)
 static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wait *wait)
 {
 	struct sendring *ring = s->ring;
+	struct sendrings *all = ring->all;
 	struct flow *flow = ring->flow;
 	struct wire_pass_end m;
 	struct wire_generation g;
@@ -98,24 +97,24 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 	int r = 0;
 
 	pthread_mutex_lock(&flow->lock);
-	if (ring->rate != s->bucket.rate)
-		bucket_set_rate(&s->bucket, ring->rate, now);
+	if (all->rate != all->bucket.rate)
+		bucket_set_rate(&all->bucket, all->rate, now);
 	if (ring->sending < ring->filled)
 		c = ring_chunk(&ring->ring, ring->sending + 1);
-	barrier = ring->told < (c ? c->meta.generation : ring->generation);
+	barrier = ring->told < (c ? c->meta.generation : all->generation);
 	over = sendring_over(ring, c);
 	ending = !barrier && ring->ended < over;
 	chunk = c && !barrier && !ending;
 	if (chunk)
-		delay = bucket_delay(&s->bucket, now);
+		delay = bucket_delay(&all->bucket, now);
 	if (chunk && delay == 0)
 		ring->sending++;
 	if (!chunk && !ending && !barrier)
 		alive = watch(s, now, wait);
 	/* A pass that ended earlier is told once more on a new channel. VERIFY is the last. */
-	m = (struct wire_pass_end){sendring_is_last(ring) ? ring->stream : table_stream(ring->kind),
+	m = (struct wire_pass_end){sendring_is_last(ring) ? all->stream : table_stream(all->kind),
 		ring->told, ring->ended + 1, ring->sending};
-	g = (struct wire_generation){ring->told + 1, ring->order[ring->told + 1], ring->sending};
+	g = (struct wire_generation){ring->told + 1, all->order[ring->told + 1], ring->sending};
 	acked = ring->acked;
 	pthread_mutex_unlock(&flow->lock);
 
@@ -140,7 +139,9 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 			return flow_fail(flow, r, "cannot encode chunk %" PRIu64 ": %s", m.seq + 1,
 				strerror(-r));
 		begin_frame(s, c, c->frame, c->len);
-		bucket_take(&s->bucket, s->len);
+		pthread_mutex_lock(&flow->lock);
+		bucket_take(&all->bucket, s->len);
+		pthread_mutex_unlock(&flow->lock);
 	} else {
 		s->barrier = barrier;
 		r = barrier ? wire_pack_generation(&g, s->pass_end, sizeof(s->pass_end))
@@ -151,29 +152,17 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 	return FLOW_MORE;
 }
 
-static void frame_sent(struct sender *s)
+/* GENERATION or PASS_END is written. Under the lock. */
+static void marker_sent(struct sender *s, uint64_t now)
 {
 	struct sendring *ring = s->ring;
-	bool chunk = s->chunk;
-	uint64_t now; /* not the step's: a pass may have begun since */
+	struct sendrings *all = ring->all;
 
-	flow_at("sender-sent");
-	pthread_mutex_lock(&ring->flow->lock);
-	now = ring->flow->clock();
-	if (ring->stream != WIRE_STREAM_VERIFY)
-		ring->stats.wire += s->len;
-	if (chunk) {
-		ring->sent = s->chunk->meta.seq;
-		ring->digest = s->digest;
-		if (ring->file)
-			ring->acked = ring->sent;
-		if (ring->acked < ring->sent && ring->ack_time < now)
-			ring->ack_time = now;
-	} else if (s->barrier) {
+	if (s->barrier) {
 		ring->ended = 0;
-		if (++ring->told == ring->generation && ring->barrier) {
+		if (++ring->told == all->generation && ring->barrier) {
 			ring->barrier = false;
-			ring->begun = true;
+			all->begun = sendrings_begun(all);
 		}
 	} else {
 		bool last = sendring_is_last(ring);
@@ -181,14 +170,38 @@ static void frame_sent(struct sender *s)
 		ring->ended++;
 		if (last && ring->ending) {
 			ring->ending = false;
-			ring->done = true;
-			ring->stats.pass_ns = now - ring->pass_start;
+			all->done = sendrings_ended(all);
+			all->stats.pass_ns = now - all->pass_start;
 		}
+	}
+}
+
+static void frame_sent(struct sender *s)
+{
+	struct sendring *ring = s->ring;
+	struct sendrings *all = ring->all;
+	bool chunk = s->chunk;
+	uint64_t now; /* not the step's: a pass may have begun since */
+
+	flow_at("sender-sent");
+	pthread_mutex_lock(&ring->flow->lock);
+	now = ring->flow->clock();
+	if (all->stream != WIRE_STREAM_VERIFY)
+		all->stats.wire += s->len;
+	if (chunk) {
+		ring->sent = s->chunk->meta.seq;
+		ring->digest = s->digest;
+		if (all->file)
+			ring->acked = ring->sent;
+		if (ring->acked < ring->sent && ring->ack_time < now)
+			ring->ack_time = now;
+	} else {
+		marker_sent(s, now);
 	}
 	pthread_mutex_unlock(&ring->flow->lock);
 	s->frame = NULL;
 	if (chunk)
-		flow_wake(ring->flow, ring->reader);
+		flow_wake(ring->flow, all->reader);
 	else
 		flow_notify(ring->flow);
 }

@@ -4,14 +4,12 @@
  * Encodes a ring's chunks, frames them and writes them to their channel, in order, PASS_END behind
  * each pass, GENERATION before another table's. A step is one write of the channel.
  */
-#include "daemon/bucket.h"
-#include "daemon/chunk.h"
+#include "daemon/sendring.h"
 
 struct sender {
 	struct sendring *ring;
 	struct flow_io io;
 	int timeout_ms; /* of a channel, or a destination, where nothing moves */
-	struct bucket bucket;
 	/* The frame under way: a chunk's, or pass_end's, PASS_END or GENERATION. */
 	struct chunk *chunk;
 	bool barrier;         /* what is in pass_end is GENERATION */

@@ -21,7 +21,7 @@
 static void drop_connection(struct migration *m)
 {
 	m->dial = dial_cancel(m->dial);
-	m->joining = peer_free(m->joining);
+	migration_drop_channels(m);
 	if (m->timer)
 		event_del(m->timer);
 	if (m->limit)
@@ -363,13 +363,14 @@ void source_first_pass(struct migration *m)
 		source_pass_one(m);
 }
 
-void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
+void source_flow(struct migration *m, struct htabio *io)
 {
 	struct outflow_config c = {
 		.base = m->srv->base,
 		.order = m->order,
 		.tlb_entries = m->tlb_entries,
 		.generation = m->generation,
+		.channels = m->channels,
 		.ring = m->ring,
 		.chunk = WIRE_PLAIN_MAX,
 		.codec = source_codec(m),
@@ -386,12 +387,12 @@ void source_flow(struct migration *m, struct htabio *io, struct stream *stream)
 		file = save_io(m);
 		c.file = &file;
 	}
-	if (outflow_new(&c, io, stream, &m->out, &err) < 0) {
+	if (outflow_new(&c, io, m->streams, &m->out, &err) < 0) {
 		htabio_free(io);
-		stream_free(stream);
 		source_failf(m, err.code, "%s", err.text);
 		return;
 	}
+	migration_gave_channels(m);
 	change_flow(m);
 	source_limit(m);
 	migration_enter(m, MIG_ACTIVE, source_first_pass);

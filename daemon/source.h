@@ -76,19 +76,19 @@ void connect_data(struct migration *m);
 void recover_broken(struct migration *m, const struct err *err);
 /* The control connection is there. */
 void recover_dialled(struct migration *m);
-/* A frame of it, until the data channel is joined; as peer_ops.frame. */
+/* A frame of it, until the data channels are joined; as peer_ops.frame. */
 int recover_frame(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
-/* The data channel is joined; stream becomes the flow's. */
-void recover_joined(struct migration *m, struct stream *stream);
-/* The flow has let its channel go. */
+/* The data channels are joined: they become the flow's. */
+void recover_joined(struct migration *m);
+/* The flow has let its channels go. */
 void recover_parked(void *arg);
 /* Passes: the next one, or what follows the last. After a pass, when there is a connection. */
 void source_pass_over(struct migration *m);
 void source_first_pass(struct migration *m);
 /* The parameter timeout, of what is left. */
 void source_limit(struct migration *m);
-/* Begin the passes; io and stream become the flow's. */
-void source_flow(struct migration *m, struct htabio *io, struct stream *stream);
+/* Begin the passes; io and m->streams become the flow's. */
+void source_flow(struct migration *m, struct htabio *io);
 /* Go on from ACTIVE: stop the guest. */
 void switchover_begin(struct migration *m);
 void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t pass);

@@ -7,43 +7,68 @@
 
 #include "common/clock.h"
 
-void writer_init(struct writer *w, struct recvring *ring, struct htabio *io, uint64_t entries,
+void writer_init(struct writer *w, struct recvrings *rings, struct htabio *io, uint64_t entries,
 	int timeout_ms)
 {
 	*w = (struct writer){
-		.ring = ring,
+		.rings = rings,
 		.io = io,
 		.entries = entries,
 		.timeout_ms = timeout_ms,
-		.digest = STREAM_DIGEST_INIT,
 	};
+	for (unsigned k = 0; k < WIRE_CHANNELS_MAX; k++)
+		w->digest[k] = STREAM_DIGEST_INIT;
 }
 
-/* What is next in the channel's order: a chunk, a pass's end (*ret_marker), or nothing. */
-static struct chunk *take(struct writer *w, bool *ret_marker, struct marker *ret)
+/* Which of two barriers comes first in every channel? */
+static bool is_before(const struct marker *a, const struct marker *b)
 {
-	struct recvring *ring = w->ring;
-	struct chunk *c = NULL;
+	return a->generation < b->generation ||
+		(a->generation == b->generation && a->pass < b->pass);
+}
 
-	pthread_mutex_lock(&ring->flow->lock);
-	*ret = ring->marker[ring->markers_done % RING_MARKERS];
-	*ret_marker = ring->markers_done < ring->markers_in && ret->seq == ring->written;
-	if (!*ret_marker && ring->written < ring->received)
-		c = ring_chunk(&ring->ring, ring->written + 1);
-	pthread_mutex_unlock(&ring->flow->lock);
+/*
+ * What is next: a chunk of *ret_ring, in turn; or, every channel having come to a barrier, the
+ * first of them (*ret_marker). Else NULL: some channel has nothing yet.
+ */
+static struct chunk *take(
+	struct writer *w, struct recvring **ret_ring, bool *ret_barrier, struct marker *ret_marker)
+{
+	struct recvrings *a = w->rings;
+	const struct marker *first = NULL, *m;
+	struct chunk *c = NULL;
+	unsigned there = 0;
+
+	pthread_mutex_lock(&a->flow->lock);
+	for (unsigned k = 0; k < a->n && !c; k++) {
+		struct recvring *r = &a->ring[(w->turn + k) % a->n];
+
+		m = recvring_marker(r);
+		there += m != NULL;
+		if (m && (!first || is_before(m, first)))
+			first = m;
+		c = m ? NULL : recvring_chunk(r);
+		*ret_ring = r;
+	}
+	*ret_barrier = first && there == a->n;
+	if (*ret_barrier)
+		*ret_marker = *first;
+	pthread_mutex_unlock(&a->flow->lock);
 	return c;
 }
 
 /* The chunk is written or compared: its buffer is free. */
-static enum flow_next written(struct writer *w, const struct chunk *c)
+static enum flow_next written(struct writer *w, struct recvring *ring, const struct chunk *c)
 {
-	struct recvring *ring = w->ring;
-	struct inflow_stats *s = &ring->stats;
+	struct recvrings *a = w->rings;
+	struct inflow_stats *s = &a->stats;
 
 	flow_at("writer-written");
-	pthread_mutex_lock(&ring->flow->lock);
+	w->turn = (ring->channel + 1) % a->n;
+	pthread_mutex_lock(&a->flow->lock);
 	ring->written = c->meta.seq;
-	ring->digest = w->digest;
+	ring->digest = w->digest[ring->channel];
+	recvpos_chunk(&ring->at, &c->meta);
 	if (s->pass == c->meta.pass && s->generation == c->meta.generation) {
 		s->pass_valid += c->count.valid;
 		s->pass_invalid += c->count.invalid;
@@ -56,42 +81,44 @@ static enum flow_next written(struct writer *w, const struct chunk *c)
 		s->verified = w->verified + verify_compared(w->verify);
 		s->mismatches = w->mismatches + verify_mismatches(w->verify);
 	}
-	pthread_mutex_unlock(&ring->flow->lock);
-	flow_notify(ring->flow);
+	pthread_mutex_unlock(&a->flow->lock);
+	flow_notify(a->flow);
 	return FLOW_MORE;
 }
 
 /* Validate a chunk, once. What is to be written gets headers as the htab fd has them. */
-static enum flow_next check(struct writer *w, struct chunk *c)
+static enum flow_next check(struct writer *w, const struct recvring *ring, struct chunk *c)
 {
+	uint64_t *digest = &w->digest[ring->channel];
 	bool compare = c->meta.stream == WIRE_STREAM_VERIFY;
 	const char *why;
 
-	if (w->checked == c->meta.seq)
+	if (w->checked[ring->channel] == c->meta.seq)
 		return FLOW_MORE;
-	w->digest = stream_digest(w->digest, chunk_plain(c), c->meta.plain);
-	if (htab_check_convert(w->ring->kind, chunk_plain(c), c->meta.plain, w->entries, HTAB_WIRE,
+	*digest = stream_digest(*digest, chunk_plain(c), c->meta.plain);
+	if (htab_check_convert(w->rings->kind, chunk_plain(c), c->meta.plain, w->entries, HTAB_WIRE,
 		    compare ? HTAB_WIRE : HTAB_HOST, HTAB_UNORDERED, &c->count, &why) < 0)
-		return flow_fail(w->ring->flow, -EBADMSG, "chunk %" PRIu64 " of channel %u: %s",
-			c->meta.seq, w->ring->channel, why);
-	w->checked = c->meta.seq;
+		return flow_fail(w->rings->flow, -EBADMSG, "chunk %" PRIu64 " of channel %u: %s",
+			c->meta.seq, ring->channel, why);
+	w->checked[ring->channel] = c->meta.seq;
 	return FLOW_MORE;
 }
 
-static enum flow_next write_chunk(struct writer *w, struct chunk *c)
+static enum flow_next write_chunk(struct writer *w, struct recvring *ring, struct chunk *c)
 {
 	int r;
 
 	flow_at("writer-write");
 	r = htabio_write(w->io, chunk_plain(c), c->meta.plain);
 	if (r < 0)
-		return flow_fail(w->ring->flow, r, "%s", htabio_error(w->io));
-	return written(w, c);
+		return flow_fail(w->rings->flow, r, "%s", htabio_error(w->io));
+	return written(w, ring, c);
 }
 
-static enum flow_next compare_chunk(struct writer *w, struct chunk *c, struct flow_wait *wait)
+static enum flow_next compare_chunk(
+	struct writer *w, struct recvring *ring, struct chunk *c, struct flow_wait *wait)
 {
-	struct flow *flow = w->ring->flow;
+	struct flow *flow = w->rings->flow;
 	struct verify *v;
 	struct err err;
 	int r;
@@ -124,12 +151,62 @@ static enum flow_next compare_chunk(struct writer *w, struct chunk *c, struct fl
 	if (r > 0)
 		return FLOW_MORE;
 	w->feeding = false;
-	return written(w, c);
+	return written(w, ring, c);
+}
+
+/*
+ * Every channel has come to a barrier, and m is the first: those that are there go on behind it.
+ * Under the lock. false: some channel is at one that cannot follow.
+ */
+static bool pass_barrier(struct recvrings *a, const struct marker *m)
+{
+	unsigned there = 0;
+
+	for (unsigned k = 0; k < a->n; k++) {
+		const struct marker *other = recvring_marker(&a->ring[k]);
+		bool same = other->generation == m->generation && other->pass == m->pass;
+
+		if (same && (other->stream != m->stream || other->order != m->order))
+			return false;
+		/* A pass that is cut off may have its end on some channels. */
+		if (!same && (other->pass || other->generation != m->generation + 1))
+			return false;
+		there += same;
+	}
+	for (unsigned k = 0; k < a->n; k++) {
+		struct recvring *r = &a->ring[k];
+		const struct marker *other = recvring_marker(r);
+
+		if (other->generation == m->generation && other->pass == m->pass) {
+			recvpos_marker(&r->at, other);
+			r->markers_done++;
+		}
+	}
+	if (there == a->n)
+		a->over[a->over_in++ % RING_MARKERS] = *m;
+	return true;
+}
+
+static enum flow_next go_on(struct writer *w, const struct marker *m)
+{
+	struct flow *flow = w->rings->flow;
+	bool fits;
+
+	pthread_mutex_lock(&flow->lock);
+	fits = pass_barrier(w->rings, m);
+	pthread_mutex_unlock(&flow->lock);
+	if (!fits)
+		return flow_fail(flow, -EPROTO,
+			"the source's channels do not agree on what follows pass %" PRIu32
+			" of generation %" PRIu32,
+			m->pass ? m->pass - 1 : 0, m->generation);
+	flow_notify(flow);
+	return FLOW_MORE;
 }
 
 static enum flow_next end_pass(struct writer *w, const struct marker *m)
 {
-	struct flow *flow = w->ring->flow;
+	struct flow *flow = w->rings->flow;
 	struct verify *v = NULL;
 	struct err err;
 
@@ -151,50 +228,47 @@ static enum flow_next end_pass(struct writer *w, const struct marker *m)
 		if (r < 0)
 			return flow_fail(flow, r, "%s", err.text);
 	}
-	pthread_mutex_lock(&flow->lock);
-	w->ring->markers_done++;
-	pthread_mutex_unlock(&flow->lock);
-	flow_notify(flow);
-	return FLOW_MORE;
+	return go_on(w, m);
 }
 
 /* All of the old generation is written: the loop has to bring the new one's table. */
 static enum flow_next begin_generation(struct writer *w, const struct marker *m)
 {
-	struct recvring *ring = w->ring;
+	struct recvrings *a = w->rings;
 	bool begun, told;
 
-	pthread_mutex_lock(&ring->flow->lock);
-	begun = ring->generation == m->generation;
-	told = ring->barrier.generation == m->generation;
-	ring->barrier = *m;
-	if (begun)
-		ring->markers_done++;
-	pthread_mutex_unlock(&ring->flow->lock);
+	pthread_mutex_lock(&a->flow->lock);
+	begun = a->generation == m->generation;
+	told = a->barrier.generation == m->generation;
+	a->barrier = *m;
+	pthread_mutex_unlock(&a->flow->lock);
 	if (!begun && told)
 		return FLOW_WAIT;
 	flow_at(begun ? "writer-generation" : "writer-barrier");
-	flow_notify(ring->flow);
-	return begun ? FLOW_MORE : FLOW_WAIT;
+	if (begun)
+		return go_on(w, m);
+	flow_notify(a->flow);
+	return FLOW_WAIT;
 }
 
 enum flow_next writer_step(void *writer, struct flow_wait *wait)
 {
 	struct writer *w = writer;
+	struct recvring *ring;
 	struct marker m;
-	bool marker;
-	struct chunk *c = take(w, &marker, &m);
+	bool barrier;
+	struct chunk *c = take(w, &ring, &barrier, &m);
 
-	if (marker)
+	if (barrier)
 		return m.pass ? end_pass(w, &m) : begin_generation(w, &m);
 	if (!c)
 		return FLOW_WAIT;
-	if (check(w, c) == FLOW_END)
+	if (check(w, ring, c) == FLOW_END)
 		return FLOW_END;
 	switch (c->meta.stream) {
 	case WIRE_STREAM_HTAB:
-	case WIRE_STREAM_TLB: return write_chunk(w, c);
-	case WIRE_STREAM_VERIFY: return compare_chunk(w, c, wait);
+	case WIRE_STREAM_TLB: return write_chunk(w, ring, c);
+	case WIRE_STREAM_VERIFY: return compare_chunk(w, ring, c, wait);
 	case WIRE_STREAM_MEMORY: break;
 	}
 	assert(!"the receiver lets no other stream through");

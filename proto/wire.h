@@ -31,9 +31,11 @@
 #define WIRE_FEATURE_GENERATION 0x2ull /* GENERATION, and END's from 2 on */
 #define WIRE_FEATURE_TLB        0x4ull /* BookE guests: OPEN with MMU_BOOKE, stream TLB */
 #define WIRE_FEATURE_PROCESSOR  0x8ull /* OPEN's flag PROCESSOR */
+#define WIRE_FEATURE_CHANNELS   0x10ull /* more than one data channel */
 /* Those that this build offers. */
-#define WIRE_FEATURES \
-	(WIRE_FEATURE_RECOVER | WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB | WIRE_FEATURE_PROCESSOR)
+#define WIRE_FEATURES                                                        \
+	(WIRE_FEATURE_RECOVER | WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB | \
+		WIRE_FEATURE_PROCESSOR | WIRE_FEATURE_CHANNELS)
 
 #define WIRE_HDR_SIZE       8u
 #define WIRE_NAME_MAX       256u /* of a daemon's name, NUL included */

@@ -100,7 +100,7 @@ int bench_recv_new(const struct bench_end_config *config, struct stream *stream,
 		return err_set(err, e, "the table cannot be opened: %s", strerror(-e));
 	}
 	r->config = *config;
-	e = inflow_new(&flow, io, stream, &r->flow, err);
+	e = inflow_new(&flow, io, &stream, &r->flow, err);
 	if (e < 0) {
 		htabio_free(io);
 		free(r);

@@ -170,7 +170,7 @@ int bench_send_new(const struct bench_end_config *config, struct stream *stream,
 		return err_set(err, r, "the table cannot be opened: %s", strerror(-r));
 	}
 	s->config = *config;
-	r = outflow_new(&flow, io, stream, &s->flow, err);
+	r = outflow_new(&flow, io, &stream, &s->flow, err);
 	if (r < 0) {
 		htabio_free(io);
 		free(s);

@@ -108,7 +108,7 @@ static void start(struct bench_table *from, struct bench_table *to)
 		bench_table_open(from, 0, 0, &r) < 0 ||
 		bench_table_open(to, HTAB_FD_WRITE, 0, &w) < 0)
 		bench_die("no socket pair, or no memory");
-	if (outflow_new(&o, r, a, &out, &err) < 0 || inflow_new(&i, w, b, &in, &err) < 0)
+	if (outflow_new(&o, r, &a, &out, &err) < 0 || inflow_new(&i, w, &b, &in, &err) < 0)
 		bench_die("%s", err.text);
 }
 

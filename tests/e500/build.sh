@@ -8,7 +8,8 @@ set -euo pipefail
 output=$(realpath "$1")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 sources=(tests/e500/*.c tests/e500/guest.S tests/mpic-move.c common/{clock,err,fd}.c
-	daemon/{bucket,chunk,flow,htabio,link,reader,receiver,sender,verify,writer}.c
+	daemon/{bucket,chunk,flow,htabio,link,reader,receiver,recvring}.c
+	daemon/{sender,sendring,verify,writer}.c
 	proto/*.c
 	vmm/{htabvmm,lib*,state_booke}.c)
 # Book3S, for which vmm/libkvm-none.c is there; zstd's

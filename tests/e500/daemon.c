@@ -153,8 +153,8 @@ static struct htabio *open_table(struct conn *c, uint32_t flags)
 struct flows {
 	int channel[2];
 	struct flow from, to;
-	struct sendring sendring;
-	struct recvring recvring;
+	struct sendrings sendrings;
+	struct recvrings recvrings;
 	struct reader reader;
 	struct sender sender;
 	struct receiver receiver;
@@ -207,18 +207,19 @@ static void begin(struct flows *f, struct conn *source, struct conn *dest)
 	flow_init(&f->from, clock_ns);
 	flow_init(&f->to, clock_ns);
 	f->from.wake = f->to.wake = no_wake;
-	check(sendring_init(&f->sendring, &f->from, &out) == 0, "out of memory");
-	check(recvring_init(&f->recvring, &f->to, &in) == 0, "out of memory");
-	f->reader = (struct reader){.ring = &f->sendring, .io = f->read_io, .entries = TLB0 + TLB1};
+	check(sendrings_init(&f->sendrings, &f->from, &out) == 0, "out of memory");
+	check(recvrings_init(&f->recvrings, &f->to, &in) == 0, "out of memory");
+	f->reader = (struct reader){
+		.rings = &f->sendrings, .io = f->read_io, .entries = TLB0 + TLB1};
 	io.ctx = &f->channel[0];
-	sender_init(&f->sender, &f->sendring, io, REPLY_MS);
+	sender_init(&f->sender, &f->sendrings.ring[0], io, REPLY_MS);
 	io.ctx = &f->channel[1];
-	receiver_init(&f->receiver, &f->recvring, io, REPLY_MS);
-	writer_init(&f->writer, &f->recvring, f->write_io, TLB0 + TLB1, REPLY_MS);
-	f->sendring.reader = flow_add(&f->from, "reader", reader_step, &f->reader);
-	f->sendring.sender = flow_add(&f->from, "sender", sender_step, &f->sender);
-	f->recvring.receiver = flow_add(&f->to, "receiver", receiver_step, &f->receiver);
-	f->recvring.writer = flow_add(&f->to, "writer", writer_step, &f->writer);
+	receiver_init(&f->receiver, &f->recvrings.ring[0], io, REPLY_MS);
+	writer_init(&f->writer, &f->recvrings, f->write_io, TLB0 + TLB1, REPLY_MS);
+	f->sendrings.reader = flow_add(&f->from, "reader", reader_step, &f->reader);
+	f->sendrings.ring[0].sender = flow_add(&f->from, "sender", sender_step, &f->sender);
+	f->recvrings.ring[0].receiver = flow_add(&f->to, "receiver", receiver_step, &f->receiver);
+	f->recvrings.writer = flow_add(&f->to, "writer", writer_step, &f->writer);
 }
 
 /* Each actor once, and what the control connections would carry. True when the pass arrived. */
@@ -226,7 +227,7 @@ static bool step_all(struct flows *f)
 {
 	struct marker marker[RING_MARKERS];
 	bool arrived = false;
-	uint64_t seq;
+	uint64_t seq[WIRE_CHANNELS_MAX];
 	unsigned n;
 
 	for (unsigned id = 0; id < 2; id++) {
@@ -237,10 +238,10 @@ static bool step_all(struct flows *f)
 	}
 	check(!f->from.failed, "at the source: %s", f->from.err.text);
 	check(!f->to.failed, "at the destination: %s", f->to.err.text);
-	n = recvring_report(&f->recvring, &seq, marker);
-	if (seq)
-		check(sendring_ack(&f->sendring, seq) == 0, "chunk %llu was not sent",
-			(unsigned long long)seq);
+	n = recvrings_report(&f->recvrings, seq, marker);
+	if (seq[0])
+		check(sendrings_ack(&f->sendrings, 0, seq[0]) == 0, "chunk %llu was not sent",
+			(unsigned long long)seq[0]);
 	for (unsigned i = 0; i < n; i++)
 		arrived |= marker[i].pass == f->pass;
 	return arrived;
@@ -250,11 +251,11 @@ static void pass(struct flows *f)
 {
 	uint64_t until = clock_ns() + REPLY_MS * NS_PER_MS;
 
-	sendring_begin(&f->sendring, WIRE_STREAM_TLB, ++f->pass);
+	sendrings_begin(&f->sendrings, WIRE_STREAM_TLB, ++f->pass);
 	while (!step_all(f))
 		check(clock_ns() < until, "pass %u does not end", f->pass);
-	check(f->sendring.done, "pass %u arrived before it was sent", f->pass);
-	f->sendring.done = false;
+	check(f->sendrings.done, "pass %u arrived before it was sent", f->pass);
+	f->sendrings.done = false;
 }
 
 static void end(struct flows *f, struct move_stats *ret, uint64_t first)
@@ -262,17 +263,17 @@ static void end(struct flows *f, struct move_stats *ret, uint64_t first)
 	struct wire_end m = {.channels = 1};
 	struct err e;
 
-	sendring_get_end(&f->sendring, &m);
-	check(recvring_check_end(&f->recvring, &m, &e) == 1, "END: %s", e.text);
+	sendrings_get_end(&f->sendrings, &m);
+	check(recvrings_check_end(&f->recvrings, &m, &e) == 1, "END: %s", e.text);
 	ret->passes = m.passes;
 	ret->valid = m.valid;
 	ret->invalid = m.invalid;
-	ret->plain = f->sendring.stats.plain;
+	ret->plain = f->sendrings.stats.plain;
 	ret->changed = m.valid + m.invalid - first;
 	htabio_free(f->read_io);
 	htabio_free(f->write_io);
-	sendring_fini(&f->sendring);
-	recvring_fini(&f->recvring);
+	sendrings_fini(&f->sendrings);
+	recvrings_fini(&f->recvrings);
 	flow_fini(&f->from);
 	flow_fini(&f->to);
 	close(f->channel[0]);
@@ -314,7 +315,7 @@ void move_guest(struct vm *source_vm, int source_listener, struct vm *dest_vm, i
 	ask_type(dest, VMM_RESET_HTAB, &s);
 	begin(&f, source, dest);
 	pass(&f);
-	first = f.sendring.stats.valid + f.sendring.stats.invalid;
+	first = f.sendrings.stats.valid + f.sendrings.stats.invalid;
 	check(first == TLB0 + TLB1, "pass 1 names %llu entries", (unsigned long long)first);
 	for (int i = 0; i < 3; i++) {
 		if (hooks->between)

@@ -36,6 +36,11 @@ tests_integration_test_booke_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-cancel
 tests_integration_test_cancel_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
 tests_integration_test_cancel_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-channels
+tests_integration_test_channels_SOURCES = tests/integration/test-channels.c \
+	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_channels_CFLAGS = $(integration_cflags)
+tests_integration_test_channels_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-control
 tests_integration_test_control_CFLAGS = $(integration_cflags)
 tests_integration_test_control_LDADD = libharness.la

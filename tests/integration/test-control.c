@@ -487,7 +487,7 @@ START_TEST(parameters)
 		"{'on-timeout': 'panic'}",
 		"{'max-bandwidth': true}",
 		"{'cpu-throttle-initial': 100}",
-		"{'multifd-channels': 2}",
+		"{'multifd-channels': 17}",
 		"{'htab-compression': 'lz4'}",
 		"{'no-such-parameter': 1}",
 		"{'downtime-limit': 77, 'max-passes': 0}",

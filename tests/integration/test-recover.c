@@ -26,16 +26,22 @@ static void set(struct host *host, const char *name, long long value)
 }
 
 /* Passes that do not end before end_passes(). */
-static struct stage endless(const struct stage_opts *o, bool recover)
+static struct stage stage_with(const struct stage_opts *o, bool recover, unsigned channels)
 {
 	struct stage s = stage_new(o);
 
+	set(s.a, "multifd-channels", channels);
 	host_capability(s.a, "htab-recover", recover);
 	set(s.a, "downtime-limit", 0);
 	set(s.a, "max-passes", 1000000);
 	stage_migrate(&s);
 	json_object_put(host_event(s.a, "MIGRATION_PASS", VM, NULL, NULL));
 	return s;
+}
+
+static struct stage endless(const struct stage_opts *o, bool recover)
+{
+	return stage_with(o, recover, 1);
 }
 
 static void end_passes(struct stage *s)
@@ -76,7 +82,8 @@ static void tables_were_equal(struct stage *s)
 
 START_TEST(pause_and_resume)
 {
-	struct stage s = endless(&(struct stage_opts){.tls = true, .verify = true}, _i == 1);
+	struct stage s = stage_with(
+		&(struct stage_opts){.tls = true, .verify = true}, _i == 1, _i == 2 ? 4 : 1);
 
 	for (int i = 0; i < 3; i++) {
 		pause_migration(&s);
@@ -119,12 +126,12 @@ static void more_arrives(struct stage *s)
 START_TEST(cuts_at_random_places)
 {
 	struct stage_opts o = {
-		.tls = _i == 1,
+		.tls = _i % 2,
 		.verify = true,
 		.source = {"--dirty-rate", "200000", "--order", "22"},
 		.destination = {"--order", "22"},
 	};
-	struct stage s = endless(&o, true);
+	struct stage s = stage_with(&o, true, _i < 2 ? 1 : 5);
 	uint64_t seed = (uint64_t)_i + 1;
 
 	set(s.a, "max-bandwidth", 8 << 20); /* so that something is under way */
@@ -736,9 +743,9 @@ int main(void)
 	Suite *s = harness_suite("recover", &c);
 
 	if (harness_wants("pause_and_resume"))
-		tcase_add_loop_test(c, pause_and_resume, 0, 2);
+		tcase_add_loop_test(c, pause_and_resume, 0, 3);
 	if (harness_wants("cuts_at_random_places"))
-		tcase_add_loop_test(c, cuts_at_random_places, 0, 2);
+		tcase_add_loop_test(c, cuts_at_random_places, 0, 4);
 	harness_add(c, fails_at_once_without_the_capability);
 	harness_add(c, gives_up_in_time);
 	harness_add(c, another_address);

@@ -89,7 +89,7 @@ static void teardown(void)
 
 /* -- the source ------------------------------------------------------------------------------- */
 
-static struct sendring out;
+static struct sendrings out;
 static struct reader reader;
 static struct sender sender;
 
@@ -97,11 +97,11 @@ static void source_setup(size_t chunk)
 {
 	struct outflow_config config = {.generation = 1, .ring = RING, .chunk = chunk};
 
-	ck_assert_int_eq(sendring_init(&out, &flow, &config), 0);
+	ck_assert_int_eq(sendrings_init(&out, &flow, &config), 0);
 	reader = (struct reader){&out, io, ENTRIES, 0};
-	sender_init(&sender, &out, channel, TIMEOUT);
+	sender_init(&sender, &out.ring[0], channel, TIMEOUT);
 	out.reader = flow_add(&flow, "reader", reader_step, &reader);
-	out.sender = flow_add(&flow, "sender", sender_step, &sender);
+	out.ring[0].sender = flow_add(&flow, "sender", sender_step, &sender);
 }
 
 /* The next frame that the source wrote. */
@@ -127,17 +127,17 @@ START_TEST(a_pass_is_cut_off)
 	uint64_t reads;
 
 	source_setup(8 + 16 * 20);
-	sendring_begin(&out, WIRE_STREAM_HTAB, 5);
+	sendrings_begin(&out, WIRE_STREAM_HTAB, 5);
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
-	sendring_part(&out);
+	sendrings_part(&out);
 	reads = m.reads;
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
 	ck_assert(out.parted && !out.reading && reader.cursor == 0);
 	ck_assert_int_eq(drive(out.reader), FLOW_WAIT);
 	ck_assert_uint_eq(m.reads, reads);
 	reader.io = NULL; /* nothing touches it any more */
-	sendring_generation(&out, 2, 19);
-	ck_assert_int_eq(drive(out.sender), FLOW_WAIT);
+	sendrings_generation(&out, 2, 19);
+	ck_assert_int_eq(drive(out.ring[0].sender), FLOW_WAIT);
 	ck_assert(out.begun && !out.done);
 	ck_assert_int_eq(sent_frame(&body, &len), WIRE_CHUNK);
 	ck_assert_int_eq(wire_unpack_chunk(body, len, &c, &payload, &payload_len), 0);
@@ -147,13 +147,13 @@ START_TEST(a_pass_is_cut_off)
 	ck_assert(g.generation == 2 && g.order == 19 && g.seq == 1);
 	ck_assert_uint_eq(at, n_bytes);
 	reader.io = io;
-	sendring_begin(&out, WIRE_STREAM_HTAB, 1);
+	sendrings_begin(&out, WIRE_STREAM_HTAB, 1);
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
-	ck_assert_int_eq(drive(out.sender), FLOW_WAIT);
+	ck_assert_int_eq(drive(out.ring[0].sender), FLOW_WAIT);
 	ck_assert_int_eq(sent_frame(&body, &len), WIRE_CHUNK);
 	ck_assert_int_eq(wire_unpack_chunk(body, len, &c, &payload, &payload_len), 0);
 	ck_assert(c.generation == 2 && c.pass == 1 && c.seq == 2);
-	sendring_fini(&out);
+	sendrings_fini(&out);
 }
 END_TEST
 
@@ -165,29 +165,29 @@ START_TEST(it_parts_with_a_full_ring_and_a_slow_channel)
 
 	source_setup(WIRE_PLAIN_MAX);
 	blocked = true;
-	sendring_begin(&out, WIRE_STREAM_HTAB, 1);
+	sendrings_begin(&out, WIRE_STREAM_HTAB, 1);
 	ck_assert_int_eq(drive(out.reader), FLOW_WAIT);
-	ck_assert(out.ending);
-	ck_assert_int_eq(drive(out.sender), FLOW_WAIT);
-	out.ring.size = 1;
-	sendring_part(&out);
+	ck_assert(out.ring[0].ending);
+	ck_assert_int_eq(drive(out.ring[0].sender), FLOW_WAIT);
+	out.ring[0].ring.size = 1;
+	sendrings_part(&out);
 	ck_assert_int_eq(drive(out.reader), FLOW_WAIT);
 	ck_assert(out.parted);
-	sendring_generation(&out, 2, 18);
+	sendrings_generation(&out, 2, 18);
 	blocked = false;
-	ck_assert_int_eq(drive(out.sender), FLOW_WAIT);
+	ck_assert_int_eq(drive(out.ring[0].sender), FLOW_WAIT);
 	ck_assert(out.begun && !out.done);
 	ck_assert_int_eq(sent_frame(&body, &len), WIRE_CHUNK);
 	ck_assert_int_eq(sent_frame(&body, &len), WIRE_GENERATION);
 	ck_assert_uint_eq(at, n_bytes);
-	out.ring.size = RING;
-	sendring_fini(&out);
+	out.ring[0].ring.size = RING;
+	sendrings_fini(&out);
 }
 END_TEST
 
 /* -- the destination -------------------------------------------------------------------------- */
 
-static struct recvring in;
+static struct recvrings in;
 static struct receiver receiver;
 static struct writer writer;
 
@@ -195,10 +195,10 @@ static void dest_setup(bool generations)
 {
 	struct inflow_config config = {.generation = 1, .generations = generations, .ring = RING};
 
-	ck_assert_int_eq(recvring_init(&in, &flow, &config), 0);
-	receiver_init(&receiver, &in, channel, TIMEOUT);
+	ck_assert_int_eq(recvrings_init(&in, &flow, &config), 0);
+	receiver_init(&receiver, &in.ring[0], channel, TIMEOUT);
 	writer_init(&writer, &in, io, ENTRIES, TIMEOUT);
-	in.receiver = flow_add(&flow, "receiver", receiver_step, &receiver);
+	in.ring[0].receiver = flow_add(&flow, "receiver", receiver_step, &receiver);
 	in.writer = flow_add(&flow, "writer", writer_step, &writer);
 }
 
@@ -311,10 +311,10 @@ START_TEST(receiver_refuses)
 
 	dest_setup(!cases[_i].not_agreed);
 	cases[_i].make();
-	ck_assert_int_eq(drive(in.receiver), FLOW_END);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_END);
 	ck_assert(flow.failed);
 	ck_assert_msg(strstr(flow.err.text, cases[_i].why) != NULL, "\"%s\"", flow.err.text);
-	recvring_fini(&in);
+	recvrings_fini(&in);
 }
 END_TEST
 
@@ -323,7 +323,7 @@ START_TEST(writer_waits_for_the_new_table)
 {
 	struct marker marker[RING_MARKERS];
 	struct model next;
-	uint64_t seq;
+	uint64_t seq[WIRE_CHANNELS_MAX];
 
 	model_init(&next, 2 * ENTRIES);
 	dest_setup(true);
@@ -331,10 +331,10 @@ START_TEST(writer_waits_for_the_new_table)
 	put_generation(2, 19, 1);
 	put_chunk(WIRE_STREAM_HTAB, 2, 1, 2, 2 * ENTRIES - 1); /* not in the old one */
 	put_pass_end(WIRE_STREAM_HTAB, 2, 1, 2);
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
-	ck_assert_uint_eq(in.received, 2);
-	ck_assert_uint_eq(in.written, 1);
+	ck_assert_uint_eq(in.ring[0].received, 2);
+	ck_assert_uint_eq(in.ring[0].written, 1);
 	ck_assert_uint_eq(m.hpte[3][1], 0x1001);
 	ck_assert_uint_eq(in.barrier.generation, 2);
 	ck_assert_uint_eq(in.barrier.order, 19);
@@ -344,9 +344,9 @@ START_TEST(writer_waits_for_the_new_table)
 	writer.entries = next.entries;
 	in.generation = 2;
 	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
-	ck_assert_uint_eq(in.written, 2);
+	ck_assert_uint_eq(in.ring[0].written, 2);
 	ck_assert_uint_eq(next.hpte[2 * ENTRIES - 1][1], 0x1002);
-	ck_assert_uint_eq(recvring_report(&in, &seq, marker), 2);
+	ck_assert_uint_eq(recvrings_report(&in, seq, marker), 2);
 	ck_assert(marker[0].pass == 0 && marker[1].pass == 1 && marker[1].generation == 2);
 	ck_assert_uint_eq(in.stats.generation, 2);
 	ck_assert_uint_eq(in.stats.pass_valid, 1);
@@ -354,7 +354,7 @@ START_TEST(writer_waits_for_the_new_table)
 	ck_assert(!flow.failed);
 	htabio_free(writer.io);
 	model_fini(&next);
-	recvring_fini(&in);
+	recvrings_fini(&in);
 }
 END_TEST
 
@@ -368,21 +368,21 @@ START_TEST(end_waits_for_its_generation)
 	end.channel[0].seq = 1;
 	put_chunk(WIRE_STREAM_HTAB, 1, 1, 1, 3);
 	put_pass_end(WIRE_STREAM_HTAB, 1, 1, 1);
-	drive(in.receiver);
+	drive(in.ring[0].receiver);
 	drive(in.writer);
-	end.channel[0].digest = in.digest;
-	ck_assert_int_eq(recvring_check_end(&in, &end, &err), 0); /* all but the generation */
+	end.channel[0].digest = in.ring[0].digest;
+	ck_assert_int_eq(recvrings_check_end(&in, &end, &err), 0); /* all but the generation */
 	put_generation(2, 18, 1);
 	put_pass_end(WIRE_STREAM_HTAB, 2, 1, 1);
-	drive(in.receiver);
+	drive(in.ring[0].receiver);
 	drive(in.writer);
-	ck_assert_int_eq(recvring_check_end(&in, &end, &err), 0);
+	ck_assert_int_eq(recvrings_check_end(&in, &end, &err), 0);
 	in.generation = 2;
 	drive(in.writer);
-	ck_assert_int_eq(recvring_check_end(&in, &end, &err), 1);
+	ck_assert_int_eq(recvrings_check_end(&in, &end, &err), 1);
 	end.generation = 1; /* the table is not that one any more */
-	ck_assert_int_eq(recvring_check_end(&in, &end, &err), -EBADMSG);
-	recvring_fini(&in);
+	ck_assert_int_eq(recvrings_check_end(&in, &end, &err), -EBADMSG);
+	recvrings_fini(&in);
 }
 END_TEST
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reader, sender, receiver and writer in one thread, in random order, over a model of two tables
- * and a channel that takes and gives as little as it likes. An actor that waits is stepped again
- * only when it was woken or what it waits for is there: a wake-up forgotten is a simulation stuck.
- * In half of the runs the channel also breaks, up to 30 times and at any byte, and is replaced.
+ * Reader, senders, receivers and writer in one thread, in random order, over a model of two tables
+ * and one to four channels that take and give as little as they like. An actor that waits is
+ * stepped again only when it was woken or what it waits for is there: a wake-up forgotten is a
+ * simulation stuck. In half of the runs channels also break, up to 30 times and at any byte, and
+ * all of them are replaced.
  *
  * FLOW_SIM_SEED=N runs one seed, FLOW_SIM_RUNS=N that many.
  */
@@ -25,6 +26,8 @@
 #define TIMEOUT         1000 /* ms of simulated time */
 #define BREAKS          30u
 #define GENERATIONS_MAX 4u
+#define CHANNELS_MAX    4u
+#define ACTORS_MAX      (1 + CHANNELS_MAX)
 
 enum fault {
 	FAULT_NONE,
@@ -44,31 +47,37 @@ struct sim;
 struct end {
 	struct flow flow;
 	struct sim *sim;
-	unsigned id[2];
-	bool asleep[2], woken[2], ended[2];
-	struct flow_wait wait[2];
+	struct chan *chan[ACTORS_MAX]; /* that an actor waits for */
+	bool asleep[ACTORS_MAX], woken[ACTORS_MAX], ended[ACTORS_MAX];
+	struct flow_wait wait[ACTORS_MAX];
+};
+
+struct chan {
+	struct sim *sim;
+	uint8_t bytes[CHANNEL];
+	size_t head, tail; /* counters */
+	bool reset, cut;
+	uint64_t ack; /* acknowledgement under way, and what it says */
 };
 
 struct sim {
 	uint64_t seed, random;
 	struct end source, dest;
-	struct sendring sendring;
-	struct recvring recvring;
+	unsigned channels;
+	struct sendrings from_rings;
+	struct recvrings to_rings;
 	struct reader reader;
-	struct sender sender;
-	struct receiver receiver;
+	struct sender sender[CHANNELS_MAX];
+	struct receiver receiver[CHANNELS_MAX];
 	struct writer writer;
 	struct model from, to;
 	struct htabio *read_io, *write_io, *verify_read_io;
-	/* the channel */
-	uint8_t bytes[CHANNEL];
-	size_t head, tail, capacity; /* counters */
-	bool reset, cut, stalled;
-	unsigned breaks; /* that are still to come; the channel is replaced after each */
+	struct chan chan[CHANNELS_MAX];
+	size_t capacity; /* of each */
+	bool stalled;
+	unsigned breaks; /* that are still to come; all channels are replaced after each */
 	bool broken;
 	unsigned recoveries;
-	/* acknowledgements under way, and what they say */
-	uint64_t ack;
 	/* the control side */
 	uint32_t pass, passes;
 	bool in_pass, paused, verifying, end_sent, end_known;
@@ -87,6 +96,7 @@ struct sim {
 static struct sim *current;
 static uint64_t now;
 static unsigned generations[GENERATIONS_MAX + 1]; /* runs that ended well in that one */
+static unsigned forgotten;                        /* chunks that had come, and had to come again */
 static uint64_t *running; /* the seed, for whoever outlives the test's process */
 
 static uint64_t sim_clock(void)
@@ -109,13 +119,15 @@ static void on_wake(struct flow *f, unsigned id)
 
 static void strike(struct sim *s)
 {
+	struct chan *c = &s->chan[rnd(s, s->channels)];
+
 	switch (s->fault) {
-	case FAULT_RESET: s->reset = true; break;
-	case FAULT_CUT: s->cut = true; break;
+	case FAULT_RESET: c->reset = true; break;
+	case FAULT_CUT: c->cut = true; break;
 	case FAULT_STALL: s->stalled = true; break;
 	case FAULT_FLIP:
-		if (s->head != s->tail)
-			s->bytes[(s->tail + rnd(s, s->head - s->tail)) % CHANNEL] ^= (uint8_t)(1u
+		if (c->head != c->tail)
+			c->bytes[(c->tail + rnd(s, c->head - c->tail)) % CHANNEL] ^= (uint8_t)(1u
 				<< rnd(s, 8));
 		break;
 	case FAULT_READ: s->from.read_code = -EIO; break;
@@ -130,16 +142,28 @@ static void strike(struct sim *s)
 	}
 }
 
-/* What is in the channel is lost, or arrives first; or either end lets go of it. */
+static void cut_source(struct sim *s, unsigned k)
+{
+	link_cut(&s->from_rings.ring[k].link, &s->source.flow, s->from_rings.ring[k].sender);
+}
+
+static void cut_dest(struct sim *s, unsigned k)
+{
+	link_cut(&s->to_rings.ring[k].link, &s->dest.flow, s->to_rings.ring[k].receiver);
+}
+
+/* What is in one channel is lost, or arrives first; or either end lets go of it. */
 static void break_channel(struct sim *s)
 {
+	unsigned k = (unsigned)rnd(s, s->channels);
+
 	s->breaks--;
 	s->broken = true;
 	switch (rnd(s, 4)) {
-	case 0: s->reset = true; break;
-	case 1: s->cut = true; break;
-	case 2: link_cut(&s->sendring.link, &s->source.flow, s->sendring.sender); break;
-	default: link_cut(&s->recvring.link, &s->dest.flow, s->recvring.receiver); break;
+	case 0: s->chan[k].reset = true; break;
+	case 1: s->chan[k].cut = true; break;
+	case 2: cut_source(s, k); break;
+	default: cut_dest(s, k); break;
 	}
 }
 
@@ -157,51 +181,53 @@ static void on_hook(const char *point)
 }
 
 /* n bytes at the channel's position `at`, around its end. */
-static void put_bytes(struct sim *s, size_t at, const uint8_t *in, size_t n)
+static void put_bytes(struct chan *c, size_t at, const uint8_t *in, size_t n)
 {
 	size_t off = at % CHANNEL, first = n < CHANNEL - off ? n : CHANNEL - off;
 
-	memcpy(s->bytes + off, in, first);
-	memcpy(s->bytes, in + first, n - first);
+	memcpy(c->bytes + off, in, first);
+	memcpy(c->bytes, in + first, n - first);
 }
 
-static void get_bytes(const struct sim *s, size_t at, uint8_t *out, size_t n)
+static void get_bytes(const struct chan *c, size_t at, uint8_t *out, size_t n)
 {
 	size_t off = at % CHANNEL, first = n < CHANNEL - off ? n : CHANNEL - off;
 
-	memcpy(out, s->bytes + off, first);
-	memcpy(out + first, s->bytes, n - first);
+	memcpy(out, c->bytes + off, first);
+	memcpy(out + first, c->bytes, n - first);
 }
 
 static ssize_t channel_write(void *ctx, const void *buf, size_t len)
 {
-	struct sim *s = ctx;
-	size_t room = s->capacity - (s->head - s->tail), n = 1 + rnd(s, len);
+	struct chan *c = ctx;
+	struct sim *s = c->sim;
+	size_t room = s->capacity - (c->head - c->tail), n = 1 + rnd(s, len);
 
-	if (s->reset || s->cut)
+	if (c->reset || c->cut)
 		return -ECONNRESET;
 	if (s->stalled || room == 0 || rnd(s, 16) == 0)
 		return -EAGAIN;
 	n = n < room ? n : room;
-	put_bytes(s, s->head, buf, n);
-	s->head += n;
+	put_bytes(c, c->head, buf, n);
+	c->head += n;
 	return (ssize_t)n;
 }
 
 static ssize_t channel_read(void *ctx, void *buf, size_t len)
 {
-	struct sim *s = ctx;
-	size_t there = s->head - s->tail, n = 1 + rnd(s, len);
+	struct chan *c = ctx;
+	struct sim *s = c->sim;
+	size_t there = c->head - c->tail, n = 1 + rnd(s, len);
 
-	if (s->reset)
+	if (c->reset)
 		return -ECONNRESET;
-	if (there == 0 && s->cut)
+	if (there == 0 && c->cut)
 		return 0;
 	if (s->stalled || there == 0 || rnd(s, 16) == 0)
 		return -EAGAIN;
 	n = n < there ? n : there;
-	get_bytes(s, s->tail, buf, n);
-	s->tail += n;
+	get_bytes(c, c->tail, buf, n);
+	c->tail += n;
 	return (ssize_t)n;
 }
 
@@ -223,19 +249,19 @@ static const char *channel_error(void *ctx)
 }
 
 /* What poll() would say. */
-static short poll_channel(const struct sim *s, const struct flow_wait *wait)
+static short poll_channel(const struct sim *s, const struct chan *c, const struct flow_wait *wait)
 {
 	short r = 0;
 
 	if (wait->fd < 0)
 		return 0;
-	if (s->reset || s->cut)
+	if (c->reset || c->cut)
 		return wait->events | POLLHUP;
 	if (s->stalled)
 		return 0;
-	if (wait->events & POLLOUT && s->head - s->tail < s->capacity)
+	if (wait->events & POLLOUT && c->head - c->tail < s->capacity)
 		r |= POLLOUT;
-	if (wait->events & POLLIN && s->head != s->tail)
+	if (wait->events & POLLIN && c->head != c->tail)
 		r |= POLLIN;
 	return r;
 }
@@ -245,7 +271,32 @@ static void setup_end(struct end *e, struct sim *s)
 	flow_init(&e->flow, sim_clock);
 	e->flow.wake = on_wake;
 	e->sim = s;
-	e->wait[0] = e->wait[1] = (struct flow_wait){.fd = -1, .until = FLOW_FOREVER};
+	for (unsigned i = 0; i < ACTORS_MAX; i++)
+		e->wait[i] = (struct flow_wait){.fd = -1, .until = FLOW_FOREVER};
+}
+
+/* The actors of both ends, in the order of outflow.c and inflow.c. */
+static void setup_actors(struct sim *s)
+{
+	s->reader = (struct reader){&s->from_rings, s->read_io, s->from.entries, 0};
+	s->from_rings.reader = flow_add(&s->source.flow, "reader", reader_step, &s->reader);
+	for (unsigned k = 0; k < s->channels; k++) {
+		struct chan *c = &s->chan[k];
+		struct sendring *from = &s->from_rings.ring[k];
+		struct recvring *to = &s->to_rings.ring[k];
+
+		c->sim = s;
+		sender_init(&s->sender[k], from,
+			(struct flow_io){NULL, channel_write, source_want, channel_error, c},
+			TIMEOUT);
+		receiver_init(&s->receiver[k], to,
+			(struct flow_io){channel_read, NULL, dest_want, channel_error, c}, TIMEOUT);
+		from->sender = flow_add(&s->source.flow, "sender", sender_step, &s->sender[k]);
+		to->receiver = flow_add(&s->dest.flow, "receiver", receiver_step, &s->receiver[k]);
+		s->source.chan[from->sender] = s->dest.chan[to->receiver] = c;
+	}
+	writer_init(&s->writer, &s->to_rings, s->write_io, s->to.entries, TIMEOUT);
+	s->to_rings.writer = flow_add(&s->dest.flow, "writer", writer_step, &s->writer);
 }
 
 static void setup(struct sim *s, uint64_t seed)
@@ -270,6 +321,8 @@ static void setup(struct sim *s, uint64_t seed)
 		s->fault = FAULT_NONE; /* what is broken is mended */
 	out.recover = in.recover = s->breaks > 0;
 	s->fault_at = 1 + rnd(s, 400);
+	s->channels = out.channels = in.channels = rnd(s, 3) ? 1 + (unsigned)rnd(s, CHANNELS_MAX)
+							     : 1;
 	out.ring = in.ring = 1 + (uint32_t)rnd(s, rnd(s, 2) ? 4 : 40);
 	out.order = in.order = HTAB_ORDER_MIN;
 	out.codec = in.codec = rnd(s, 4) ? WIRE_CODEC_NONE : WIRE_CODEC_HPTE;
@@ -277,28 +330,19 @@ static void setup(struct sim *s, uint64_t seed)
 	out.max_bandwidth = rnd(s, 4) ? 0 : 1000 + rnd(s, 10000000);
 	setup_end(&s->source, s);
 	setup_end(&s->dest, s);
-	ck_assert_int_eq(sendring_init(&s->sendring, &s->source.flow, &out), 0);
-	ck_assert_int_eq(recvring_init(&s->recvring, &s->dest.flow, &in), 0);
+	ck_assert_int_eq(sendrings_init(&s->from_rings, &s->source.flow, &out), 0);
+	ck_assert_int_eq(recvrings_init(&s->to_rings, &s->dest.flow, &in), 0);
 	s->read_io = model_open(&s->from);
 	s->write_io = model_open(&s->to);
-	s->reader = (struct reader){&s->sendring, s->read_io, s->from.entries, 0};
-	sender_init(&s->sender, &s->sendring,
-		(struct flow_io){NULL, channel_write, source_want, channel_error, s}, TIMEOUT);
-	receiver_init(&s->receiver, &s->recvring,
-		(struct flow_io){channel_read, NULL, dest_want, channel_error, s}, TIMEOUT);
-	writer_init(&s->writer, &s->recvring, s->write_io, s->to.entries, TIMEOUT);
-	s->sendring.reader = flow_add(&s->source.flow, "reader", reader_step, &s->reader);
-	s->sendring.sender = flow_add(&s->source.flow, "sender", sender_step, &s->sender);
-	s->recvring.receiver = flow_add(&s->dest.flow, "receiver", receiver_step, &s->receiver);
-	s->recvring.writer = flow_add(&s->dest.flow, "writer", writer_step, &s->writer);
+	setup_actors(s);
 	flow_hook = on_hook;
 }
 
 static void teardown(struct sim *s)
 {
 	flow_hook = NULL;
-	sendring_fini(&s->sendring);
-	recvring_fini(&s->recvring);
+	sendrings_fini(&s->from_rings);
+	recvrings_fini(&s->to_rings);
 	flow_fini(&s->source.flow);
 	flow_fini(&s->dest.flow);
 	verify_free(s->writer.verify);
@@ -309,6 +353,19 @@ static void teardown(struct sim *s)
 	model_fini(&s->to);
 }
 
+/* Memory is bounded by the rings, at either end. (Each ck_assert() costs a write(2).) */
+static void check_rings(const struct sim *s)
+{
+	for (unsigned k = 0; k < s->channels; k++) {
+		const struct sendring *from = &s->from_rings.ring[k];
+		const struct recvring *to = &s->to_rings.ring[k];
+
+		if (from->filled - from->acked > from->ring.size ||
+			to->received - to->reported > to->ring.size)
+			ck_abort_msg("more chunks than the ring holds");
+	}
+}
+
 /* Step actor id of e, when a thread would. */
 static bool step(struct sim *s, struct end *e, unsigned id)
 {
@@ -317,7 +374,7 @@ static bool step(struct sim *s, struct end *e, unsigned id)
 	if (e->ended[id])
 		return false;
 	if (e->asleep[id]) {
-		wait->revents = poll_channel(s, wait);
+		wait->revents = e->chan[id] ? poll_channel(s, e->chan[id], wait) : 0;
 		if (!wait->revents && now < wait->until)
 			return false;
 	} else {
@@ -329,10 +386,7 @@ static bool step(struct sim *s, struct end *e, unsigned id)
 	case FLOW_WAIT: e->asleep[id] = !e->woken[id]; break;
 	case FLOW_END: e->ended[id] = true; break;
 	}
-	/* Memory is bounded by the ring, at either end. (Each ck_assert() costs a write(2).) */
-	if (s->sendring.filled - s->sendring.acked > s->sendring.ring.size ||
-		s->recvring.received - s->recvring.reported > s->recvring.ring.size)
-		ck_abort_msg("more chunks than the ring holds");
+	check_rings(s);
 	return true;
 }
 
@@ -342,7 +396,7 @@ static void begin_verify(struct sim *s)
 
 	ck_assert_int_eq(verify_new(model_open(&s->to), s->to.entries, &v), 0);
 	s->writer.verify = v;
-	flow_wake(&s->dest.flow, s->recvring.writer);
+	flow_wake(&s->dest.flow, s->to_rings.writer);
 	s->verify_read_io = model_open(&s->from);
 	s->reader.io = s->verify_read_io;
 	s->verifying = true;
@@ -357,7 +411,7 @@ static void change_table(struct sim *s)
 	model_init(&s->from, 1 + rnd(s, 3000));
 	model_stir(&s->from, &s->random, rnd(s, 2 * s->from.entries));
 	s->entries[++s->generation] = s->from.entries;
-	sendring_generation(&s->sendring, s->generation, HTAB_ORDER_MIN + s->generation % 3);
+	sendrings_generation(&s->from_rings, s->generation, HTAB_ORDER_MIN + s->generation % 3);
 	s->change = BARRIER;
 }
 
@@ -368,13 +422,13 @@ static bool control_change(struct sim *s)
 		return false;
 	if (s->change == STAYS && !s->paused && s->generation < GENERATIONS_MAX &&
 		rnd(s, 200) == 0) {
-		sendring_part(&s->sendring);
+		sendrings_part(&s->from_rings);
 		s->change = PARTING;
-	} else if (s->change == PARTING && s->sendring.parted) {
-		s->sendring.parted = false;
+	} else if (s->change == PARTING && s->from_rings.parted) {
+		s->from_rings.parted = false;
 		change_table(s);
-	} else if (s->change == BARRIER && s->sendring.begun) {
-		s->sendring.begun = s->sendring.done = false;
+	} else if (s->change == BARRIER && s->from_rings.begun) {
+		s->from_rings.begun = s->from_rings.done = false;
 		s->reader.io = s->read_io = model_open(&s->from);
 		s->reader.entries = s->from.entries;
 		s->in_pass = false;
@@ -389,7 +443,7 @@ static bool control_change(struct sim *s)
 /* The destination is where a generation begins: its table is another one as well. */
 static bool control_generation(struct sim *s)
 {
-	uint32_t generation = s->recvring.barrier.generation;
+	uint32_t generation = s->to_rings.barrier.generation;
 
 	if (generation <= s->dest_generation || s->dest.flow.stop)
 		return false;
@@ -399,8 +453,8 @@ static bool control_generation(struct sim *s)
 	model_init(&s->to, s->entries[generation]);
 	s->writer.io = s->write_io = model_open(&s->to);
 	s->writer.entries = s->to.entries;
-	s->recvring.generation = generation;
-	flow_wake(&s->dest.flow, s->recvring.writer);
+	s->to_rings.generation = generation;
+	flow_wake(&s->dest.flow, s->to_rings.writer);
 	return true;
 }
 
@@ -411,8 +465,8 @@ static bool control_source(struct sim *s)
 		return true;
 	if (s->change != STAYS)
 		return false;
-	if (s->sendring.done) {
-		s->sendring.done = false;
+	if (s->from_rings.done) {
+		s->from_rings.done = false;
 		s->in_pass = false;
 		return true;
 	}
@@ -422,72 +476,126 @@ static bool control_source(struct sim *s)
 		s->pass++;
 		s->paused = s->pass >= s->passes;
 		s->in_pass = true;
-		sendring_begin(&s->sendring, s->verifying ? WIRE_STREAM_VERIFY : WIRE_STREAM_HTAB,
-			s->pass);
+		sendrings_begin(&s->from_rings,
+			s->verifying ? WIRE_STREAM_VERIFY : WIRE_STREAM_HTAB, s->pass);
 	} else if (!s->verifying && s->dest_generation == s->generation && rnd(s, 2)) {
 		begin_verify(s);
 	} else {
-		s->end.channels = 1;
-		sendring_get_end(&s->sendring, &s->end);
+		sendrings_get_end(&s->from_rings, &s->end);
 		s->end_known = true;
 	}
 	return true;
 }
 
-/* The destination says what cannot be: nothing changes. */
-static void lie(struct sim *s, uint64_t seq, uint32_t generation, uint32_t pass)
+static bool believed(struct sim *s, struct wire_resumed lie, unsigned k, int64_t seq,
+	int32_t generation, int32_t pass)
 {
-	struct sendring *r = &s->sendring, before = *r;
+	struct wire_resumed_channel *c = &lie.channel[k];
 
-	if (sendring_resume(r, r->sent + 1, generation, pass) == 0 ||
-		sendring_resume(r, UINT64_MAX, generation, pass) == 0 ||
-		sendring_resume(r, seq, r->told + 1, pass) == 0 ||
-		sendring_resume(r, seq, r->told, r->ended + 1) == 0 ||
-		(r->acked && sendring_resume(r, r->acked - 1, generation, pass) == 0) ||
-		memcmp(&before, r, sizeof(before)))
+	c->seq += (uint64_t)seq;
+	c->generation += (uint32_t)generation;
+	c->pass += (uint32_t)pass;
+	return sendrings_resume(&s->from_rings, &lie) == 0;
+}
+
+/* The destination says what cannot be: nothing changes. */
+static void lie(struct sim *s, const struct wire_resumed *truth)
+{
+	static struct sendrings before;
+	unsigned k = (unsigned)rnd(s, s->channels);
+	struct sendring *r = &s->from_rings.ring[k];
+	const struct wire_resumed_channel *c = &truth->channel[k];
+	struct wire_resumed fewer = *truth;
+	int64_t sent = (int64_t)(r->sent - c->seq), acked = (int64_t)(r->acked - c->seq);
+	int32_t told = (int32_t)(r->told - c->generation), ended = (int32_t)(r->ended - c->pass);
+
+	before = s->from_rings;
+	fewer.channels--;
+	if (believed(s, *truth, k, sent + 1, 0, 0) || believed(s, *truth, k, INT64_MAX, 0, 0) ||
+		believed(s, *truth, k, 0, told + 1, 0) ||
+		believed(s, *truth, k, 0, told, ended + 1) ||
+		(r->acked && believed(s, *truth, k, acked - 1, 0, 0)) ||
+		sendrings_resume(&s->from_rings, &fewer) == 0 ||
+		memcmp(&before, &s->from_rings, sizeof(before)))
 		ck_abort_msg("a destination's lie was believed");
 }
 
+static uint64_t received(const struct sim *s)
+{
+	uint64_t n = 0;
+
+	for (unsigned k = 0; k < s->channels; k++)
+		n += s->to_rings.ring[k].received;
+	return n;
+}
+
+static void replace_channel(struct sim *s, unsigned k)
+{
+	struct sendring *from = &s->from_rings.ring[k];
+	struct recvring *to = &s->to_rings.ring[k];
+	bool lost, down;
+	struct err err;
+
+	s->chan[k].head = s->chan[k].tail = 0;
+	s->chan[k].ack = 0; /* acknowledgements under way are lost as well */
+	s->chan[k].reset = s->chan[k].cut = to->eof = false;
+	link_report(&from->link, &s->source.flow, &lost, &err, &down);
+	link_report(&to->link, &s->dest.flow, &lost, &err, &down);
+	from->ack_time = now;
+	link_up(&from->link);
+	link_up(&to->link);
+	flow_wake(&s->source.flow, from->sender);
+	flow_wake(&s->dest.flow, to->receiver);
+}
+
+/* Is every channel of both ends down? One that is not, and is not being let go, is let go. */
+static bool all_down(struct sim *s, bool *did)
+{
+	bool down = true;
+
+	for (unsigned k = 0; k < s->channels && !*did; k++) {
+		const struct link *from = &s->from_rings.ring[k].link;
+		const struct link *to = &s->to_rings.ring[k].link;
+
+		down &= from->down && to->down;
+		if (!from->down && !from->cut)
+			cut_source(s, k);
+		else if (!to->down && !to->cut)
+			cut_dest(s, k);
+		else
+			continue;
+		*did = true;
+	}
+	return down && !*did;
+}
+
 /*
- * Both loops, and RESUME and RESUMED: an end that has not noticed lets go of the channel; when all
- * that came is written, another one takes its place.
+ * Both loops, and RESUME and RESUMED: an end that has not noticed lets go of its channels; when all
+ * that came is written, as far as it can be, others take their places.
  */
 static bool control_links(struct sim *s)
 {
-	struct link *from = &s->sendring.link, *to = &s->recvring.link;
-	bool lost, down;
-	struct err err;
-	uint64_t seq;
-	uint32_t generation, pass;
+	struct wire_resumed resumed = {0};
+	uint64_t before = received(s);
+	bool did = false;
 
-	if (!from->recovers || s->source.flow.stop || s->dest.flow.stop)
+	if (!s->from_rings.ring[0].link.recovers || s->source.flow.stop || s->dest.flow.stop)
 		return false;
-	s->broken |= from->down || to->down;
+	for (unsigned k = 0; k < s->channels; k++)
+		s->broken |= s->from_rings.ring[k].link.down || s->to_rings.ring[k].link.down;
 	if (!s->broken || rnd(s, 4))
 		return false;
-	if (!from->down && !from->cut) {
-		link_cut(from, &s->source.flow, s->sendring.sender);
-		return true;
-	}
-	if (!to->down && !to->cut) {
-		link_cut(to, &s->dest.flow, s->recvring.receiver);
-		return true;
-	}
-	if (!from->down || !recvring_settled(&s->recvring, &seq, &generation, &pass))
+	if (!all_down(s, &did))
+		return did;
+	if (!recvrings_settled(&s->to_rings, &resumed))
 		return false;
-	lie(s, seq, generation, pass);
-	if (sendring_resume(&s->sendring, seq, generation, pass) < 0)
+	forgotten += (unsigned)(before - received(s));
+	lie(s, &resumed);
+	if (sendrings_resume(&s->from_rings, &resumed) < 0)
 		ck_abort_msg("what the destination has is not what was sent");
-	s->head = s->tail = 0;
-	s->ack = 0; /* acknowledgements under way are lost as well */
-	s->reset = s->cut = s->broken = s->recvring.eof = false;
-	link_report(from, &s->source.flow, &lost, &err, &down);
-	link_report(to, &s->dest.flow, &lost, &err, &down);
-	s->sendring.ack_time = now;
-	link_up(from);
-	link_up(to);
-	flow_wake(&s->source.flow, s->sendring.sender);
-	flow_wake(&s->dest.flow, s->recvring.receiver);
+	for (unsigned k = 0; k < s->channels; k++)
+		replace_channel(s, k);
+	s->broken = false;
 	s->recoveries++;
 	return true;
 }
@@ -497,9 +605,9 @@ static bool control_dest(struct sim *s)
 {
 	struct marker marker[RING_MARKERS];
 	struct err err;
-	uint64_t seq;
-	unsigned n = recvring_report(&s->recvring, &seq, marker);
-	bool did = seq || n;
+	uint64_t seq[WIRE_CHANNELS_MAX];
+	unsigned n = recvrings_report(&s->to_rings, seq, marker);
+	bool did = n;
 	int r;
 
 	did |= control_generation(s);
@@ -509,16 +617,21 @@ static bool control_dest(struct sim *s)
 		else if (marker[i].pass != ++s->dest_passes && s->fault != FAULT_FLIP)
 			ck_abort_msg("a pass's end is missing");
 	}
-	if (seq)
-		s->ack = seq;
-	if (s->ack && s->fault != FAULT_NO_ACK && !s->broken && rnd(s, 2)) {
-		if (sendring_ack(&s->sendring, s->ack) < 0)
-			ck_abort_msg("an acknowledgement was refused");
-		s->ack = 0;
-		did = true;
+	for (unsigned k = 0; k < s->channels; k++) {
+		struct chan *c = &s->chan[k];
+
+		did |= seq[k] != 0;
+		if (seq[k])
+			c->ack = seq[k];
+		if (c->ack && s->fault != FAULT_NO_ACK && !s->broken && rnd(s, 2)) {
+			if (sendrings_ack(&s->from_rings, k, c->ack) < 0)
+				ck_abort_msg("an acknowledgement was refused");
+			c->ack = 0;
+			did = true;
+		}
 	}
 	if (s->end_known && !s->finished && !s->dest.flow.stop) {
-		r = recvring_check_end(&s->recvring, &s->end, &err);
+		r = recvrings_check_end(&s->to_rings, &s->end, &err);
 		if (r < 0)
 			flow_fail(&s->dest.flow, r, "%s", err.text);
 		s->finished = r > 0;
@@ -532,7 +645,7 @@ static uint64_t next_time(const struct sim *s)
 {
 	uint64_t t = FLOW_FOREVER;
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 1 + s->channels; i++) {
 		if (!s->source.ended[i] && s->source.wait[i].until < t)
 			t = s->source.wait[i].until;
 		if (!s->dest.ended[i] && s->dest.wait[i].until < t)
@@ -546,28 +659,47 @@ static bool over(const struct sim *s)
 	return s->finished || s->source.flow.stop || s->dest.flow.stop;
 }
 
+static bool acks_under_way(const struct sim *s)
+{
+	bool any = false;
+
+	for (unsigned k = 0; k < s->channels; k++)
+		any |= s->chan[k].ack != 0;
+	return any && s->fault != FAULT_NO_ACK;
+}
+
+/* Who it is: the actors of the source, those of the destination, and three loops. */
+static bool turn(struct sim *s, unsigned who)
+{
+	unsigned actors = 1 + s->channels;
+
+	if (who < actors)
+		return step(s, &s->source, who);
+	if (who < 2 * actors)
+		return step(s, &s->dest, who - actors);
+	switch (who - 2 * actors) {
+	case 0: return control_source(s);
+	case 1: return control_dest(s);
+	default: return control_links(s);
+	}
+}
+
 static void run(struct sim *s)
 {
+	unsigned all = 2 * (1 + s->channels) + 3;
+
 	for (unsigned steps = 0; !over(s); steps++) {
-		unsigned first = (unsigned)rnd(s, 7);
+		unsigned first = (unsigned)rnd(s, all);
 		bool did = false;
 
 		if (steps == STEPS_MAX)
 			ck_abort_msg("no end");
-		for (unsigned i = 0; i < 7 && !did; i++) {
-			switch ((first + i) % 7) {
-			case 0: did = step(s, &s->source, 0); break;
-			case 1: did = step(s, &s->source, 1); break;
-			case 2: did = step(s, &s->dest, 0); break;
-			case 3: did = step(s, &s->dest, 1); break;
-			case 4: did = control_source(s); break;
-			case 5: did = control_dest(s); break;
-			case 6: did = control_links(s); break;
-			default: break;
-			}
-		}
-		if (!did && ((s->ack && s->fault != FAULT_NO_ACK) || s->broken))
+		for (unsigned i = 0; i < all && !did; i++)
+			did = turn(s, (first + i) % all);
+		if (!did && (acks_under_way(s) || s->broken))
 			continue;
+		if (!did && !over(s) && s->stalled && s->end_known && next_time(s) == FLOW_FOREVER)
+			flow_fail(&s->source.flow, -ETIMEDOUT, "END was not answered: the loop's");
 		if (!did && !over(s)) {
 			if (next_time(s) == FLOW_FOREVER || next_time(s) <= now)
 				ck_abort_msg("stuck: a wake-up was forgotten");
@@ -585,10 +717,10 @@ static void check_outcome(struct sim *s)
 		ck_assert_uint_eq(s->dest_passes, s->pass);
 		ck_assert_uint_eq(s->dest_generation, s->generation);
 		generations[s->generation]++;
-		ck_assert_uint_eq(s->recvring.stats.mismatches, 0);
+		ck_assert_uint_eq(s->to_rings.stats.mismatches, 0);
 		if (s->verifying)
-			ck_assert_uint_eq(s->recvring.stats.verified, s->to.entries);
-		ck_assert_uint_eq(s->recvring.stats.plain >= s->sendring.stats.plain, 1);
+			ck_assert_uint_eq(s->to_rings.stats.verified, s->to.entries);
+		ck_assert_uint_eq(s->to_rings.stats.plain >= s->from_rings.stats.plain, 1);
 		return;
 	}
 	ck_assert_msg(s->fault != FAULT_NONE, "failed without a reason: %s", bad->err.text);
@@ -614,7 +746,7 @@ static void check_stop(struct sim *s)
 
 	for (unsigned e = 0; e < 2; e++) {
 		flow_halt(&end[e]->flow);
-		for (unsigned id = 0; id < 2; id++) {
+		for (unsigned id = 0; id < 1 + s->channels; id++) {
 			ck_assert(end[e]->ended[id] || !end[e]->asleep[id]);
 			ck_assert_int_eq(flow_step(&end[e]->flow, id, &end[e]->wait[id]), FLOW_END);
 		}
@@ -651,6 +783,7 @@ START_TEST(seeds_random_flows_end_equal_or_in_a_named_failure)
 		for (unsigned i = 0; i < FAULT_KINDS; i++)
 			ck_assert_msg(outcomes[i] > 0, "no run ended by fault %u", i);
 		ck_assert_uint_gt(recoveries, runs / 2);
+		ck_assert_uint_gt(forgotten, 0);
 		for (unsigned i = 1; i <= GENERATIONS_MAX; i++)
 			ck_assert_msg(generations[i] > 0, "none ended in generation %u", i);
 	}

@@ -54,17 +54,17 @@ static void expect_failure(enum flow_next next, const char *why)
 
 /* -- reader -- */
 
-static struct sendring out;
+static struct sendrings out;
 static struct reader reader;
 
 static void reader_setup(size_t chunk)
 {
 	struct outflow_config config = {.generation = 1, .ring = 100, .chunk = chunk};
 
-	ck_assert_int_eq(sendring_init(&out, &flow, &config), 0);
+	ck_assert_int_eq(sendrings_init(&out, &flow, &config), 0);
 	reader = (struct reader){&out, io, ENTRIES, 0};
 	out.reader = flow_add(&flow, "reader", reader_step, &reader);
-	out.sender = flow_add(&flow, "sender", reader_step, &reader);
+	out.ring[0].sender = flow_add(&flow, "sender", reader_step, &reader);
 }
 
 /* Reads of one pass; it must be over after them. */
@@ -72,11 +72,11 @@ static uint64_t read_pass(uint32_t pass)
 {
 	uint64_t before = m.reads;
 
-	out.ending = false; /* as the sender would */
-	sendring_begin(&out, WIRE_STREAM_HTAB, pass);
+	out.ring[0].ending = false; /* as the sender would */
+	sendrings_begin(&out, WIRE_STREAM_HTAB, pass);
 	while (out.reading)
 		ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
-	ck_assert(out.ending);
+	ck_assert(out.ring[0].ending);
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
 	ck_assert_uint_eq(reader.cursor, 0);
 	return m.reads - before;
@@ -107,8 +107,8 @@ START_TEST(lap_ends_with_a_buffer_that_is_full_at_the_end_of_the_table)
 	model_set(&m, ENTRIES - 1, HPTE_V_VALID, 99);
 	ck_assert_uint_eq(read_pass(3), 1);
 	ck_assert_uint_eq(out.stats.pass_valid, 1);
-	ck_assert_uint_eq(out.filled, cases[_i].reads + 1);
-	sendring_fini(&out);
+	ck_assert_uint_eq(out.ring[0].filled, cases[_i].reads + 1);
+	sendrings_fini(&out);
 }
 END_TEST
 
@@ -128,7 +128,7 @@ static uint64_t clock_that_is_overtaken(void)
 	if (begin_now) {
 		begin_now = false;
 		now += 1000;
-		sendring_begin(&out, WIRE_STREAM_HTAB, 2);
+		sendrings_begin(&out, WIRE_STREAM_HTAB, 2);
 		while (out.reading)
 			reader_step(&reader, &wait);
 	}
@@ -142,8 +142,8 @@ START_TEST(pass_that_begins_within_a_step_takes_no_time_backwards)
 
 	reader_setup(8 + 1024);
 	flow.clock = clock_that_is_overtaken;
-	sender_init(&sender, &out, io_sink, TIMEOUT);
-	sendring_begin(&out, WIRE_STREAM_HTAB, 1);
+	sender_init(&sender, &out.ring[0], io_sink, TIMEOUT);
+	sendrings_begin(&out, WIRE_STREAM_HTAB, 1);
 	while (out.reading)
 		reader_step(&reader, &wait);
 	while (!out.done)
@@ -153,7 +153,7 @@ START_TEST(pass_that_begins_within_a_step_takes_no_time_backwards)
 	while (!out.done)
 		ck_assert_int_eq(sender_step(&sender, &wait), FLOW_MORE);
 	ck_assert_uint_eq(out.stats.pass_ns, 0);
-	sendring_fini(&out);
+	sendrings_fini(&out);
 }
 END_TEST
 
@@ -162,18 +162,18 @@ START_TEST(reader_stops_when_the_ring_is_full)
 	for (uint64_t i = 0; i < ENTRIES; i += 2)
 		model_set(&m, i, HPTE_V_VALID, i);
 	reader_setup(HTAB_READ_MIN);
-	out.ring.size = 4;
-	sendring_begin(&out, WIRE_STREAM_HTAB, 1);
+	out.ring[0].ring.size = 4;
+	sendrings_begin(&out, WIRE_STREAM_HTAB, 1);
 	for (unsigned i = 0; i < 4; i++)
 		ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
-	out.sending = out.acked = 1; /* acknowledged, but the sender still has it */
+	out.ring[0].sending = out.ring[0].acked = 1; /* acknowledged, but the sender still has it */
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
-	out.sent = 1;
+	out.ring[0].sent = 1;
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_WAIT);
-	out.ring.size = 100;
-	sendring_fini(&out);
+	out.ring[0].ring.size = 100;
+	sendrings_fini(&out);
 }
 END_TEST
 
@@ -182,17 +182,17 @@ START_TEST(reader_refuses_an_index_that_goes_back)
 	for (uint64_t i = 0; i < ENTRIES; i++)
 		model_set(&m, i, HPTE_V_VALID, i);
 	reader_setup(100);
-	sendring_begin(&out, WIRE_STREAM_HTAB, 1);
+	sendrings_begin(&out, WIRE_STREAM_HTAB, 1);
 	ck_assert_int_eq(flow_step(&flow, out.reader, &wait), FLOW_MORE);
 	m.go_back = 1;
 	expect_failure(flow_step(&flow, out.reader, &wait), "goes back");
-	sendring_fini(&out);
+	sendrings_fini(&out);
 }
 END_TEST
 
 /* -- receiver -- */
 
-static struct recvring in;
+static struct recvrings in;
 static struct receiver receiver;
 static struct writer writer;
 static uint8_t bytes[2u << 20];
@@ -226,18 +226,18 @@ static void receiver_setup(void)
 
 	n_bytes = at = 0;
 	channel_end = -EAGAIN;
-	ck_assert_int_eq(recvring_init(&in, &flow, &config), 0);
-	receiver_init(&receiver, &in,
+	ck_assert_int_eq(recvrings_init(&in, &flow, &config), 0);
+	receiver_init(&receiver, &in.ring[0],
 		(struct flow_io){bytes_read, NULL, bytes_want, bytes_error, NULL}, TIMEOUT);
 	writer_init(&writer, &in, io, ENTRIES, TIMEOUT);
-	in.receiver = flow_add(&flow, "receiver", receiver_step, &receiver);
+	in.ring[0].receiver = flow_add(&flow, "receiver", receiver_step, &receiver);
 	in.writer = flow_add(&flow, "writer", writer_step, &writer);
 }
 
 static void receiver_teardown(void)
 {
 	writer.verify = verify_free(writer.verify);
-	recvring_fini(&in);
+	recvrings_fini(&in);
 }
 
 /* A chunk of one record. */
@@ -412,7 +412,7 @@ START_TEST(receiver_refuses)
 
 	receiver_setup();
 	cases[_i].make();
-	expect_failure(drive(in.receiver), cases[_i].why);
+	expect_failure(drive(in.ring[0].receiver), cases[_i].why);
 	receiver_teardown();
 }
 END_TEST
@@ -420,14 +420,14 @@ END_TEST
 START_TEST(receiver_waits_in_a_frame_but_not_for_ever)
 {
 	receiver_setup();
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	ck_assert_uint_eq(wait.until, FLOW_FOREVER); /* between frames silence is no fault */
 	put_chunk(chunk(1), 0, 1, 0);
 	n_bytes -= 3;
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	ck_assert_uint_eq(wait.until, 1 + TIMEOUT * NS_PER_MS);
 	now = wait.until;
-	expect_failure(drive(in.receiver), "sent nothing");
+	expect_failure(drive(in.ring[0].receiver), "sent nothing");
 	receiver_teardown();
 }
 END_TEST
@@ -435,15 +435,15 @@ END_TEST
 START_TEST(pass_ends_that_nobody_hears_of_are_bounded)
 {
 	struct marker marker[RING_MARKERS];
-	uint64_t seq;
+	uint64_t seq[WIRE_CHANNELS_MAX];
 
 	receiver_setup();
 	for (uint32_t pass = 1; pass <= 3 * RING_MARKERS; pass++)
 		put_pass_end(2, WIRE_STREAM_HTAB, pass, 0);
 	for (unsigned round = 0; round < 3; round++) {
-		drive(in.receiver);
+		drive(in.ring[0].receiver);
 		ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
-		ck_assert_uint_eq(recvring_report(&in, &seq, marker), RING_MARKERS);
+		ck_assert_uint_eq(recvrings_report(&in, seq, marker), RING_MARKERS);
 		ck_assert_uint_eq(marker[0].pass, round * RING_MARKERS + 1);
 	}
 	receiver_teardown();
@@ -455,10 +455,10 @@ START_TEST(a_channel_may_end_between_frames)
 	receiver_setup();
 	put_chunk(chunk(1), 0, 1, 0);
 	channel_end = 0;
-	ck_assert_int_eq(drive(in.receiver), FLOW_END);
-	ck_assert(!flow.failed && in.eof);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_END);
+	ck_assert(!flow.failed && in.ring[0].eof);
 	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
-	ck_assert_uint_eq(in.written, 1);
+	ck_assert_uint_eq(in.ring[0].written, 1);
 	receiver_teardown();
 }
 END_TEST
@@ -469,7 +469,7 @@ START_TEST(writer_validates_before_it_writes)
 {
 	receiver_setup();
 	put_chunk(chunk(1), ENTRIES - 1, 1, 1);
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	expect_failure(drive(in.writer), "past the end of the table");
 	ck_assert_uint_eq(m.writes, 0);
 	receiver_teardown();
@@ -502,12 +502,12 @@ START_TEST(verify_counts_what_differs)
 	put_chunk(verify_chunk(3), 14, 0, ENTRIES - 14);
 	put_pass_end(2, WIRE_STREAM_VERIFY, 1, 3);
 	set_verify();
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
 	ck_assert_uint_eq(in.stats.verified, ENTRIES);
 	ck_assert_uint_eq(in.stats.mismatches, 3);
 	ck_assert_uint_eq(in.stats.valid, 0); /* counts HTAB chunks alone */
-	ck_assert_uint_eq(in.markers_done, 1);
+	ck_assert_uint_eq(in.ring[0].markers_done, 1);
 	ck_assert_uint_eq(m.writes, 0);
 	receiver_teardown();
 }
@@ -519,7 +519,7 @@ START_TEST(verify_refuses_gaps)
 	set_verify();
 	put_chunk(verify_chunk(1), 0, 7, 0);
 	put_chunk(verify_chunk(2), 8, 3, 4);
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	expect_failure(drive(in.writer), "index 8 where 7 should be");
 	receiver_teardown();
 }
@@ -531,7 +531,7 @@ START_TEST(verify_refuses_an_early_end)
 	set_verify();
 	put_chunk(verify_chunk(1), 0, 7, 0);
 	put_pass_end(2, WIRE_STREAM_VERIFY, 1, 1);
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	expect_failure(drive(in.writer), "ended at index 7 of 64");
 	receiver_teardown();
 }
@@ -541,7 +541,7 @@ START_TEST(verify_waits_for_its_table_but_not_for_ever)
 {
 	receiver_setup();
 	put_chunk(verify_chunk(1), 0, 0, ENTRIES);
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
 	ck_assert_uint_eq(wait.until, 1 + TIMEOUT * NS_PER_MS);
 	set_verify();
@@ -549,7 +549,7 @@ START_TEST(verify_waits_for_its_table_but_not_for_ever)
 	ck_assert_uint_eq(in.stats.verified, ENTRIES);
 	writer.verify = verify_free(writer.verify);
 	put_chunk(verify_chunk(2), 0, 0, ENTRIES);
-	ck_assert_int_eq(drive(in.receiver), FLOW_WAIT);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
 	ck_assert_int_eq(drive(in.writer), FLOW_WAIT);
 	now = wait.until;
 	expect_failure(drive(in.writer), "not agreed upon");

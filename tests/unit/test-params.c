@@ -38,7 +38,7 @@ static const struct {
 	{"cpu-throttle-initial", "20", "1", "99", {"0", "100", "-1", "\"20\""}},
 	{"cpu-throttle-increment", "10", "1", "99", {"0", "100"}},
 	{"max-cpu-throttle", "99", "1", "99", {"0", "100"}},
-	{"multifd-channels", "1", "1", "1", {"0", "2", "-1"}},
+	{"multifd-channels", "1", "4", "16", {"0", "17", "-1"}},
 	{"htab-compression", "\"hpte\"", "\"none\"", "\"zstd\"",
 		{"\"lz4\"", "\"\"", "\"nonesuch-and-far-too-long\"", "0"}},
 	{"tls-creds", "\"\"", "\"/etc/pki\"", "\"\"", {"1", "null", "\"a\\u0000b\""}},

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/*
+ * The source's rings: one for each channel, between reader, sender and loop, and what they have in
+ * common: the table that is read, and the pass.
+ *
+ *	sent <= sending <= filled <= min(acked, sent) + size; acked <= sending
+ *	(sent and sending go back, to acked, with a channel that replaces another)
+ *
+ * A pass is over, and a generation begun, when every channel has carried it.
+ */
+#include "common/codec.h"
+#include "daemon/bucket.h"
+#include "daemon/chunk.h"
+#include "daemon/link.h"
+#include "daemon/outflow.h"
+
+struct sendrings;
+
+struct sendring {
+	struct sendrings *all;
+	struct flow *flow;
+	uint32_t channel;
+	unsigned sender; /* its id in the flow */
+	struct ring ring;
+	struct codec *coder; /* the sender's */
+
+	uint64_t filled, sending, sent, acked; /* (lock) */
+	uint64_t ack_time;                     /* (lock) of the last progress */
+	uint64_t digest;                       /* (lock) of chunks 1 to sent */
+	bool ending;    /* (lock) the pass is read: its PASS_END is to be written */
+	uint32_t ended; /* (lock) the last pass whose PASS_END is written */
+	bool barrier;   /* (lock) the last generation's GENERATION is to be written */
+	uint32_t told;  /* (lock) the generation that the channel is in; `ended` is of that */
+	struct link link;
+};
+
+struct sendrings {
+	struct flow *flow;
+	unsigned reader; /* its id in the flow */
+	unsigned n;      /* channels */
+	struct sendring ring[WIRE_CHANNELS_MAX];
+	enum htab_kind kind;
+	enum wire_codec codec;
+	size_t plain_max;
+	bool file;      /* nobody acknowledges: what is sent is acked */
+	uint8_t *spill; /* the reader's, with more than one channel: as much as a chunk holds */
+
+	uint32_t generation;
+	uint8_t order[WIRE_GENERATION_MAX + 2]; /* (lock) of each generation's table */
+	enum wire_stream stream;
+	uint32_t pass;
+	bool reading; /* (lock) the pass is being read; then its end is sent, then neither */
+	bool whole;   /* (lock) it was read to the table's end; else it may be cut off */
+	bool done;    /* (lock) every channel carried its end, and the loop does not know it yet */
+	/*
+	 * The table goes away (lock): the reader is to part from it, has parted from it and the
+	 * loop does not know it yet; every channel carried GENERATION and the same.
+	 */
+	bool parting, parted, begun;
+	uint64_t pass_start;
+	struct outflow_stats stats; /* (lock) */
+	uint64_t rate;              /* (lock) bytes/s of all channels, 0: no limit */
+	struct bucket bucket;       /* (lock) */
+};
+
+/* Under the lock: of the generation told, the last pass that is over before chunk c, NULL: now. */
+static inline uint32_t sendring_over(const struct sendring *r, const struct chunk *c)
+{
+	return c ? c->meta.pass - 1 : r->all->pass - (r->all->pass > 0 && !r->all->whole);
+}
+
+/* Under the lock: is the next PASS_END the last pass's? */
+static inline bool sendring_is_last(const struct sendring *r)
+{
+	return r->told == r->all->generation && r->ended + 1 == r->all->pass;
+}
+
+/* The reader's: the next chunk of that ring, or NULL when it is full. */
+struct chunk *sendring_free(struct sendring *r);
+
+int sendrings_init(struct sendrings *a, struct flow *flow, const struct outflow_config *config);
+void sendrings_fini(struct sendrings *a);
+/* Under the lock: is every channel's last pass over, every GENERATION written? */
+bool sendrings_ended(const struct sendrings *a);
+bool sendrings_begun(const struct sendrings *a);
+/* Any thread: wake every sender. */
+void sendrings_wake(struct sendrings *a);
+/* Loop: begin a pass. */
+void sendrings_begin(struct sendrings *a, enum wire_stream stream, uint32_t pass);
+/* Loop: the reader is not to touch its table any more; a pass under way is cut off: parted. */
+void sendrings_part(struct sendrings *a);
+/* Loop, once parted: what comes next is another table's: GENERATION is sent, then begun. */
+void sendrings_generation(struct sendrings *a, uint32_t generation, uint32_t order);
+/* Loop: as outflow_ack(). */
+int sendrings_ack(struct sendrings *a, uint32_t channel, uint64_t seq);
+/* Loop, every channel being down: as outflow_resume(). */
+int sendrings_resume(struct sendrings *a, const struct wire_resumed *resumed);
+/* Loop, after the last pass: END's channels, and what is counted for all. */
+void sendrings_get_end(struct sendrings *a, struct wire_end *end);
