@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PSSCR    ONE_REG_ID(U64, 0xbd)
+#define MASK(id) ((id) == PSSCR ? ONE_REG_PSSCR_MASK : ONE_REG_LPCR_MASK)
+
 #define ROW(name, nr, size, phase, policy)                                       \
 	{ONE_REG_ID(size, nr##ull), 1, #name, ONE_REG_##phase, ONE_REG_##policy, \
-		ONE_REG_##policy == ONE_REG_MASK ? ONE_REG_LPCR_MASK : 0},
+		ONE_REG_##policy == ONE_REG_MASK ? MASK(ONE_REG_ID(size, nr##ull)) : 0},
 #define RANGE(name, nr, count, size, phase, policy) \
 	{ONE_REG_ID(size, nr##ull), count, #name, ONE_REG_##phase, ONE_REG_##policy, 0},
 

@@ -68,6 +68,8 @@ struct one_reg {
 
 /* LPCR: DPFD, ILE, AIL, LD, TC: what KVM lets a VMM set. */
 #define ONE_REG_LPCR_MASK 0x0070000003820200ull
+/* PSSCR: what a guest can see. KVM reads the rest with it once the guest ran, and never sets it. */
+#define ONE_REG_PSSCR_MASK 0xf0000000000003ffull
 
 /*
  * X(name, number, size, phase, policy), for KVM_REG_PPC_<name>, by number. Those of BookE
@@ -169,7 +171,7 @@ struct one_reg {
 	X(SPRG9, 0xba, U64, SPR, NEVER)         \
 	X(DBSR, 0xbb, U32, SPR, NEVER)          \
 	X(TIDR, 0xbc, U64, SPR, ZERO)           \
-	X(PSSCR, 0xbd, U64, SPR, ZERO)          \
+	X(PSSCR, 0xbd, U64, SPR, MASK)          \
 	X(DEC_EXPIRY, 0xbe, U64, TIME, MUST)    \
 	X(ONLINE, 0xbf, U32, SPR, ZERO)         \
 	X(PTCR, 0xc0, U64, SPR, ZERO)           \

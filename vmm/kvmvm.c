@@ -48,7 +48,8 @@ static int do_resume(void *opaque)
 		kvmvm_guest_sick(&m->guest, why);
 		return r;
 	}
-	kvm_vm_resume(m->guest.vm);
+	if (!m->stays)
+		kvm_vm_resume(m->guest.vm);
 	return 0;
 }
 
@@ -93,6 +94,8 @@ static void do_event(void *opaque, enum htabvmm_event event, const char *text)
 	struct kvmvm *m = opaque;
 
 	kvmvm_print_event(m, vmm_event_name(event), text);
+	if (event == HTABVMM_STARTED)
+		kvmvm_guest_arrived(&m->guest);
 	if (event == HTABVMM_MIGRATED)
 		m->over = true;
 }
@@ -150,11 +153,28 @@ static int catch_signals(struct kvmvm *m)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return m->signals < 0 ? -errno : 0;
+}
+
+/* --stay is over: what has arrived runs, what arrives from now on runs at once. */
+static void go_on(struct kvmvm *m)
+{
+	m->stays = false;
+	if (htabvmm_may_run(m->h))
+		kvm_vm_resume(m->guest.vm);
+}
+
+static void print_status(struct kvmvm *m)
+{
+	char text[KVMVM_WHY_MAX];
+
+	kvmvm_guest_taken(&m->guest, text);
+	kvmvm_print_event(m, "status", text);
 }
 
 static void take_signal(struct kvmvm *m)
@@ -163,7 +183,9 @@ static void take_signal(struct kvmvm *m)
 
 	while (read(m->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
-			kvmvm_print_event(m, "status", "");
+			print_status(m);
+		else if (info.ssi_signo == SIGUSR2)
+			go_on(m);
 		else
 			m->over = true;
 	}
@@ -240,6 +262,7 @@ int main(int argc, char **argv)
 
 	if (r != 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	m.stays = m.o.stay;
 	r = catch_signals(&m);
 	if (r == 0 && m.o.monitor)
 		r = monitor_open(&m.monitor, m.o.monitor);

@@ -8,6 +8,7 @@
  *	kvmvm_opts.c    its command line
  *	kvmvm_guest.c   the VM, its vCPUs and why they stop
  *	kvmvm_change.c  its table reset or resized, by the monitor's commands (monitor.h)
+ *	kvmvm_registers.c  known values in every register, interrupts that wait
  *	kvmvm_memory.c  the guest's memory as a blob of the machine state
  *	kvmvm_devices.c an interrupt controller and a TCE table
  *	kvmvm_dump.c    the table as a file
@@ -43,7 +44,7 @@ struct kvmvm_opts {
 	const char *socket, *name, *dump;
 	struct vm_uuid uuid;
 	bool incoming;
-	bool large_entry; /* for tests */
+	bool large_entry, registers, stay; /* for tests */
 	unsigned order, vcpus;
 	size_t memory; /* bytes */
 	enum kvmvm_irqchip irqchip;
@@ -93,10 +94,25 @@ void kvmvm_guest_free(struct kvmvm_guest *g);
  */
 int kvmvm_guest_restart(struct kvmvm_guest *g, unsigned order);
 void kvmvm_guest_figures(const struct kvmvm_guest *g, struct vmm_figures *ret);
+/*
+ * It came from elsewhere and may take the interrupts that waited; and those that it has taken since
+ * its start, as a sentence ("" without --registers).
+ */
+void kvmvm_guest_arrived(struct kvmvm_guest *g);
+void kvmvm_guest_taken(const struct kvmvm_guest *g, char text[static KVMVM_WHY_MAX]);
+/* Has vCPU 0 taken the external interrupt that waited for it? */
+bool kvmvm_guest_took_external(const struct kvmvm_guest *g);
 /* What was wrong first, "" when nothing was. */
 void kvmvm_guest_why(struct kvmvm_guest *g, char why[static KVMVM_WHY_MAX]);
 /* Something outside of the vCPUs is wrong. */
 void kvmvm_guest_sick(struct kvmvm_guest *g, const char *why);
+
+/* -- --registers -- */
+
+/* Before the vCPU's registers for its start; e is a sentence. */
+int kvmvm_registers_fill(struct kvmvm_guest *g, unsigned cpu, struct err *e);
+/* Which interrupts wait for that vCPU until it has moved: PENDING_ of kvmvm_layout.h. */
+uint64_t kvmvm_registers_pending(const struct kvmvm_guest *g, unsigned cpu);
 
 /* -- its devices: 0 or a negative errno -- */
 
@@ -162,6 +178,7 @@ struct kvmvm {
 	struct kvmvm_change change;
 	int signals;
 	bool over;
+	bool stays; /* --stay: what arrived does not run yet */
 	int status;
 };
 

@@ -6,6 +6,10 @@
  * Now and then it reads and writes through a mapping of its own, which moves from page to page. No
  * interrupt is expected. At the start r31 is the vCPU's block and everything else 0.
  *
+ * With --registers every other register that it can read keeps what it was given; a decrementer
+ * and an external interrupt of XICS may wait for it, and are let in after it has moved. Where a
+ * doorbell waits nothing is let in: QEMU 7.2 ends itself when it has to deliver one.
+ *
  *	r14 counter	r16 slot	r17 its shadow	r18 this step's random number
  *	r19, r20	the two doublewords that the slot should hold
  *	r22 the page mapped now		r23 the mapping's first doubleword	r24 its slot
@@ -18,8 +22,11 @@
 #define H_ENTER   0x08
 #define H_READ    0x0c
 #define H_PROTECT 0x18
+#define H_EOI     0x64
+#define H_XIRR    0x74
 
 #define SPR_DSCR   17
+#define SPR_DEC    22
 #define SPR_FSCR   153
 #define SPR_VRSAVE 256
 #define SPR_SPRG0  272
@@ -74,15 +81,93 @@
 	mtcrf	0x38, 14
 	.endm
 
+	/* Those that the loop does not use: `what` with the number, and where it is kept. */
+	.macro each_vsr what
+	.set	number, 0
+	.rept	64
+	.if	number != 14 && number != 15 && number != 52
+	\what	number, 16 * number
+	.endif
+	.set	number, number + 1
+	.endr
+	.endm
+
+	/* Each SPR that a guest may read, and that does not count or say where it is. */
+	.macro each_spr what
+	.set	kept, 16 * 64
+	/* DSISR, DAR, AMR, PID, IAMR, UAMOR, PSPB, SPRG1 to SPRG3 */
+	.irp	spr, 18, 19, 29, 48, 61, 157, 159, 273, 274, 275
+	\what	\spr, kept
+	.set	kept, kept + 8
+	.endr
+	/* SIER, MMCR2, MMCRA, PMC1 to PMC6, MMCR0, SIAR, SDAR, MMCR1, EBBHR, EBBRR, BESCR */
+	.irp	spr, 784, 785, 786, 787, 788, 789, 790, 791, 792, 795, 796, 797, 798, 804, 805, 806
+	\what	\spr, kept
+	.set	kept, kept + 8
+	.endr
+	.endm
+
+	.macro keep_vsr vsr, at
+	mfvsrd	3, \vsr
+	std	3, \at(10)
+	mfvsrld	3, \vsr
+	std	3, \at + 8(10)
+	.endm
+
+	.macro check_vsr vsr, at
+	mfvsrd	3, \vsr
+	ld	5, \at(10)
+	fail_unless_equal 3, 5, FAILED_REGISTER, REG_VSR + \vsr
+	mfvsrld	3, \vsr
+	ld	5, \at + 8(10)
+	fail_unless_equal 3, 5, FAILED_REGISTER, REG_VSR_2 + \vsr
+	.endm
+
+	.macro keep_spr spr, at
+	mfspr	3, \spr
+	std	3, \at(10)
+	.endm
+
+	.macro check_spr spr, at
+	mfspr	3, \spr
+	ld	5, \at(10)
+	fail_unless_equal 3, 5, FAILED_REGISTER, REG_SPR + \spr
+	.endm
+
+	.macro count field, scratch
+	ld	\scratch, \field(31)
+	addi	\scratch, \scratch, 1
+	std	\scratch, \field(31)
+	.endm
+
+	/* The decrementer, far into the future: LPCR[LD] makes it large. */
+	.macro set_decrementer scratch
+	li	\scratch, 1
+	sldi	\scratch, \scratch, 40
+	mtspr	SPR_DEC, \scratch
+	.endm
+
 	.section .rodata
 	.balign	16
 	.globl	kvmvm_code
 kvmvm_code:
-	.rept	KVMVM_ENTRY / 4
+	.rept	0x500 / 4
 	bl	interrupted
 	.endr
+	b	external
+	.rept	(0x900 - 0x504) / 4
+	bl	interrupted
+	.endr
+	count	BLOCK_DECREMENTERS, 6
+	set_decrementer 6
+	rfid
+	.rept	(KVMVM_ENTRY - 0x91c) / 4
+	bl	interrupted
+	.endr
+	.org	kvmvm_code + KVMVM_ENTRY
 
-	li	3, 0x100	/* FSCR[TAR] */
+	mfspr	3, SPR_FSCR
+	ori	3, 3, 0x100	/* FSCR[TAR] */
 	mtspr	SPR_FSCR, 3
 	ld	26, BLOCK_CPU(31)
 	ld	27, BLOCK_STRIDE_SHIFT(31)
@@ -102,7 +187,11 @@ kvmvm_code:
 	ori	23, 23, V_VALID | V_BOLTED
 	mftb	29
 	bl	enter_touch
-	set_registers
+	ld	10, BLOCK_EXPECTED(31)
+	cmpdi	10, 0
+	beq	1f
+	bl	keep_registers
+1:	set_registers
 
 loop:
 	ld	3, BLOCK_COUNTER(31)
@@ -276,7 +365,12 @@ changed:
 	std	3, BLOCK_CHANGES(31)
 	andi.	3, 14, TOUCH_EVERY
 	bne	loop
-
+	ld	10, BLOCK_EXPECTED(31)
+	cmpdi	10, 0
+	beq	1f
+	bl	check_registers
+	mtlr	14
+1:
 	/* through the mapping and in real mode there is the same */
 	mfmsr	21
 	ori	10, 21, 0x10	/* MSR[DR] */
@@ -337,6 +431,104 @@ wrong:	andi.	10, 9, 1
 2:	mr	6, 16
 	mr	4, 9
 	b	fail
+
+	/* What the registers hold, to r10. One decrementer expires here and now, and waits. */
+keep_registers:
+	each_vsr keep_vsr
+	each_spr keep_spr
+	set_decrementer 3
+	ld	5, BLOCK_PENDING(31)
+	andi.	5, 5, PENDING_DECREMENTER
+	beqlr
+	li	3, 1
+	mtspr	SPR_DEC, 3
+1:	mfspr	3, SPR_DEC
+	cmpdi	3, 0
+	bge	1b
+	blr
+
+check_registers:
+	each_vsr check_vsr
+	each_spr check_spr
+	ld	5, BLOCK_PENDING(31)
+	ld	3, BLOCK_DECREMENTERS(31)
+	sldi	3, 3, 1
+	xor	3, 3, 5
+	andi.	3, 3, PENDING_DECREMENTER
+	bne	2f		/* it has expired and waits */
+	/* when it expires: within a second of before, since every exit to KVM moves it a bit */
+	mftb	7
+	mfspr	3, SPR_DEC
+	add	7, 7, 3
+	ld	8, BLOCK_EXPIRY(31)
+	std	7, BLOCK_EXPIRY(31)
+	cmpdi	8, 0
+	beq	2f
+	subf	3, 8, 7
+	sradi	9, 3, 63
+	xor	3, 3, 9
+	srdi	3, 3, 29
+	cmpdi	3, 0
+	beq+	2f
+	li	6, 0
+	li	4, FAILED_DECREMENTER
+	b	fail
+2:	ld	3, BLOCK_ARRIVED(31)
+	cmpdi	3, 0
+	beqlr
+	andi.	3, 5, PENDING_DOORBELL
+	bnelr
+
+	/* It came here: all that waited, at once. */
+	mfmsr	21
+	ori	3, 21, 0x8000	/* MSR[EE] */
+	mtmsrd	3, 1
+	lis	3, 0x10
+	mtctr	3
+1:	ld	5, BLOCK_PENDING(31)
+	ld	3, BLOCK_EXTERNALS(31)
+	ld	7, BLOCK_DECREMENTERS(31)
+	sldi	7, 7, 1
+	or	3, 3, 7
+	cmpd	3, 5
+	beq	2f
+	bdnz	1b
+2:	mtmsrd	21, 1
+	ld	5, BLOCK_PENDING(31)
+	ld	7, BLOCK_EXTERNALS(31)
+	rldicl	8, 5, 0, 63
+	fail_unless_equal 7, 8, FAILED_TAKEN, BLOCK_EXTERNALS - BLOCK_TAKEN
+	ld	7, BLOCK_DECREMENTERS(31)
+	rldicl	8, 5, 63, 63
+	fail_unless_equal 7, 8, FAILED_TAKEN, BLOCK_DECREMENTERS - BLOCK_TAKEN
+	li	3, 0
+	std	3, BLOCK_ARRIVED(31)
+	std	3, BLOCK_EXPIRY(31)
+	blr
+
+	/* Accepts it and ends it. In the window above, where r13, r15 and r18 are nobody's. */
+external:
+	mfsrr0	13
+	mfsrr1	15
+	mfcr	18
+	li	3, H_XIRR
+	sc	1
+	cmpdi	3, 0
+	bne	interrupted_here
+	clrldi	5, 4, 40
+	std	5, BLOCK_SOURCE(31)
+	li	3, H_EOI
+	sc	1
+	cmpdi	3, 0
+	bne	interrupted_here
+	count	BLOCK_EXTERNALS, 3
+	mtsrr0	13
+	mtsrr1	15
+	mtcr	18
+	rfid
+
+interrupted_here:
+	bl	interrupted
 
 interrupted:
 	mflr	6

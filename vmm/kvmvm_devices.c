@@ -19,6 +19,7 @@
 #define QUEUE_SHIFT 16
 #define QUEUE_MAX   4u /* vCPUs that have one */
 #define PRIORITY    6u
+#define IPB         (0x80u >> PRIORITY) /* of VP_STATE: an interrupt waits, less urgent than CPPR */
 #define LIOBN       0x80000001u
 #define TCE_SHIFT   16
 #define ESB_GET     0x800u
@@ -37,6 +38,18 @@ static uint64_t xics_source(unsigned i)
 	uint64_t flags = (i & 1 ? KVM_XICS_MASKED : 0) | (i & 2 ? KVM_XICS_LEVEL_SENSITIVE : 0);
 
 	return (uint64_t)(4 + i % 8) << KVM_XICS_PRIORITY_SHIFT | flags;
+}
+
+/* A source that waits for vCPU 0; and one that was masked when it came. */
+#define XICS_WAITS  0u
+#define XICS_MASKED 5u
+
+/* As it is given back: how far it has come; what waits behind a mask is QUEUED, the same to KVM. */
+static uint64_t xics_reads(unsigned i, bool taken)
+{
+	if (i == XICS_WAITS && !taken)
+		return xics_source(i) | KVM_XICS_PENDING | KVM_XICS_PRESENTED;
+	return i == XICS_MASKED ? xics_source(i) | KVM_XICS_QUEUED : xics_source(i);
 }
 
 static uint64_t icp(unsigned vcpu)
@@ -119,6 +132,8 @@ static int setup_xics(struct kvmvm_guest *g)
 	for (unsigned i = 0; i < KVMVM_SOURCES && r == 0; i++) {
 		uint64_t v = xics_source(i);
 
+		if (i == XICS_WAITS || i == XICS_MASKED)
+			v |= KVM_XICS_PENDING;
 		if (in_use(i))
 			r = set_attr(g->devices.fd, KVM_DEV_XICS_GRP_SOURCES,
 				KVMVM_SOURCE_FIRST + i, &v);
@@ -157,7 +172,7 @@ static int setup_xive(struct kvmvm_guest *g)
 		r = set_attr(g->devices.fd, KVM_DEV_XIVE_GRP_EQ_CONFIG, i << 3 | PRIORITY, &eq);
 	}
 	for (unsigned i = 0; i < g->vcpus && r == 0; i++) {
-		uint8_t vp[16] = {0xff, cppr(i)};
+		uint8_t vp[16] = {0xff, cppr(i), IPB};
 
 		r = reg(KVM_SET_ONE_REG, g->fds[i], KVM_REG_PPC_VP_STATE, vp);
 	}
@@ -292,7 +307,7 @@ __attribute__((format(printf, 3, 4))) static int wrong(char *why, int r, const c
 static int check_xics(struct kvmvm_guest *g, char *why)
 {
 	for (unsigned i = 0; i < KVMVM_SOURCES; i++) {
-		uint64_t v = 0, want = xics_source(i);
+		uint64_t v = 0, want = xics_reads(i, kvmvm_guest_took_external(g));
 		int r = get_attr(
 			g->devices.fd, KVM_DEV_XICS_GRP_SOURCES, KVMVM_SOURCE_FIRST + i, &v);
 
@@ -345,9 +360,10 @@ static int check_xive(struct kvmvm_guest *g, char *why)
 		uint8_t vp[16] = {0};
 
 		r = reg(KVM_GET_ONE_REG, g->fds[i], KVM_REG_PPC_VP_STATE, vp);
-		if (r < 0 || vp[1] != cppr(i))
-			return wrong(why, r, "vCPU %u's XIVE priority is %u and should be %u", i,
-				vp[1], cppr(i));
+		if (r < 0 || vp[1] != cppr(i) || vp[2] != IPB)
+			return wrong(why, r,
+				"vCPU %u's XIVE priority is %u and should be %u, %#x waits and %#x should",
+				i, vp[1], cppr(i), vp[2], IPB);
 	}
 	r = 0;
 	for (unsigned i = 0; i < KVMVM_SOURCES && r == 0; i++)

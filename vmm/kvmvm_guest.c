@@ -74,6 +74,8 @@ static void describe(uint64_t number, const uint64_t *d, char *why, size_t size)
 		[FAILED_REMOVED_V] = "first doubleword of removed entry",
 		[FAILED_REMOVED_R] = "second doubleword of removed entry",
 		[FAILED_TOUCH] = "memory through its mapping, step",
+		[FAILED_TAKEN] = "interrupts taken (0: external, 8: decrementer)",
+		[FAILED_DECREMENTER] = "when the decrementer expires",
 	};
 
 	if (number == FAILED_INTERRUPT)
@@ -196,18 +198,29 @@ static int set_start(struct kvmvm_guest *g, unsigned cpu)
 	return ioctl(g->fds[cpu], KVM_SET_ONE_REG, &reg) < 0 ? -errno : 0;
 }
 
-static int fill_memory(struct kvmvm_guest *g)
+/* Known values, and where the guest notes what it can read of them. */
+static int fill_registers(struct kvmvm_guest *g, unsigned cpu, struct err *e)
+{
+	block_put(g, cpu, BLOCK_EXPECTED, KVMVM_EXPECTED + (uint64_t)cpu * KVMVM_EXPECTED_SIZE);
+	block_put(g, cpu, BLOCK_PENDING, kvmvm_registers_pending(g, cpu));
+	return kvmvm_registers_fill(g, cpu, e);
+}
+
+static int fill_memory(struct kvmvm_guest *g, bool registers, struct err *e)
 {
 	size_t len = (size_t)(kvmvm_code_end - kvmvm_code);
 	int r = 0;
 
 	if (len > KVMVM_CODE_MAX)
-		return -E2BIG;
+		return err_set(e, -E2BIG, "the guest's code has %zu bytes", len);
 	memcpy(g->memory, kvmvm_code, len);
 	__builtin___clear_cache((char *)g->memory, (char *)g->memory + len);
 	for (unsigned i = 0; i < g->vcpus && r == 0; i++) {
 		fill_block(g, i);
-		r = set_start(g, i);
+		if (registers)
+			r = fill_registers(g, i, e);
+		if (r == 0 && (r = set_start(g, i)) < 0)
+			err_set(e, r, "vCPU %u's registers: %s", i, strerror(-r));
 	}
 	return r;
 }
@@ -233,6 +246,7 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 	const struct kvm_vm_config config = {.order = o->order, .memory = o->memory};
 	const char *step = "an eventfd";
 	struct kvm_vcpu *vcpu;
+	struct err why;
 	int r = 0;
 
 	g->order = o->order;
@@ -260,8 +274,8 @@ int kvmvm_guest_new(struct kvmvm_guest *g, const struct kvmvm_opts *o, struct er
 		r = kvmvm_devices_new(g, o);
 	}
 	if (r == 0 && !o->incoming) {
-		step = "the guest's registers";
-		r = fill_memory(g);
+		step = why.text;
+		r = fill_memory(g, o->registers, &why);
 	}
 	if (r == 0 && !o->incoming && o->large_entry) {
 		step = "an entry for a page of 16 MiB";
@@ -331,6 +345,32 @@ void kvmvm_guest_free(struct kvmvm_guest *g)
 	g->vm = kvm_vm_free(g->vm);
 	g->sick_fd = fd_close(g->sick_fd);
 	pthread_mutex_destroy(&g->lock);
+}
+
+void kvmvm_guest_arrived(struct kvmvm_guest *g)
+{
+	for (unsigned i = 0; i < g->vcpus; i++)
+		if (block_get(g, i, BLOCK_EXPECTED))
+			block_put(g, i, BLOCK_ARRIVED, 1);
+}
+
+bool kvmvm_guest_took_external(const struct kvmvm_guest *g)
+{
+	return block_get(g, 0, BLOCK_EXTERNALS) > 0;
+}
+
+void kvmvm_guest_taken(const struct kvmvm_guest *g, char text[static KVMVM_WHY_MAX])
+{
+	unsigned long long n[2] = {0};
+
+	text[0] = 0;
+	if (!block_get(g, 0, BLOCK_EXPECTED))
+		return;
+	for (unsigned i = 0; i < g->vcpus; i++)
+		for (unsigned k = 0; k < 2; k++)
+			n[k] += block_get(g, i, BLOCK_TAKEN + 8 * k);
+	snprintf(text, KVMVM_WHY_MAX, "interrupts taken: %llu external and %llu decrementer", n[0],
+		n[1]);
 }
 
 void kvmvm_guest_figures(const struct kvmvm_guest *g, struct vmm_figures *ret)

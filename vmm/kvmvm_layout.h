@@ -6,19 +6,23 @@
  *	0          interrupt vectors and code (kvmvm_code.S)
  *	BLOCKS     a block for each vCPU: its counters and what it was told at its start
  *	TOUCHES    two pages for each vCPU, mapped in turn through its segment
+ *	           --registers: KVM's own areas of each vCPU (kvm_fill.h), and behind them
+ *	EXPECTED   what the vCPU's registers hold
  *	SHADOWS    a shadow for each vCPU: what each table slot of its own should hold
  *	QUEUES     XIVE's event queues, 64 KiB each
  */
-#define KVMVM_ENTRY       0x2000
-#define KVMVM_CODE_MAX    0x8000
-#define KVMVM_BLOCKS      0x10000
-#define KVMVM_BLOCK_SIZE  0x1000
-#define KVMVM_TOUCHES     0x100000
-#define KVMVM_TOUCH_SIZE  0x2000
-#define KVMVM_SHADOWS     0x200000
-#define KVMVM_SHADOW_SIZE 0x10000
-#define KVMVM_QUEUES      0x600000
-#define KVMVM_MEMORY_MIN  0x800000
+#define KVMVM_ENTRY         0x2000
+#define KVMVM_CODE_MAX      0x8000
+#define KVMVM_BLOCKS        0x10000
+#define KVMVM_BLOCK_SIZE    0x1000
+#define KVMVM_TOUCHES       0x100000
+#define KVMVM_TOUCH_SIZE    0x2000
+#define KVMVM_EXPECTED      0x1c0000
+#define KVMVM_EXPECTED_SIZE 0x1000
+#define KVMVM_SHADOWS       0x200000
+#define KVMVM_SHADOW_SIZE   0x10000
+#define KVMVM_QUEUES        0x600000
+#define KVMVM_MEMORY_MIN    0x800000
 
 /* A block's doublewords, in the guest's byte order. */
 #define BLOCK_COUNTER      0x00
@@ -34,6 +38,19 @@
 #define BLOCK_LARGE        0x50 /* HPTE_V_LARGE when it may map pages of 64 KiB */
 #define BLOCK_SEED         0x58
 #define BLOCK_BOLTED       0x60 /* HPTE_V_BOLTED when it may bolt entries where no hash puts them */
+#define BLOCK_EXPECTED     0x68 /* what its registers hold, in EXPECTED; 0: without --registers */
+#define BLOCK_ARRIVED      0x70 /* set from outside: it came here, and may take its interrupts */
+#define BLOCK_PENDING      0x78 /* those that it is to take then: PENDING_ */
+#define BLOCK_TAKEN        0x80 /* those that it took so far: a doubleword each, as they follow */
+#define BLOCK_EXTERNALS    0x80
+#define BLOCK_DECREMENTERS 0x88
+#define BLOCK_SOURCE       0x90 /* of the last external one */
+#define BLOCK_EXPIRY       0x98 /* timebase at which its decrementer is 0 */
+
+/* Interrupts that wait for a vCPU while it moves. */
+#define PENDING_EXTERNAL    1
+#define PENDING_DECREMENTER 2
+#define PENDING_DOORBELL    4
 
 /*
  * The hypercall that KVM does not know, with which the guest says what is wrong: r4 is one of the
@@ -51,6 +68,8 @@
 #define FAILED_REMOVED_V   8  /* slot, is, should be */
 #define FAILED_REMOVED_R   9  /* slot, is, should be */
 #define FAILED_TOUCH       10 /* 0 before a store, 1 after it; through the mapping, in real mode */
+#define FAILED_TAKEN       11 /* offset from BLOCK_TAKEN, is, should be */
+#define FAILED_DECREMENTER 12 /* 0, expires at, before */
 
 /* Which register failed. */
 #define REG_FPR    0
@@ -65,3 +84,6 @@
 #define REG_CTR    9
 #define REG_LR     10
 #define REG_CR     11
+#define REG_VSR    0x100  /* + number: its first doubleword */
+#define REG_VSR_2  0x200  /* + number: its second */
+#define REG_SPR    0x1000 /* + number */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/htab.h"
+#include "vmm/kvm_fill.h"
 #include "vmm/kvmvm.h"
 #include "vmm/kvmvm_layout.h"
 
@@ -25,6 +26,8 @@ enum option_number {
 	OPT_MONITOR,
 	OPT_HELP,
 	OPT_LARGE_ENTRY,
+	OPT_REGISTERS,
+	OPT_STAY,
 };
 
 static const struct option options[] = {
@@ -41,6 +44,8 @@ static const struct option options[] = {
 	{"monitor", required_argument, NULL, OPT_MONITOR},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"large-entry", no_argument, NULL, OPT_LARGE_ENTRY},
+	{"registers", no_argument, NULL, OPT_REGISTERS},
+	{"stay", no_argument, NULL, OPT_STAY},
 	{NULL, 0, NULL, 0},
 };
 
@@ -71,7 +76,11 @@ static const char usage[] =
 	"\n"
 	"For tests:\n"
 	"  --large-entry    begin with an entry for a page of 16 MiB at address 16 MiB: a KVM whose\n"
-	"                   memory slot is no multiple of that refuses it with EIO\n";
+	"                   memory slot is no multiple of that refuses it with EIO\n"
+	"  --registers      begin with known values in every register that takes one, and with a\n"
+	"                   decrementer and an interrupt of XICS that wait until the guest has moved,\n"
+	"                   and a doorbell that waits on; at most 16 vCPUs, and no --monitor\n"
+	"  --stay           a guest that arrives stands until SIGUSR2\n";
 
 static int parse_one(int c, const char *arg, struct kvmvm_opts *o)
 {
@@ -110,6 +119,8 @@ static int parse_one(int c, const char *arg, struct kvmvm_opts *o)
 	case OPT_DUMP: o->dump = arg; break;
 	case OPT_MONITOR: o->monitor = arg; break;
 	case OPT_LARGE_ENTRY: o->large_entry = true; break;
+	case OPT_REGISTERS: o->registers = true; break;
+	case OPT_STAY: o->stay = true; break;
 	default:
 		r = -EINVAL; /* getopt has said why */
 		break;
@@ -137,6 +148,14 @@ int kvmvm_opts_parse(int argc, char **argv, struct kvmvm_opts *ret)
 		fprintf(stderr, "%s: --name is missing; see --help\n", vmm_program);
 		return -EINVAL;
 	}
+	if (o.registers && o.vcpus > KVM_FILL_VCPUS_MAX)
+		return vmm_refuse("registers", "", "there is room for those of 16 vCPUs");
+	if (o.registers && o.monitor)
+		return vmm_refuse(
+			"registers", "", "a guest that begins anew has others: no --monitor");
+	if (o.stay && !o.incoming)
+		return vmm_refuse(
+			"stay", "", "it is for a guest that arrives: --incoming is missing");
 	if (uuid_eq(&o.uuid, &(struct vm_uuid){0}))
 		vmm_default_uuid(o.name, &o.uuid);
 	*ret = o;

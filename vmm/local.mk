@@ -81,11 +81,12 @@ if POWER_KVM
 noinst_LTLIBRARIES += libpowerkvm.la
 libpowerkvm_la_SOURCES = \
 	vmm/kvm_abi_check.c \
+	vmm/kvm_fill.c vmm/kvm_fill.h \
 	vmm/kvm_throttle.c \
 	vmm/kvm_vcpu.c \
 	vmm/kvm_vm.c vmm/kvm_vm.h \
 	vmm/kvm_vm_impl.h
-libpowerkvm_la_LIBADD = libbase.la
+libpowerkvm_la_LIBADD = libbase.la libproto.la
 
 # A small VMM on it.
 bin_PROGRAMS += htab-kvmvm
@@ -100,6 +101,7 @@ htab_kvmvm_SOURCES = \
 	vmm/kvmvm_layout.h \
 	vmm/kvmvm_memory.c \
 	vmm/kvmvm_opts.c \
+	vmm/kvmvm_registers.c \
 	vmm/monitor.c vmm/monitor.h \
 	vmm/vmmcommon.c vmm/vmmcommon.h
 htab_kvmvm_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS)

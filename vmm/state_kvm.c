@@ -200,6 +200,13 @@ static int save_sregs(struct saving *s, struct err *e)
 	return 0;
 }
 
+/* What else KVM reads is its own, and nothing to anybody else. */
+static void guests_bits(const struct one_reg *r, uint8_t *be)
+{
+	if (r && r->policy == ONE_REG_MASK)
+		be64_put(be, be64_get(be) & r->mask);
+}
+
 static int save_one_regs(struct saving *s, struct err *e)
 {
 	for (unsigned i = 0; i < probed.n; i++) {
@@ -215,6 +222,7 @@ static int save_one_regs(struct saving *s, struct err *e)
 		if (r < 0)
 			return refuse_get(s, what, r, e);
 		one_reg_swap(id, be, value);
+		guests_bits(one_reg_find(id), be);
 		state_put(s->k, STATE_ONE_REG, s->vcpu, id, be, (uint32_t)one_reg_size(id));
 	}
 	return 0;

@@ -315,7 +315,8 @@ while [ ${#status[@]} -lt ${#hosts[@]} ]; do
 		h=${line%!}
 		[ -z "${status[$h]-}" ] || continue
 		echo "boot.sh: $h went down before its command had ended" >&2
-		[ -n "${begun[$h]-}" ] || tail -n 20 "$logdir/$h.console" "$work/$h.stderr" >&2
+		[ -n "${begun[$h]-}" ] || tail -n 20 "$logdir/$h.console" >&2
+		head -n 5 "$work/$h.stderr" >&2
 		ended "$h" 125
 		continue
 		;;

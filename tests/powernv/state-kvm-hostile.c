@@ -77,7 +77,7 @@ static const struct wrong {
 	{"the host's bits of LPCR", VALUE, ONE(LPCR_64), 0x8000000003800004, false, 0, NULL},
 	{"a watchpoint in the hypervisor", VALUE, ONE(DAWRX), 0x7f, false, 0, "DAWRX"},
 	{"a breakpoint in the hypervisor", VALUE, ONE(CIABR), 0x1003, false, 0, "CIABR"},
-	{"the host's bits of PSSCR", VALUE, ONE(PSSCR), 0x00300000, false, 0, "PSSCR"},
+	{"the host's bits of PSSCR", VALUE, ONE(PSSCR), 0x00300000, false, 0, NULL},
 	{"a VPA that is not aligned", VALUE, ONE(VPA_ADDR), 0x180001, false, 0, "VPA_ADDR"},
 	{"an SLB shadow without a VPA", VALUE, ONE(VPA_ADDR), 0, false, 0, "VPA_SLB"},
 	{"a dispatch trace of 8 bytes", VALUE, ONE(VPA_DTL), 8, false, 0, "VPA_DTL"},
