@@ -189,11 +189,34 @@ static size_t any_invalid(struct swhpt_fd *fd, uint64_t i, size_t max)
 	return n;
 }
 
+/*
+ * A group's entries are looked at together: where nothing changes, that is all there is to do. True
+ * says that none is dirty; an entry that is gone may have left R and C behind, and makes it false.
+ */
+static inline bool group_is_clean(const struct swhpt_hpte *e, const struct swhpt_rev *rev)
+{
+	uint64_t marks = 0, rc = 0;
+
+	for (unsigned k = 0; k < HPTES_PER_GROUP; k++) {
+		uint64_t r = swhpt_load(&rev[k].guest_r);
+
+		marks |= r;
+		rc |= swhpt_load(&e[k].r) & ~r;
+	}
+	return !(marks & HPTE_R_MODIFIED || rc & HPTE_R_RC);
+}
+
 /* The first entry from i on that changed; h->entries when none did. */
 static uint64_t find_dirty(const struct swhpt *h, uint64_t i)
 {
-	while (i < h->entries && !is_dirty(&h->hpt[i], &h->rev[i]))
-		i++;
+	while (i < h->entries) {
+		if (i % HPTES_PER_GROUP == 0 && group_is_clean(&h->hpt[i], &h->rev[i]))
+			i += HPTES_PER_GROUP;
+		else if (is_dirty(&h->hpt[i], &h->rev[i]))
+			break;
+		else
+			i++;
+	}
 	return i;
 }
 
