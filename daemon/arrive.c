@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "common/fd.h"
+#include "daemon/chunk.h"
 #include "daemon/dest.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
@@ -15,8 +16,6 @@
 #include "proto/processor.h"
 
 #define JOIN_MS 30000
-#define RINGS   32u /* chunks in flight: 8 MiB, shared out among the channels, */
-#define RING    8u  /* but so many for each */
 
 static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -31,8 +30,7 @@ static void join_go(struct migration *m)
 	struct wire_accept accept = {0};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
-	m->ring = RINGS / m->channels < RING ? RING : RINGS / m->channels;
-	accept.ring = m->ring;
+	accept.ring = m->ring = ring_chunks(m->channels);
 	if (getrandom(m->secret, sizeof(m->secret), 0) != sizeof(m->secret)) {
 		dest_failf(m, -EIO, "the kernel has no random numbers");
 		return;

@@ -20,6 +20,14 @@
 
 #define CHUNK_ROOM  (WIRE_HDR_SIZE + WIRE_CHUNK_HDR)
 #define CHUNK_ALIGN 64u
+/* A destination's: chunks in flight, 8 MiB shared out among the channels, and at least of each. */
+#define RINGS_CHUNKS 32u
+#define RING_CHUNKS  8u
+
+static inline uint32_t ring_chunks(uint32_t channels)
+{
+	return RINGS_CHUNKS / channels < RING_CHUNKS ? RING_CHUNKS : RINGS_CHUNKS / channels;
+}
 
 struct chunk {
 	struct wire_chunk meta;

@@ -19,7 +19,9 @@ struct client {
 	struct bench_table *table;
 	struct dial *dial; /* under way */
 	struct event *signal[2];
-	struct bench_line *control, *data;
+	struct bench_line *control, *data; /* data: the one that is being made */
+	struct stream *streams[BENCH_CHANNELS_MAX];
+	unsigned joined; /* of streams */
 	struct bench_session session;
 	bool have_session;
 	struct bench_report report;
@@ -133,26 +135,18 @@ static void on_done(void *arg, struct bench_line *line, const struct err *err)
 
 static const struct bench_session_ops session_ops = {on_interval, on_done};
 
-/* -- the data connection -- */
+/* -- the data connections, one after the other -- */
 
-static void data_message(void *arg, struct json_object *o)
+static void data_dialled(void *arg, struct stream *stream, const struct err *err);
+
+static void start(struct client *c)
 {
-	struct client *c = arg;
 	struct bench_line *control = c->control;
 	struct json_object *start;
-	struct stream *stream;
 	struct err err;
 
-	if (!answer(c, o))
-		return;
-	stream = bench_line_take(c->data);
-	c->data = NULL;
-	if (!stream) {
-		fail_text(c, -EPROTO, "the server sent data before the start");
-		return;
-	}
 	c->control = NULL;
-	if (bench_session_init(&c->session, control, stream, &session_ops, c, &err) < 0) {
+	if (bench_session_init(&c->session, control, c->streams, &session_ops, c, &err) < 0) {
 		fail(c, &err);
 		return;
 	}
@@ -162,6 +156,26 @@ static void data_message(void *arg, struct json_object *o)
 	json_object_object_add(start, "start", json_object_new_object());
 	bench_line_send(control, start);
 	bench_session_start(&c->session);
+}
+
+static void data_message(void *arg, struct json_object *o)
+{
+	struct client *c = arg;
+	struct stream *stream;
+
+	if (!answer(c, o))
+		return;
+	stream = bench_line_take(c->data);
+	c->data = NULL;
+	if (!stream) {
+		fail_text(c, -EPROTO, "the server sent data before the start");
+		return;
+	}
+	c->streams[c->joined++] = stream;
+	if (c->joined < c->session.test.channels)
+		dial(c, data_dialled);
+	else
+		start(c);
 }
 
 static const struct bench_line_ops data_ops = {data_message, on_closed};
@@ -183,7 +197,7 @@ static void data_dialled(void *arg, struct stream *stream, const struct err *err
 	}
 	o = hello("data");
 	json_object_object_add(o, "cookie", json_object_new_string(c->report.cookie));
-	json_object_object_add(o, "channel", json_object_new_int(0));
+	json_object_object_add(o, "channel", json_object_new_int((int)c->joined));
 	bench_line_send(c->data, o);
 }
 
@@ -380,6 +394,8 @@ int bench_client(const struct bench_opts *o)
 	if (c.have_session)
 		bench_session_fini(&c.session);
 	bench_line_free(c.data);
+	for (unsigned i = 0; i < BENCH_CHANNELS_MAX; i++)
+		stream_free(c.streams[i]);
 	bench_line_free(c.control);
 	bench_table_free(c.table);
 	tls_creds_unref(c.creds);

@@ -33,8 +33,8 @@ struct bench_end_config {
 /* -- bench_send.c -- */
 
 struct bench_send;
-/* stream becomes the sender's, on success only. */
-int bench_send_new(const struct bench_end_config *config, struct stream *stream,
+/* streams, as many as the test's channels, become the sender's, on success only. */
+int bench_send_new(const struct bench_end_config *config, struct stream *const *streams,
 	struct bench_send **ret, struct err *err);
 void bench_send_start(struct bench_send *s);
 int bench_send_ack(struct bench_send *s, uint32_t channel, uint64_t seq);
@@ -47,7 +47,7 @@ struct bench_send *bench_send_free(struct bench_send *s); /* after stopped; take
 /* -- bench_recv.c -- */
 
 struct bench_recv;
-int bench_recv_new(const struct bench_end_config *config, struct stream *stream,
+int bench_recv_new(const struct bench_end_config *config, struct stream *const *streams,
 	struct bench_recv **ret, struct err *err);
 /* Time counts from here, at the latest. */
 void bench_recv_start(struct bench_recv *r);

@@ -78,7 +78,7 @@ static const char usage[] =
 	"For a client:\n"
 	"  -t, --time S          pass the table again and again for so long (10)\n"
 	"  -n, --bytes N         or until so many bytes of it were passed; K, M, G, T are 1024's\n"
-	"  -P, --parallel N      data channels (1; more are not there yet)\n"
+	"  -P, --parallel N      data channels, 1 to 16 (1)\n"
 	"  -R, --reverse         the server sends\n"
 	"  -b, --bitrate N       bits a second on the wire at most, 0: no limit; K, M, G are 1000's\n"
 	"  --order N             log2 of the bytes of a made table, 18 to 32 (25)\n"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/chunk.h"
 #include "daemon/inflow.h"
 #include "tools/bench_end.h"
 
@@ -77,7 +78,7 @@ static const struct inflow_ops flow_ops = {
 	.stopped = on_stopped,
 };
 
-int bench_recv_new(const struct bench_end_config *config, struct stream *stream,
+int bench_recv_new(const struct bench_end_config *config, struct stream *const *streams,
 	struct bench_recv **ret, struct err *err)
 {
 	const struct bench_test *t = config->test;
@@ -86,7 +87,8 @@ int bench_recv_new(const struct bench_end_config *config, struct stream *stream,
 		.base = config->base,
 		.order = t->order,
 		.generation = 1,
-		.ring = BENCH_RING,
+		.channels = t->channels,
+		.ring = ring_chunks(t->channels),
 		.codec = t->codec,
 		.timeout_ms = BENCH_TIMEOUT_MS,
 		.ops = &flow_ops,
@@ -100,7 +102,7 @@ int bench_recv_new(const struct bench_end_config *config, struct stream *stream,
 		return err_set(err, e, "the table cannot be opened: %s", strerror(-e));
 	}
 	r->config = *config;
-	e = inflow_new(&flow, io, &stream, &r->flow, err);
+	e = inflow_new(&flow, io, streams, &r->flow, err);
 	if (e < 0) {
 		htabio_free(io);
 		free(r);

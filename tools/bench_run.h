@@ -4,7 +4,7 @@
  * The two programs that htab-bench is. Main thread. Both return the exit status.
  *
  *	connections   control: {"htab-bench": 1, "role": "control", "test": {...}}
- *	              data:    {"htab-bench": 1, "role": "data", "cookie": ..., "channel": 0}
+ *	              data:    {"htab-bench": 1, "role": "data", "cookie": ..., "channel": N}
  *	answers       {"ok": {"cookie": ..., "order": ...}} or {"error": text}
  *
  * Once every data connection has its answer the client says {"start": {}} on the control connection;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/chunk.h"
 #include "daemon/outflow.h"
 #include "tools/bench_end.h"
 
@@ -145,7 +146,7 @@ static const struct outflow_ops flow_ops = {
 	.stopped = on_stopped,
 };
 
-int bench_send_new(const struct bench_end_config *config, struct stream *stream,
+int bench_send_new(const struct bench_end_config *config, struct stream *const *streams,
 	struct bench_send **ret, struct err *err)
 {
 	const struct bench_test *t = config->test;
@@ -154,7 +155,8 @@ int bench_send_new(const struct bench_end_config *config, struct stream *stream,
 		.base = config->base,
 		.order = t->order,
 		.generation = 1,
-		.ring = BENCH_RING,
+		.channels = t->channels,
+		.ring = ring_chunks(t->channels),
 		.chunk = WIRE_PLAIN_MAX,
 		.codec = t->codec,
 		.max_bandwidth = t->bandwidth / 8,
@@ -170,7 +172,7 @@ int bench_send_new(const struct bench_end_config *config, struct stream *stream,
 		return err_set(err, r, "the table cannot be opened: %s", strerror(-r));
 	}
 	s->config = *config;
-	r = outflow_new(&flow, io, &stream, &s->flow, err);
+	r = outflow_new(&flow, io, streams, &s->flow, err);
 	if (r < 0) {
 		htabio_free(io);
 		free(s);

@@ -28,7 +28,8 @@ struct pending {
 struct run {
 	struct server *server;
 	struct bench_line *line; /* the control connection, outside the session */
-	struct stream *stream;   /* the data connection, before the start */
+	struct stream *streams[BENCH_CHANNELS_MAX]; /* the data connections, before the start */
+	unsigned joined;                            /* of them */
 	struct bench_table *table;
 	struct bench_session session;
 	bool have_session;
@@ -85,7 +86,8 @@ static void run_free(struct run *run)
 	if (run->have_session)
 		bench_session_fini(&run->session);
 	bench_line_free(run->line);
-	stream_free(run->stream);
+	for (unsigned i = 0; i < BENCH_CHANNELS_MAX; i++)
+		stream_free(run->streams[i]);
 	bench_table_free(run->table);
 	free(run);
 	v->run = NULL;
@@ -217,22 +219,20 @@ static void control_message(void *arg, struct json_object *o)
 {
 	struct run *run = arg;
 	struct bench_line *line = run->line;
-	struct stream *stream = run->stream;
 	struct err err;
 
 	if (!json_object_object_get_ex(o, "start", NULL)) {
 		run_lost(run, "the client sent a control message that makes no sense here");
 		return;
 	}
-	if (!stream) {
-		run_lost(run, "the client has no data connection");
+	if (run->joined < run->session.test.channels) {
+		run_lost(run, "the client has not made all of its data connections");
 		return;
 	}
 	event_free(run->timer);
 	run->timer = NULL;
 	run->line = NULL;
-	run->stream = NULL;
-	if (bench_session_init(&run->session, line, stream, &session_ops, run, &err) < 0) {
+	if (bench_session_init(&run->session, line, run->streams, &session_ops, run, &err) < 0) {
 		run_lost(run, err.text);
 		return;
 	}
@@ -377,19 +377,21 @@ static void begin_control(struct pending *p, struct json_object *o)
 static void begin_data(struct pending *p, struct json_object *o)
 {
 	struct run *run = p->server->run;
+	int64_t channel = member_int(o, "channel", -1);
 	struct bench_line *line;
 
-	if (!run || run->have_session || run->stream ||
-		member_int(o, "channel", -1) >= (int64_t)run->session.test.channels ||
-		member_int(o, "channel", -1) < 0 ||
+	if (!run || run->have_session || channel < 0 ||
+		channel >= (int64_t)run->session.test.channels || run->streams[channel] ||
 		strcmp(member_text(o, "cookie", ""), run->report.cookie) != 0) {
 		refuse(p, "no test waits for this data connection");
 		return;
 	}
 	line = pending_end(p, true);
 	answer(line, NULL);
-	run->stream = bench_line_take(line);
-	if (!run->stream)
+	run->streams[channel] = bench_line_take(line);
+	if (run->streams[channel])
+		run->joined++;
+	else
 		run_lost(run, "the client sent data before the start");
 }
 

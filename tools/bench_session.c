@@ -350,7 +350,7 @@ static struct event *timer(
 	return e;
 }
 
-int bench_session_init(struct bench_session *s, struct bench_line *line, struct stream *stream,
+int bench_session_init(struct bench_session *s, struct bench_line *line, struct stream **streams,
 	const struct bench_session_ops *ops, void *arg, struct err *err)
 {
 	struct bench_end_config config = {
@@ -366,15 +366,15 @@ int bench_session_init(struct bench_session *s, struct bench_line *line, struct 
 	if (r < 0)
 		err_set(err, r, "out of memory for a test");
 	else if (s->sender)
-		r = bench_send_new(&config, stream, &s->send, err);
+		r = bench_send_new(&config, streams, &s->send, err);
 	else
-		r = bench_recv_new(&config, stream, &s->recv, err);
+		r = bench_recv_new(&config, streams, &s->recv, err);
 	if (r < 0) {
 		bench_line_free(line);
-		stream_free(stream);
 		bench_measure_fini(&s->measure);
 		return r;
 	}
+	memset(streams, 0, s->test.channels * sizeof(*streams));
 	s->line = line;
 	s->ops = ops;
 	s->arg = arg;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * A test, once both connections are made: one end of it, sender or receiver. Loop thread.
+ * A test, once all connections are made: one end of it, sender or receiver. Loop thread.
  *
  *	sender -> receiver   {"end": a wire END frame in hex}
  *	receiver -> sender   {"ack": [channel, seq]}, {"finished": {}}
@@ -42,10 +42,11 @@ struct bench_session {
 };
 
 /*
- * s is zeroed but for base, test, table and sender. line and stream become the session's, also on
- * failure. A receiver is ready when this returns.
+ * s is zeroed but for base, test, table and sender. line becomes the session's, also on failure;
+ * streams, as many as the test's channels, on success only, and are then set to NULL. A receiver is
+ * ready when this returns.
  */
-int bench_session_init(struct bench_session *s, struct bench_line *line, struct stream *stream,
+int bench_session_init(struct bench_session *s, struct bench_line *line, struct stream **streams,
 	const struct bench_session_ops *ops, void *arg, struct err *err);
 /* The sender begins; the receiver counts time from here. */
 void bench_session_start(struct bench_session *s);

@@ -23,8 +23,8 @@ int bench_test_check(const struct bench_test *t, struct err *err)
 {
 	if (t->channels < 1 || t->channels > BENCH_CHANNELS_MAX)
 		return err_set(err, -EINVAL,
-			"%u channels: a migration has %u data channel in this version; use -P %u",
-			t->channels, BENCH_CHANNELS_MAX, BENCH_CHANNELS_MAX);
+			"%u channels: a migration has 1 to %u data channels (-P)", t->channels,
+			BENCH_CHANNELS_MAX);
 	if (!(t->seconds >= 0 && t->seconds <= BENCH_SECONDS_MAX))
 		return err_set(err, -EINVAL, "%g seconds: it should be 0 to %g", t->seconds,
 			BENCH_SECONDS_MAX);

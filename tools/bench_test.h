@@ -14,13 +14,12 @@
 
 #define BENCH_PROTOCOL     1u /* of the control messages; both ends have to agree */
 #define BENCH_PORT         "4661"
-#define BENCH_CHANNELS_MAX 1u /* as many as an outflow has */
+#define BENCH_CHANNELS_MAX WIRE_CHANNELS_MAX
 #define BENCH_ORDER        25u
 #define BENCH_ORDER_MAX    32u
 #define BENCH_SECONDS      10.0
 #define BENCH_SECONDS_MAX  86400.0
 #define BENCH_RATE_MAX     100000000ull
-#define BENCH_RING         32u /* chunks in flight: as the daemon has */
 #define BENCH_TIMEOUT_MS   30000
 #define BENCH_HANDSHAKE_MS 10000
 #define BENCH_COOKIE_LEN   32u

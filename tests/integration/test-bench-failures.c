@@ -31,8 +31,8 @@ START_TEST(bad_options)
 		{{"htab-bench", "-c", "x", "-n", "0"}, "either a time (-t) or a number"},
 		{{"htab-bench", "-c", "x", "-n", "5x"}, "--bytes 5x"},
 		{{"htab-bench", "-c", "x", "-n", "5kk"}, "--bytes 5kk"},
-		{{"htab-bench", "-c", "x", "-P", "2"}, "1 data channel"},
-		{{"htab-bench", "-c", "x", "-P", "0"}, "1 data channel"},
+		{{"htab-bench", "-c", "x", "-P", "17"}, "1 to 16 data channels"},
+		{{"htab-bench", "-c", "x", "-P", "0"}, "1 to 16 data channels"},
 		{{"htab-bench", "-c", "x", "-i", "0.01"}, "0.1 to 60"},
 		{{"htab-bench", "-c", "x", "-b", "7"}, "8 bits"},
 		{{"htab-bench", "-c", "x", "--order", "17"}, "18 to 32"},
@@ -237,7 +237,7 @@ START_TEST(strangers)
 			"makes no sense here"},
 		{"{\"htab-bench\":1,\"role\":\"control\",\"test\":{" TEST
 		 ",\"order\":18}}\n{\"start\":{}}\n",
-			"no data connection"},
+			"all of its data connections"},
 	};
 	char answer[4096], *big = malloc(100000);
 	struct bench b;

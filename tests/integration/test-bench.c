@@ -10,7 +10,7 @@
 #include "tools/hptgen.h"
 
 #define ORDER 18u
-#define WAYS  7
+#define WAYS  10
 #define MIB   (1024.0 * 1024.0)
 
 /* What holds after every good test. */
@@ -50,7 +50,7 @@ static void check_good(struct bench *b, struct json_object *o)
 /* Every way a test can go, each with and without TLS. */
 START_TEST(tests_are_good)
 {
-	static const char *const ways[WAYS][6] = {
+	static const char *const ways[WAYS][8] = {
 		{"-t", "0.2"},
 		{"-t", "0.2", "--compression", "none"},
 		{"-n", "1M", "--compression", "zstd"},
@@ -58,6 +58,9 @@ START_TEST(tests_are_good)
 		{"-R", "-n", "300k", "--compression", "none"},
 		{"-n", "1M", "--table", "user"},
 		{"-R", "-n", "1M", "--table", "user"},
+		{"-t", "0.2", "-P", "4"},
+		{"-t", "0.2", "-P", "16", "--compression", "none"},
+		{"-R", "-n", "1M", "-P", "3", "--table", "user"},
 	};
 	const char *argv[BENCH_ARGS + 1] = {"-J", "--order", "18"};
 	struct bench b;
