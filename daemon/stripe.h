@@ -9,8 +9,13 @@
 
 #include "proto/htab.h"
 
-#define STRIPE_MIN   64u /* entries */
-#define STRIPE_TURNS 16u /* at most, for each channel: they have to be busy at the same time */
+/*
+ * Entries: few enough that the rings of all channels fill while the reader walks on, many enough
+ * that most of what is read at once belongs to one.
+ */
+#define STRIPE_MIN   64u
+#define STRIPE_MAX   (1u << 16) /* 1 MiB where all are valid: half a ring */
+#define STRIPE_TURNS 4u         /* of each channel in a small table */
 
 struct stripes {
 	uint64_t size; /* entries of a stripe */
@@ -21,7 +26,8 @@ static inline struct stripes stripes_of(uint64_t entries, unsigned channels)
 {
 	uint64_t size = entries / STRIPE_TURNS / channels & ~7ull; /* whole PTEGs */
 
-	return (struct stripes){size < STRIPE_MIN ? STRIPE_MIN : size, channels};
+	size = size < STRIPE_MIN ? STRIPE_MIN : size > STRIPE_MAX ? STRIPE_MAX : size;
+	return (struct stripes){size, channels};
 }
 
 static inline unsigned stripe_channel(const struct stripes *s, uint64_t index)
