@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Migrations that go well: what arrives, what is told, and what policies do. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -383,15 +384,37 @@ START_TEST(no_convergence_forces)
 }
 END_TEST
 
+static bool journal_has(const struct pair *p, const char *words)
+{
+	FILE *f = fopen(p->a->process->log, "re");
+	char *line = NULL;
+	bool found = false;
+	size_t n = 0;
+
+	h_check(p->h, f, "%s: %m", p->a->process->log);
+	while (!found && getline(&line, &n, f) > 0)
+		found = strstr(line, words);
+	free(line);
+	fclose(f);
+	return found;
+}
+
+/* vCPUs are slowed down by the first step, by further ones, and never by more than the limit. */
 START_TEST(auto_converge)
 {
+	static const char *const steps[] = {
+		"slowed down by 30%", "slowed down by 55%", "slowed down by 70%"};
 	struct pair p = never_converging();
 
 	host_do(p.a, "migrate-set-parameters",
-		"{'max-passes': 8, 'on-timeout': 'force', 'cpu-throttle-initial': 50}");
+		"{'max-passes': 200, 'on-timeout': 'force', 'cpu-throttle-initial': 30,"
+		" 'cpu-throttle-increment': 25, 'max-cpu-throttle': 70}");
 	host_capability(p.a, "auto-converge", true);
 	pair_migrate(&p);
 	pair_completes(&p);
+	for (unsigned i = 0; i < 3; i++)
+		h_check(p.h, journal_has(&p, steps[i]), "no '%s'", steps[i]);
+	h_check(p.h, !journal_has(&p, "slowed down by 80%"), "more than max-cpu-throttle");
 	pair_free(&p);
 }
 END_TEST
@@ -409,6 +432,22 @@ START_TEST(whole_time_limited)
 	host_do(p.a, "x-continue", "{'vm': '" PAIR_VM "'}");
 	host_status(p.a, PAIR_VM, "cancelled");
 	pair_stays(&p);
+}
+END_TEST
+
+START_TEST(whole_time_limited_forces)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.source = {.order = 24, .rate = 1000},
+		.a = {.hold = "active"},
+	});
+
+	host_do(p.a, "migrate-set-parameters",
+		"{'timeout': 1, 'downtime-limit': 0, 'max-passes': 1000000, 'on-timeout': 'force'}");
+	pair_migrate_to(&p, "active");
+	host_do(p.a, "x-continue", "{'vm': '" PAIR_VM "'}");
+	pair_completes(&p);
+	pair_free(&p);
 }
 END_TEST
 
@@ -435,5 +474,6 @@ int main(void)
 	harness_add(c, no_convergence_forces);
 	harness_add(c, auto_converge);
 	harness_add(c, whole_time_limited);
+	harness_add(c, whole_time_limited_forces);
 	return harness_main(s);
 }
