@@ -267,9 +267,8 @@ static void control_dialled(void *arg, struct stream *stream, const struct err *
 		fail_text(c, -ENOMEM, "out of memory for a connection");
 		return;
 	}
-	snprintf(c->report.peer, sizeof(c->report.peer), "%s", stream_address(stream));
-	c->report.tls = stream_is_tls(stream);
-	c->report.ktls = stream_is_ktls(stream);
+	bench_report_connection(&c->report, stream_address(stream), stream_fd(stream),
+		stream_is_tls(stream), stream_is_ktls(stream));
 	o = hello("control");
 	json_object_object_add(o, "test", bench_test_to_json(&c->session.test));
 	bench_line_send(c->control, o);

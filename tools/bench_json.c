@@ -43,7 +43,8 @@ static double ms(uint64_t ns)
 }
 
 /* "tcp:[::1]:4660": the host, without its brackets, and the port. */
-static void add_address(struct json_object *o, const char *uri)
+static void add_address(
+	struct json_object *o, const char *uri, const char *host_name, const char *port_name)
 {
 	const char *p = strchr(uri, ':'), *colon = strrchr(uri, ':');
 	char host[512];
@@ -56,8 +57,8 @@ static void add_address(struct json_object *o, const char *uri)
 	if (n && p[n - 1] == ']')
 		n--;
 	snprintf(host, sizeof(host), "%.*s", (int)n, p);
-	add_text(o, "host", host);
-	json_object_object_add(o, "port", json_object_new_int(atoi(colon + 1)));
+	add_text(o, host_name, host);
+	json_object_object_add(o, port_name, json_object_new_int(atoi(colon + 1)));
 }
 
 static struct json_object *start(const struct bench_report *r, const struct bench_session *s)
@@ -72,7 +73,9 @@ static struct json_object *start(const struct bench_report *r, const struct benc
 	if (r->started) {
 		v = json_object_new_object();
 		add_int(v, "socket", 0);
-		add_address(v, r->peer);
+		add_text(v, "local_host", r->local_host);
+		json_object_object_add(v, "local_port", json_object_new_int(r->local_port));
+		add_address(v, r->peer, "remote_host", "remote_port");
 		json_object_array_add(list, v);
 	}
 	json_object_object_add(o, "connected", list);
@@ -87,7 +90,7 @@ static struct json_object *start(const struct bench_report *r, const struct benc
 	add_text(v, "time", text);
 	add_int(v, "timesecs", (uint64_t)secs);
 	v = add_object(o, r->server ? "accepted_connection" : "connecting_to");
-	add_address(v, r->peer);
+	add_address(v, r->peer, "host", "port");
 	add_text(o, "cookie", r->cookie);
 	v = add_object(o, "test_start");
 	add_text(v, "protocol", r->tls ? "TLS" : "TCP");
@@ -111,8 +114,22 @@ static struct json_object *span(double from, double to, uint64_t bytes, bool sen
 	add_real(o, "seconds", to - from);
 	add_int(o, "bytes", bytes);
 	add_real(o, "bits_per_second", per((double)bytes * 8, to - from));
-	json_object_object_add(o, "omitted", json_object_new_boolean(false));
 	json_object_object_add(o, "sender", json_object_new_boolean(sender));
+	return o;
+}
+
+/* A stream's, where iperf3 has a socket's number: all channels are one stream here. */
+static struct json_object *stream_span(double from, double to, uint64_t bytes, bool sender)
+{
+	struct json_object *o = span(from, to, bytes, sender);
+
+	add_int(o, "socket", 0);
+	return o;
+}
+
+static struct json_object *omitted(struct json_object *o)
+{
+	json_object_object_add(o, "omitted", json_object_new_boolean(false));
 	return o;
 }
 
@@ -125,12 +142,11 @@ static struct json_object *intervals(const struct bench_session *s)
 		double from = (double)i->start / NS_PER_SEC, to = (double)i->end / NS_PER_SEC;
 		struct json_object *o = json_object_new_object(),
 				   *streams = json_object_new_array();
-		struct json_object *stream = span(from, to, i->plain, s->sender), *h;
+		struct json_object *h;
 
-		add_int(stream, "socket", 0);
-		json_object_array_add(streams, stream);
+		json_object_array_add(streams, omitted(stream_span(from, to, i->plain, s->sender)));
 		json_object_object_add(o, "streams", streams);
-		json_object_object_add(o, "sum", span(from, to, i->plain, s->sender));
+		json_object_object_add(o, "sum", omitted(span(from, to, i->plain, s->sender)));
 		h = add_object(o, "htab");
 		add_int(h, "entries", i->entries);
 		add_int(h, "wire_bytes", i->wire);
@@ -159,8 +175,8 @@ static struct json_object *ending(const struct bench_session *s)
 	struct json_object *o = json_object_new_object(), *streams = json_object_new_array(), *v;
 
 	v = json_object_new_object();
-	json_object_object_add(v, "sender", span(0, from->seconds, from->plain, true));
-	json_object_object_add(v, "receiver", span(0, to->seconds, to->plain, false));
+	json_object_object_add(v, "sender", stream_span(0, from->seconds, from->plain, true));
+	json_object_object_add(v, "receiver", stream_span(0, to->seconds, to->plain, false));
 	json_object_array_add(streams, v);
 	json_object_object_add(o, "streams", streams);
 	json_object_object_add(o, "sum_sent", span(0, from->seconds, from->plain, true));

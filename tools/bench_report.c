@@ -2,8 +2,11 @@
 #include "tools/bench_report.h"
 
 #include <inttypes.h>
+#include <netdb.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/clock.h"
 #include "common/codec.h"
@@ -73,6 +76,22 @@ void bench_report_title(const struct bench_session *s, char *buf, size_t len)
 		r->seconds > 0 ? (double)r->plain / r->seconds / 1e6 : 0.0);
 }
 
+void bench_report_connection(struct bench_report *r, const char *peer, int fd, bool tls, bool ktls)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+	char port[16] = "0";
+
+	snprintf(r->peer, sizeof(r->peer), "%s", peer);
+	if (getsockname(fd, (struct sockaddr *)&a, &len) < 0 ||
+		getnameinfo((struct sockaddr *)&a, len, r->local_host, sizeof(r->local_host), port,
+			sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		r->local_host[0] = '\0';
+	r->local_port = atoi(port);
+	r->tls = tls;
+	r->ktls = ktls;
+}
+
 void bench_report_begin(struct bench_report *r, const struct bench_session *s)
 {
 	const struct bench_test *t = &s->test;
@@ -82,7 +101,10 @@ void bench_report_begin(struct bench_report *r, const struct bench_session *s)
 	print(r, "[%3u] %s a table of order %u (%" PRIu64 " entries%s%s), compression %s, %s\n", 0u,
 		s->sender ? "sending" : "receiving", t->order, htab_entries(t->order),
 		s->sender ? ", " : "", s->sender ? (r->hpt ? r->hpt : hptgen_name[t->table]) : "",
-		codec_name(t->codec), r->tls ? "TLS 1.3" : "plaintext");
+		codec_name(t->codec),
+		r->ktls          ? "TLS 1.3 (kTLS)"
+			: r->tls ? "TLS 1.3"
+				 : "plaintext");
 }
 
 void bench_report_interval(

@@ -15,8 +15,11 @@ struct bench_report {
 	bool json;   /* nothing is printed until the end */
 	bool server; /* which end this is */
 	FILE *out;
-	FILE *copy;     /* NULL, or where the text goes as well */
-	char peer[512]; /* the other end's address, as a URI */
+	FILE *copy; /* NULL, or where the text goes as well */
+	/* the control connection's ends, for people and programs: bench_report_connection() */
+	char peer[512]; /* a URI */
+	char local_host[64];
+	int local_port;
 	char cookie[BENCH_COOKIE_LEN + 1];
 	const char *hpt; /* the table's file; NULL: made */
 	bool tls, ktls;
@@ -24,6 +27,8 @@ struct bench_report {
 	bool heading;
 };
 
+/* What the connection tells of itself; fd is its socket. */
+void bench_report_connection(struct bench_report *r, const char *peer, int fd, bool tls, bool ktls);
 void bench_report_begin(struct bench_report *r, const struct bench_session *s);
 void bench_report_interval(
 	struct bench_report *r, const struct bench_session *s, const struct bench_interval *i);

@@ -365,9 +365,8 @@ static void begin_control(struct pending *p, struct json_object *o)
 		return;
 	}
 	v->run = run;
-	snprintf(run->report.peer, sizeof(run->report.peer), "%s", bench_line_address(p->line));
-	run->report.tls = bench_line_is_tls(p->line);
-	run->report.ktls = bench_line_is_ktls(p->line);
+	bench_report_connection(&run->report, bench_line_address(p->line), bench_line_fd(p->line),
+		bench_line_is_tls(p->line), bench_line_is_ktls(p->line));
 	run->line = pending_end(p, true);
 	run->timer = timer(v->base, BENCH_HANDSHAKE_MS, on_timeout, run);
 	bench_line_set(run->line, BENCH_LINE_SMALL, &control_ops, run);

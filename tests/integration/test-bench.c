@@ -19,7 +19,17 @@ static void check_good(struct bench *b, struct json_object *o)
 	struct json_object *htab = member(o, "htab");
 	double bytes = bench_number(b, o, "htab.table_bytes"), sum = 0;
 	struct json_object *list = member(htab, "pass_list");
+	struct json_object *at = member(member(o, "start"), "connected");
 
+	ck_assert_int_eq((int)json_object_array_length(at), 1);
+	at = json_object_array_get_idx(at, 0);
+	ck_assert_str_eq(member_text(at, "local_host", ""), "127.0.0.1");
+	ck_assert_str_eq(member_text(at, "remote_host", ""), "127.0.0.1");
+	h_check(b->h, bench_number(b, at, "local_port") > 0, "no port");
+	h_check(b->h,
+		bench_number(b, at, "remote_port") ==
+			bench_number(b, o, "start.connecting_to.port"),
+		"ports differ");
 	h_check(b->h, member_bool(htab, "tables_equal"), "the tables differ");
 	h_check(b->h, !member(o, "error"), "%s", member_text(o, "error", ""));
 	h_check(b->h,
