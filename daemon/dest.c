@@ -189,16 +189,50 @@ static void finish_go(struct migration *m)
 	inflow_finish(m->in, &m->end);
 }
 
+/* What STOPPED says, as an age by our clock; END's own, which its way made older, fits it. */
+static int stopped_age(struct migration *m, uint64_t now, uint64_t *ret)
+{
+	uint64_t at, age, slack;
+
+	if (!m->source_stopped ||
+		clocksync_own(peer_clock(m->peer), m->source_stopped, &at, &m->time_uncertainty) <
+			0)
+		return -ENODATA;
+	age = (int64_t)(now - at) < 0 ? 0 : now - at; /* it may seem to lie ahead */
+	slack = m->time_uncertainty + PAUSE_AGE_MARGIN;
+	if ((int64_t)(at - now) > (int64_t)slack || m->end.pause_age > age + slack)
+		return dest_failf(m, -EBADMSG,
+			"the source says two things of when the guest of %s stopped: %.1f s ago by its clock, %.1f s by its count",
+			m->vm_name, (double)(int64_t)(now - at) / 1e9,
+			(double)m->end.pause_age / 1e9);
+	*ret = age;
+	return 0;
+}
+
 static int take_pause(struct migration *m, uint64_t now)
 {
-	uint64_t rtt = peer_rtt(m->peer);
+	uint64_t rtt = peer_rtt(m->peer), age = m->end.pause_age;
+	int r = stopped_age(m, now, &age);
 
-	m->time_uncertainty = rtt / 2;
-	if (timebase_paused_at(now, m->end.pause_age, rtt, m->t_start, &m->t_stopped) == 0)
+	if (r == -EBADMSG)
+		return r;
+	if (r == 0)
+		rtt = 0; /* it is in there */
+	else
+		m->time_uncertainty = rtt / 2;
+	if (timebase_paused_at(now, age, rtt, m->t_start, &m->t_stopped) == 0)
 		return 0;
 	return dest_failf(m, -EBADMSG,
 		"the source says that the guest of %s has stood still for %.1f s, longer than its migration has lasted (%.1f s)",
-		m->vm_name, (double)m->end.pause_age / 1e9, (double)(now - m->t_start) / 1e9);
+		m->vm_name, (double)age / 1e9, (double)(now - m->t_start) / 1e9);
+}
+
+static int stopped_frame(struct migration *m, const uint8_t *body, size_t len)
+{
+	if (!(peer_features(m->peer) & WIRE_FEATURE_SENT_TIME) || m->source_stopped ||
+		wire_unpack_u64(body, len, &m->source_stopped) < 0)
+		return -EBADMSG;
+	return 0;
 }
 
 static int end_frame(struct migration *m, const uint8_t *body, size_t len)
@@ -263,6 +297,8 @@ static int dest_frame(
 
 	switch ((unsigned)type) {
 	case WIRE_STATE: return m->state == MIG_IN_ACTIVE ? state_frame(m, body, len) : -EBADMSG;
+	case WIRE_STOPPED:
+		return m->state == MIG_IN_ACTIVE ? stopped_frame(m, body, len) : -EBADMSG;
 	case WIRE_END: return m->state == MIG_IN_ACTIVE ? end_frame(m, body, len) : -EBADMSG;
 	case WIRE_PAUSE:
 	case WIRE_SWITCHOVER: return rejoin_frame(m, type, len);

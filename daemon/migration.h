@@ -184,9 +184,10 @@ struct migration {
 	struct wire_verified verified;
 	bool have_verified;
 	/* destination: how exactly the guest's time went on, ns */
+	uint64_t source_stopped; /* STOPPED, by the source's clock; 0: not told */
 	bool have_time;
 	int64_t time_error;
-	uint64_t time_uncertainty; /* half the round trip */
+	uint64_t time_uncertainty; /* of the moment when it stopped */
 };
 
 /* Make a migration and put it in its first state; it is the VM's from now on. */

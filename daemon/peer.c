@@ -22,6 +22,8 @@ struct peer {
 	bool paused, finishing, lingering, keepalive;
 	bool write_blocks_read; /* TLS: a read waits for POLLOUT, or a write for POLLIN */
 	uint64_t heard, rtt;
+	uint64_t asked, answered; /* the last PONG: its PING left, it came; 0: its CLOCK did, too */
+	struct clocksync clock;
 	uint64_t features; /* in use, after WELCOME */
 	/* frame being read */
 	uint8_t hdr[WIRE_HDR_SIZE];
@@ -167,13 +169,28 @@ static int keepalive_frame(struct peer *p, const uint8_t *body)
 
 	if (wire_unpack_u64(body, p->body_len, &v) < 0)
 		return -EBADMSG;
-	if (p->type == WIRE_PING) {
+	switch ((unsigned)p->type) {
+	case WIRE_PING:
 		n = wire_pack_u64(WIRE_PONG, v, buf, sizeof(buf));
 		peer_send(p, buf, n);
-	} else if (v <= now && (p->rtt == 0 || now - v < p->rtt)) {
-		p->rtt = now - v;
+		if (!(p->features & WIRE_FEATURE_SENT_TIME))
+			return 0;
+		n = wire_pack_u64(WIRE_CLOCK, now, buf, sizeof(buf));
+		peer_send(p, buf, n);
+		return 0;
+	case WIRE_PONG:
+		if (v <= now && (p->rtt == 0 || now - v < p->rtt))
+			p->rtt = now - v;
+		p->asked = v;
+		p->answered = now;
+		return 0;
+	default: /* CLOCK: between the question and the answer */
+		if (!(p->features & WIRE_FEATURE_SENT_TIME) || p->answered == 0)
+			return -EBADMSG;
+		clocksync_sample(&p->clock, p->asked, v, p->answered);
+		p->answered = 0;
+		return 0;
 	}
-	return 0;
 }
 
 /* Hand one frame over. false: the peer is gone or closed. */
@@ -190,7 +207,7 @@ static bool dispatch(struct peer *p)
 	log_debug("peer %s -> %s %zu", stream_address(p->stream), wire_type_name(p->type),
 		p->body_len);
 	p->deleted = &alive;
-	if (p->type == WIRE_PING || p->type == WIRE_PONG)
+	if (p->type == WIRE_PING || p->type == WIRE_PONG || p->type == WIRE_CLOCK)
 		r = keepalive_frame(p, body);
 	else
 		r = p->ops->frame(p->arg, p, p->type, body, p->body_len);
@@ -487,6 +504,11 @@ struct stream *peer_take_stream(struct peer *p)
 const struct stream *peer_stream(const struct peer *p)
 {
 	return p->stream;
+}
+
+const struct clocksync *peer_clock(const struct peer *p)
+{
+	return &p->clock;
 }
 
 uint64_t peer_rtt(const struct peer *p)

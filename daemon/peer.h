@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "common/stream.h"
+#include "proto/clocksync.h"
 #include "proto/wire.h"
 
 #define PEER_PING_S    5
@@ -74,4 +75,6 @@ struct stream *peer_take_stream(struct peer *p);
 const struct stream *peer_stream(const struct peer *p);
 /* Smallest PING round trip seen, ns; 0 when none was. */
 uint64_t peer_rtt(const struct peer *p);
+/* The other daemon's clock_ns(), by its answers; nothing is known without SENT_TIME. */
+const struct clocksync *peer_clock(const struct peer *p);
 struct peer *peer_free(struct peer *p); /* takes NULL, returns NULL */

@@ -66,6 +66,7 @@ int rejoin_frame(struct migration *m, enum wire_type type, size_t len)
 		return -EBADMSG;
 	if (type == WIRE_SWITCHOVER) {
 		m->keeps = false;
+		peer_ping(m->peer); /* its clock will be needed in a moment */
 		return 0;
 	}
 	err_set(&err, -ECANCELED, "the source paused the migration");

@@ -84,7 +84,10 @@ void switchover_describe_end(struct migration *m)
 static void send_end(struct migration *m)
 {
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	int n = wire_pack_u64(WIRE_STOPPED, m->t_stopped, buf, sizeof(buf));
 
+	if (peer_features(m->peer) & WIRE_FEATURE_SENT_TIME)
+		peer_send(m->peer, buf, n);
 	switchover_describe_end(m);
 	peer_send(m->peer, buf, wire_pack_end(&m->end, buf, sizeof(buf)));
 	migration_limit(m, ANSWER_MS, answer_limit_cb);
@@ -92,12 +95,16 @@ static void send_end(struct migration *m)
 
 /* -- machine state -- */
 
-/* Send what fits in the peer's queue; the rest when it has drained. */
+/*
+ * Send what fits in the peer's queue; the rest when it has drained, and END when all has: its pause
+ * age is taken then, not before.
+ */
 static void send_state(struct migration *m)
 {
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_STATE_MAX];
+	size_t queued = 0;
 
-	for (size_t queued = 0; m->state_done < m->state_size && queued < STATE_QUEUE;) {
+	while (m->state_done < m->state_size && queued < STATE_QUEUE) {
 		size_t left = (size_t)(m->state_size - m->state_done);
 		size_t n = left < WIRE_STATE_MAX ? left : WIRE_STATE_MAX;
 		ssize_t r = pread(m->state_fd, buf + WIRE_HDR_SIZE, n, (off_t)m->state_done);
@@ -113,7 +120,7 @@ static void send_state(struct migration *m)
 		m->state_done += n;
 		queued += n;
 	}
-	if (m->state_done == m->state_size) {
+	if (m->state_done == m->state_size && queued == 0) {
 		m->state_fd = fd_close(m->state_fd);
 		migration_enter(m, MIG_END, send_end);
 	}

@@ -13,6 +13,7 @@ libproto_la_SOURCES = \
 	proto/processor.c proto/processor.h \
 	proto/state.c proto/state.h \
 	proto/timebase.c proto/timebase.h \
+	proto/clocksync.c proto/clocksync.h \
 	proto/tlb.c proto/tlb.h \
 	proto/vmm.c proto/vmm.h \
 	proto/wire.c proto/wire.h

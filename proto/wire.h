@@ -32,10 +32,11 @@
 #define WIRE_FEATURE_TLB        0x4ull /* BookE guests: OPEN with MMU_BOOKE, stream TLB */
 #define WIRE_FEATURE_PROCESSOR  0x8ull /* OPEN's flag PROCESSOR */
 #define WIRE_FEATURE_CHANNELS   0x10ull /* more than one data channel */
+#define WIRE_FEATURE_SENT_TIME  0x20ull /* CLOCK, STOPPED */
 /* Those that this build offers. */
 #define WIRE_FEATURES                                                        \
 	(WIRE_FEATURE_RECOVER | WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB | \
-		WIRE_FEATURE_PROCESSOR | WIRE_FEATURE_CHANNELS)
+		WIRE_FEATURE_PROCESSOR | WIRE_FEATURE_CHANNELS | WIRE_FEATURE_SENT_TIME)
 
 #define WIRE_HDR_SIZE       8u
 #define WIRE_NAME_MAX       256u /* of a daemon's name, NUL included */
@@ -70,6 +71,9 @@ enum wire_type {
 	WIRE_RESUMED = 25,    /* destination: struct wire_resumed */
 	WIRE_PAUSE = 26,      /* source: the connections end here, and the session does not */
 	WIRE_SWITCHOVER = 27, /* source: with the connections the session ends from here on */
+	/* with the feature SENT_TIME */
+	WIRE_CLOCK = 28,   /* either, behind PONG: u64, its monotonic clock in between */
+	WIRE_STOPPED = 29, /* source, before END: u64, when its guest stopped by that clock */
 
 	/* data */
 	WIRE_JOIN = 32,     /* source: struct wire_join */
@@ -292,7 +296,7 @@ int wire_unpack_end(const void *body, size_t len, struct wire_end *ret);
 /* READY to LOST. */
 int wire_pack_session(enum wire_type type, const struct wire_session *m, void *buf, size_t cap);
 int wire_unpack_session(const void *body, size_t len, struct wire_session *ret);
-/* PING and PONG. */
+/* PING, PONG, CLOCK, STOPPED. */
 int wire_pack_u64(enum wire_type type, uint64_t v, void *buf, size_t cap);
 int wire_unpack_u64(const void *body, size_t len, uint64_t *ret);
 /* JOINED, PAUSE, SWITCHOVER: a frame without a body. */

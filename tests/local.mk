@@ -51,11 +51,14 @@ tests_unit_test_proto_htab_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-hptecodec
 tests_unit_test_hptecodec_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_hptecodec_LDADD = libhptecodec.la libproto.la $(CHECK_LIBS)
-UNIT_TESTS += tests/unit/test-onereg tests/unit/test-timebase tests/unit/test-processor
+UNIT_TESTS += tests/unit/test-onereg tests/unit/test-timebase tests/unit/test-processor \
+	tests/unit/test-clocksync
 tests_unit_test_processor_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_processor_LDADD = libproto.la $(CHECK_LIBS)
 tests_unit_test_onereg_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_onereg_LDADD = libproto.la $(CHECK_LIBS)
+tests_unit_test_clocksync_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_clocksync_LDADD = libproto.la $(CHECK_LIBS)
 tests_unit_test_timebase_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_timebase_LDADD = libproto.la $(CHECK_LIBS)
 UNIT_TESTS += tests/unit/test-htabvmm-tlb
@@ -189,6 +192,11 @@ tests_integration_test_recover_SOURCES = tests/integration/test-recover.c \
 	tests/integration/hostile.c tests/integration/hostile.h $(handover_helpers)
 tests_integration_test_recover_CFLAGS = $(integration_cflags)
 tests_integration_test_recover_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+INTEGRATION_TESTS += tests/integration/test-time
+tests_integration_test_time_SOURCES = tests/integration/test-time.c \
+	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_time_CFLAGS = $(integration_cflags)
+tests_integration_test_time_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-farewell
 tests_integration_test_farewell_SOURCES = tests/integration/test-farewell.c \
 	tests/integration/hostile.c tests/integration/hostile.h $(handover_helpers)

@@ -371,7 +371,7 @@ static unsigned next_frame(struct talk *t)
 {
 	uint8_t hdr[WIRE_HDR_SIZE], pong[WIRE_HDR_SIZE + 8];
 	enum wire_type type;
-	uint64_t v;
+	uint64_t v, now;
 
 	if (!take(t, hdr, sizeof(hdr)))
 		return 0;
@@ -380,8 +380,12 @@ static unsigned next_frame(struct talk *t)
 		"the daemon sent what is no frame, or a long one");
 	if (!take(t, t->body, t->len))
 		return 0;
-	if (type == WIRE_PING && wire_unpack_u64(t->body, t->len, &v) == 0)
-		talk_send(t, pong, wire_pack_u64(WIRE_PONG, v, pong, sizeof(pong)));
+	if (type != WIRE_PING || wire_unpack_u64(t->body, t->len, &v) < 0)
+		return type;
+	now = clock_ns() + t->ahead;
+	talk_send(t, pong, wire_pack_u64(WIRE_PONG, v, pong, sizeof(pong)));
+	if (t->features & WIRE_FEATURE_SENT_TIME)
+		talk_send(t, pong, wire_pack_u64(WIRE_CLOCK, now, pong, sizeof(pong)));
 	return type;
 }
 
@@ -410,9 +414,11 @@ void talk_ends(struct talk *t)
 {
 	unsigned got;
 
-	while ((got = talk_frame(t)))
+	while ((got = talk_frame(t))) {
 		h_check(t->host->h, got == WIRE_REFUSE || got == WIRE_ABORT,
 			"%s instead of a refusal", wire_type_name(got));
+		shutdown(t->fd, SHUT_WR); /* the daemon waits for that, for some seconds */
+	}
 }
 
 void talk_ping_after(struct talk *t, uint64_t moment)
@@ -447,7 +453,7 @@ void talk_dial_with(struct talk *t, struct host *host, struct fake_vmm *vmm, enu
 	struct sockaddr_in a = {.sin_family = AF_INET};
 	const char *port = strrchr(host->uri, ':');
 
-	*t = (struct talk){.host = host, .vmm = vmm, .role = role};
+	*t = (struct talk){.host = host, .vmm = vmm, .role = role, .features = features};
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	a.sin_port = htons((uint16_t)atoi(port + 1));
 	t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -57,6 +57,8 @@ struct talk {
 	int fd;
 	enum wire_role role; /* that HELLO said */
 	uint32_t flags;      /* for OPEN */
+	uint64_t features;   /* that HELLO offered */
+	uint64_t ahead;      /* its clock is that of this host and so many ns (CLOCK) */
 	size_t len;          /* of the last frame */
 	uint8_t body[WIRE_CONTROL_MAX];
 };

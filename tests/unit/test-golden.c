@@ -16,7 +16,7 @@
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   66 /* in tests/golden */
+#define FILES   68 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -74,6 +74,8 @@ static struct wire_case {
 		{.resumed = {.secret = SECRET, .channels = 1, .channel = {{3, 1, 2}}}}},
 	{"pause-session", WIRE_PAUSE, {.u64 = 0}},
 	{"switchover", WIRE_SWITCHOVER, {.u64 = 0}},
+	{"clock", WIRE_CLOCK, {.u64 = 0x0000012345678abc}},
+	{"stopped", WIRE_STOPPED, {.u64 = 0x0000012345000000}},
 	{"join", WIRE_JOIN, {.join = {.secret = SECRET}}},
 	{"joined", WIRE_JOINED, {.u64 = 0}},
 	{"pass-end", WIRE_PASS_END, {.pass_end = {WIRE_STREAM_HTAB, 1, 2, 2}}},

@@ -31,6 +31,8 @@ static void sample(enum wire_type type, union wire_message *m)
 	case WIRE_ACK: m->ack = (struct wire_ack){3, 1ull << 40}; break;
 	case WIRE_VERIFIED: m->verified = (struct wire_verified){1ull << 33, 2}; break;
 	case WIRE_PING:
+	case WIRE_CLOCK:
+	case WIRE_STOPPED:
 	case WIRE_PONG: m->u64 = 0x0123456789abcdef; break;
 	case WIRE_JOIN:
 		m->join = (struct wire_join){.session = session, .channel = 15};
@@ -176,6 +178,8 @@ static void same(enum wire_type type, const union wire_message *a, const union w
 		ck_assert_uint_eq(a->verified.mismatches, b->verified.mismatches);
 		return;
 	case WIRE_PING:
+	case WIRE_CLOCK:
+	case WIRE_STOPPED:
 	case WIRE_PONG: ck_assert_uint_eq(a->u64, b->u64); return;
 	case WIRE_JOIN:
 		ck_assert(session_eq(&a->join.session, &b->join.session));

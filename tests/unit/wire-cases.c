@@ -3,9 +3,9 @@
 
 const enum wire_type wire_types[WIRE_TYPES] = {WIRE_HELLO, WIRE_WELCOME, WIRE_REFUSE, WIRE_OPEN,
 	WIRE_ACCEPT, WIRE_ACK, WIRE_STATE, WIRE_VERIFIED, WIRE_PING, WIRE_PONG, WIRE_ABORT,
-	WIRE_RESUME, WIRE_RESUMED, WIRE_PAUSE, WIRE_SWITCHOVER, WIRE_JOIN, WIRE_JOINED, WIRE_CHUNK,
-	WIRE_PASS_END, WIRE_GENERATION, WIRE_END, WIRE_READY, WIRE_COMMIT, WIRE_RUNNING,
-	WIRE_CLOSED, WIRE_NEVER, WIRE_UNKNOWN, WIRE_LOST};
+	WIRE_RESUME, WIRE_RESUMED, WIRE_PAUSE, WIRE_SWITCHOVER, WIRE_CLOCK, WIRE_STOPPED, WIRE_JOIN,
+	WIRE_JOINED, WIRE_CHUNK, WIRE_PASS_END, WIRE_GENERATION, WIRE_END, WIRE_READY, WIRE_COMMIT,
+	WIRE_RUNNING, WIRE_CLOSED, WIRE_NEVER, WIRE_UNKNOWN, WIRE_LOST};
 
 int wire_message_pack(enum wire_type type, const union wire_message *m, void *buf, size_t cap)
 {
@@ -19,6 +19,8 @@ int wire_message_pack(enum wire_type type, const union wire_message *m, void *bu
 	case WIRE_ACK: return wire_pack_ack(&m->ack, buf, cap);
 	case WIRE_VERIFIED: return wire_pack_verified(&m->verified, buf, cap);
 	case WIRE_PING:
+	case WIRE_CLOCK:
+	case WIRE_STOPPED:
 	case WIRE_PONG: return wire_pack_u64(type, m->u64, buf, cap);
 	case WIRE_RESUME: return wire_pack_resume(&m->resume, buf, cap);
 	case WIRE_RESUMED: return wire_pack_resumed(&m->resumed, buf, cap);
@@ -54,6 +56,8 @@ int wire_message_unpack(enum wire_type type, const void *body, size_t len, union
 	case WIRE_ACK: return wire_unpack_ack(body, len, &ret->ack);
 	case WIRE_VERIFIED: return wire_unpack_verified(body, len, &ret->verified);
 	case WIRE_PING:
+	case WIRE_CLOCK:
+	case WIRE_STOPPED:
 	case WIRE_PONG: return wire_unpack_u64(body, len, &ret->u64);
 	case WIRE_RESUME: return wire_unpack_resume(body, len, &ret->resume);
 	case WIRE_RESUMED: return wire_unpack_resumed(body, len, &ret->resumed);

@@ -27,7 +27,7 @@ union wire_message {
 	struct wire_session session;
 };
 
-#define WIRE_TYPES 28
+#define WIRE_TYPES 30
 
 /* In the order of their numbers. */
 extern const enum wire_type wire_types[WIRE_TYPES];
