@@ -25,6 +25,7 @@ struct relay {
 	int orders[2]; /* a socketpair: an order, and the same byte back when it is done */
 	bool swallow;
 	struct link links[LINKS_MAX];
+	int last; /* of links, that was taken last */
 };
 
 static void cut(struct link *l)
@@ -48,6 +49,7 @@ static void take(struct relay *r)
 			if (r->links[i].fd[0] >= 0)
 				continue;
 			r->links[i] = (struct link){{in, out}};
+			r->last = i;
 			return;
 		}
 	}
@@ -96,6 +98,8 @@ static bool obey(struct relay *r)
 		while (poll(&p, 1, 0) == 1)
 			take(r);
 	}
+	if (order == 'l')
+		cut(&r->links[r->last]);
 	for (int i = 0; i < LINKS_MAX && (order == 'c' || order == 'q'); i++)
 		cut(&r->links[i]);
 	return write(r->orders[1], &order, 1) == 1 && order != 'q';
@@ -175,6 +179,11 @@ struct relay *relay_free(struct relay *r)
 void relay_cut(struct relay *r)
 {
 	order(r, 'c');
+}
+
+void relay_cut_last(struct relay *r)
+{
+	order(r, 'l');
 }
 
 void relay_swallow(struct relay *r, bool on)

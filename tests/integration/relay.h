@@ -13,5 +13,7 @@ struct relay *relay_new(const char *path, const char *to);
 struct relay *relay_free(struct relay *r); /* takes NULL, returns NULL */
 /* Every connection there is breaks; what was in flight is lost. New ones are passed on. */
 void relay_cut(struct relay *r);
+/* The connection alone that was made last. */
+void relay_cut_last(struct relay *r);
 /* From now on nothing arrives any more, on old connections and on new ones; or all of it again. */
 void relay_swallow(struct relay *r, bool on);
