@@ -18,11 +18,11 @@
 #include "daemon/receiver.h"
 #include "daemon/sender.h"
 #include "daemon/writer.h"
+#include "tests/unit/flow-channel.h"
 #include "tests/unit/flow-model.h"
 
 #define RUNS            400u
 #define STEPS_MAX       4000000u
-#define CHANNEL         (64u << 10)
 #define TIMEOUT         1000 /* ms of simulated time */
 #define BREAKS          30u
 #define GENERATIONS_MAX 4u
@@ -52,14 +52,6 @@ struct end {
 	struct flow_wait wait[ACTORS_MAX];
 };
 
-struct chan {
-	struct sim *sim;
-	uint8_t bytes[CHANNEL];
-	size_t head, tail; /* counters */
-	bool reset, cut;
-	uint64_t ack; /* acknowledgement under way, and what it says */
-};
-
 struct sim {
 	uint64_t seed, random;
 	struct end source, dest;
@@ -73,8 +65,9 @@ struct sim {
 	struct model from, to;
 	struct htabio *read_io, *write_io, *verify_read_io;
 	struct chan chan[CHANNELS_MAX];
-	size_t capacity; /* of each */
-	bool stalled;
+	uint64_t ack[CHANNELS_MAX]; /* acknowledgements under way, and what they say */
+	size_t capacity;            /* of each channel */
+	bool stalled;               /* all of them */
 	unsigned breaks; /* that are still to come; all channels are replaced after each */
 	bool broken;
 	unsigned recoveries;
@@ -125,11 +118,7 @@ static void strike(struct sim *s)
 	case FAULT_RESET: c->reset = true; break;
 	case FAULT_CUT: c->cut = true; break;
 	case FAULT_STALL: s->stalled = true; break;
-	case FAULT_FLIP:
-		if (c->head != c->tail)
-			c->bytes[(c->tail + rnd(s, c->head - c->tail)) % CHANNEL] ^= (uint8_t)(1u
-				<< rnd(s, 8));
-		break;
+	case FAULT_FLIP: chan_flip(c); break;
 	case FAULT_READ: s->from.read_code = -EIO; break;
 	case FAULT_EIO:
 		s->to.bad_index = rnd(s, s->to.entries);
@@ -180,92 +169,6 @@ static void on_hook(const char *point)
 		model_stir(&s->from, &s->random, rnd(s, 8));
 }
 
-/* n bytes at the channel's position `at`, around its end. */
-static void put_bytes(struct chan *c, size_t at, const uint8_t *in, size_t n)
-{
-	size_t off = at % CHANNEL, first = n < CHANNEL - off ? n : CHANNEL - off;
-
-	memcpy(c->bytes + off, in, first);
-	memcpy(c->bytes, in + first, n - first);
-}
-
-static void get_bytes(const struct chan *c, size_t at, uint8_t *out, size_t n)
-{
-	size_t off = at % CHANNEL, first = n < CHANNEL - off ? n : CHANNEL - off;
-
-	memcpy(out, c->bytes + off, first);
-	memcpy(out + first, c->bytes, n - first);
-}
-
-static ssize_t channel_write(void *ctx, const void *buf, size_t len)
-{
-	struct chan *c = ctx;
-	struct sim *s = c->sim;
-	size_t room = s->capacity - (c->head - c->tail), n = 1 + rnd(s, len);
-
-	if (c->reset || c->cut)
-		return -ECONNRESET;
-	if (s->stalled || room == 0 || rnd(s, 16) == 0)
-		return -EAGAIN;
-	n = n < room ? n : room;
-	put_bytes(c, c->head, buf, n);
-	c->head += n;
-	return (ssize_t)n;
-}
-
-static ssize_t channel_read(void *ctx, void *buf, size_t len)
-{
-	struct chan *c = ctx;
-	struct sim *s = c->sim;
-	size_t there = c->head - c->tail, n = 1 + rnd(s, len);
-
-	if (c->reset)
-		return -ECONNRESET;
-	if (there == 0 && c->cut)
-		return 0;
-	if (s->stalled || there == 0 || rnd(s, 16) == 0)
-		return -EAGAIN;
-	n = n < there ? n : there;
-	get_bytes(c, c->tail, buf, n);
-	c->tail += n;
-	return (ssize_t)n;
-}
-
-static void source_want(void *ctx, struct flow_wait *wait)
-{
-	wait->fd = 0;
-	wait->events = POLLOUT;
-}
-
-static void dest_want(void *ctx, struct flow_wait *wait)
-{
-	wait->fd = 0;
-	wait->events = POLLIN;
-}
-
-static const char *channel_error(void *ctx)
-{
-	return "Connection reset by peer";
-}
-
-/* What poll() would say. */
-static short poll_channel(const struct sim *s, const struct chan *c, const struct flow_wait *wait)
-{
-	short r = 0;
-
-	if (wait->fd < 0)
-		return 0;
-	if (c->reset || c->cut)
-		return wait->events | POLLHUP;
-	if (s->stalled)
-		return 0;
-	if (wait->events & POLLOUT && c->head - c->tail < s->capacity)
-		r |= POLLOUT;
-	if (wait->events & POLLIN && c->head != c->tail)
-		r |= POLLIN;
-	return r;
-}
-
 static void setup_end(struct end *e, struct sim *s)
 {
 	flow_init(&e->flow, sim_clock);
@@ -285,12 +188,14 @@ static void setup_actors(struct sim *s)
 		struct sendring *from = &s->from_rings.ring[k];
 		struct recvring *to = &s->to_rings.ring[k];
 
-		c->sim = s;
+		c->random = &s->random;
+		c->capacity = &s->capacity;
+		c->stalled = &s->stalled;
 		sender_init(&s->sender[k], from,
-			(struct flow_io){NULL, channel_write, source_want, channel_error, c},
+			(struct flow_io){NULL, chan_write, chan_want_write, chan_error, c},
 			TIMEOUT);
 		receiver_init(&s->receiver[k], to,
-			(struct flow_io){channel_read, NULL, dest_want, channel_error, c}, TIMEOUT);
+			(struct flow_io){chan_read, NULL, chan_want_read, chan_error, c}, TIMEOUT);
 		from->sender = flow_add(&s->source.flow, "sender", sender_step, &s->sender[k]);
 		to->receiver = flow_add(&s->dest.flow, "receiver", receiver_step, &s->receiver[k]);
 		s->source.chan[from->sender] = s->dest.chan[to->receiver] = c;
@@ -313,7 +218,7 @@ static void setup(struct sim *s, uint64_t seed)
 	s->generation = s->dest_generation = 1;
 	s->entries[1] = s->from.entries;
 	model_stir(&s->from, &s->random, rnd(s, 2 * s->from.entries));
-	s->capacity = 1 + rnd(s, rnd(s, 2) ? CHANNEL : 100);
+	s->capacity = 1 + rnd(s, rnd(s, 2) ? CHAN_SIZE : 100);
 	s->passes = 1 + (uint32_t)rnd(s, 5);
 	s->breaks = rnd(s, 2) ? 1 + (unsigned)rnd(s, BREAKS) : 0;
 	s->fault = rnd(s, 2) ? FAULT_NONE : (enum fault)rnd(s, FAULT_KINDS);
@@ -374,7 +279,7 @@ static bool step(struct sim *s, struct end *e, unsigned id)
 	if (e->ended[id])
 		return false;
 	if (e->asleep[id]) {
-		wait->revents = e->chan[id] ? poll_channel(s, e->chan[id], wait) : 0;
+		wait->revents = e->chan[id] ? chan_poll(e->chan[id], wait) : 0;
 		if (!wait->revents && now < wait->until)
 			return false;
 	} else {
@@ -536,9 +441,9 @@ static void replace_channel(struct sim *s, unsigned k)
 	bool lost, down;
 	struct err err;
 
-	s->chan[k].head = s->chan[k].tail = 0;
-	s->chan[k].ack = 0; /* acknowledgements under way are lost as well */
-	s->chan[k].reset = s->chan[k].cut = to->eof = false;
+	chan_renew(&s->chan[k]);
+	s->ack[k] = 0; /* acknowledgements under way are lost as well */
+	to->eof = false;
 	link_report(&from->link, &s->source.flow, &lost, &err, &down);
 	link_report(&to->link, &s->dest.flow, &lost, &err, &down);
 	from->ack_time = now;
@@ -618,15 +523,13 @@ static bool control_dest(struct sim *s)
 			ck_abort_msg("a pass's end is missing");
 	}
 	for (unsigned k = 0; k < s->channels; k++) {
-		struct chan *c = &s->chan[k];
-
 		did |= seq[k] != 0;
 		if (seq[k])
-			c->ack = seq[k];
-		if (c->ack && s->fault != FAULT_NO_ACK && !s->broken && rnd(s, 2)) {
-			if (sendrings_ack(&s->from_rings, k, c->ack) < 0)
+			s->ack[k] = seq[k];
+		if (s->ack[k] && s->fault != FAULT_NO_ACK && !s->broken && rnd(s, 2)) {
+			if (sendrings_ack(&s->from_rings, k, s->ack[k]) < 0)
 				ck_abort_msg("an acknowledgement was refused");
-			c->ack = 0;
+			s->ack[k] = 0;
 			did = true;
 		}
 	}
@@ -664,7 +567,7 @@ static bool acks_under_way(const struct sim *s)
 	bool any = false;
 
 	for (unsigned k = 0; k < s->channels; k++)
-		any |= s->chan[k].ack != 0;
+		any |= s->ack[k] != 0;
 	return any && s->fault != FAULT_NO_ACK;
 }
 
