@@ -113,61 +113,10 @@ static inline size_t least(uint64_t a, uint64_t b)
 	return m < HTAB_RUN_MAX ? m : HTAB_RUN_MAX;
 }
 
-/*
- * The runs of pass 1. Most entries have not changed since they were read last, and need no lock:
- * every change leaves its mark, and the order in which it is made (swhpt_publish()) shows an entry
- * here as it was before the change, or else the lock or the mark: then it is take()'s.
- */
-static inline size_t clean_valid(
-	const struct swhpt_hpte *e, const struct swhpt_rev *rev, size_t max, uint8_t *dst)
+/* Valid entries of a record in `room` bytes: KVM wants more than they take. */
+static inline size_t most_valid(size_t room, uint64_t left)
 {
-	const uint8_t *start = dst;
-
-	for (const struct swhpt_hpte *end = e + max; e < end; e++, rev++, dst += HTAB_HPTE_SIZE) {
-		uint64_t v3 = swhpt_see(&e->v), r3 = swhpt_see(&e->r), r = swhpt_see(&rev->guest_r);
-
-		/* neither locked, nor marked, nor R or C that the guest's view lacks */
-		if (!(v3 & HPTE_V_PRESENT) || v3 & HPTE_V_HVLOCK ||
-			(r ^ ~HPTE_R_MODIFIED) & ((r3 & HPTE_R_RC) | HPTE_R_MODIFIED) ||
-			swhpt_load(&e->v) != v3)
-			break;
-		be64_put(dst, shown(v3, r3));
-		be64_put(dst + 8, r);
-	}
-	return (size_t)(dst - start) / HTAB_HPTE_SIZE;
-}
-
-static inline size_t clean_invalid(
-	const struct swhpt_hpte *e, const struct swhpt_rev *rev, size_t max)
-{
-	const struct swhpt_hpte *start = e, *end = e + max;
-
-	while (e < end && !(swhpt_load(&e->v) & HPTE_V_PRESENT) &&
-		!(swhpt_load(&rev->guest_r) & HPTE_R_MODIFIED))
-		e++, rev++;
-	return (size_t)(e - start);
-}
-
-static inline size_t first_valid(struct swhpt_fd *fd, uint64_t i, size_t max, uint8_t *dst)
-{
-	const struct swhpt *h = fd->h;
-	size_t n = clean_valid(&h->hpt[i], &h->rev[i], max, dst);
-
-	while (n < max && swhpt_load(&h->hpt[i + n].v) & HPTE_V_PRESENT &&
-		take(fd, i + n, true, true, dst + n * HTAB_HPTE_SIZE))
-		n++;
-	return n;
-}
-
-static inline size_t first_invalid(struct swhpt_fd *fd, uint64_t i, size_t max)
-{
-	const struct swhpt *h = fd->h;
-	size_t n = clean_invalid(&h->hpt[i], &h->rev[i], max);
-
-	while (n < max && !(swhpt_load(&h->hpt[i + n].v) & HPTE_V_PRESENT) &&
-		take(fd, i + n, false, true, NULL))
-		n++;
-	return n;
+	return least((room - HTAB_HDR_SIZE - 1) / HTAB_HPTE_SIZE, left);
 }
 
 /* The runs of any fd in any pass. */
@@ -220,30 +169,25 @@ static uint64_t find_dirty(const struct swhpt *h, uint64_t i)
 	return i;
 }
 
-/* Records from fd->index on; `all`: of pass 1, of every entry. Inlined for each. */
-static inline size_t read_records(struct swhpt_fd *fd, bool all, uint8_t *buf, size_t count)
+/* Records from fd->index on, by any fd in any pass. */
+static size_t read_any(struct swhpt_fd *fd, uint8_t *buf, size_t count)
 {
 	const uint64_t entries = fd->h->entries;
 	uint64_t i = fd->index;
 	size_t nb = 0;
 
 	while (nb + HTAB_HDR_SIZE + HTAB_HPTE_SIZE < count) {
-		uint8_t *p = buf + nb + HTAB_HDR_SIZE;
-		uint64_t first;
 		size_t n_valid = 0, n_invalid = 0;
+		uint64_t first;
 
-		if (!all && !fd->first_pass)
+		if (!fd->first_pass)
 			i = find_dirty(fd->h, i);
 		first = i;
 		if (i < entries) {
-			/* KVM wants more room than an entry takes: "nb + HPTE_SIZE < count" */
-			size_t max = least(
-				(count - nb - HTAB_HDR_SIZE - 1) / HTAB_HPTE_SIZE, entries - i);
-
-			n_valid = all ? first_valid(fd, i, max, p) : any_valid(fd, i, max, p);
+			n_valid = any_valid(fd, i, most_valid(count - nb, entries - i),
+				buf + nb + HTAB_HDR_SIZE);
 			i += n_valid;
-			max = least(HTAB_RUN_MAX, entries - i);
-			n_invalid = all ? first_invalid(fd, i, max) : any_invalid(fd, i, max);
+			n_invalid = any_invalid(fd, i, least(HTAB_RUN_MAX, entries - i));
 			i += n_invalid;
 		}
 		if (i > first) {
@@ -261,14 +205,58 @@ static inline size_t read_records(struct swhpt_fd *fd, bool all, uint8_t *buf, s
 	return nb;
 }
 
-static size_t read_all(struct swhpt_fd *fd, uint8_t *buf, size_t count)
+/*
+ * The same of all entries in pass 1. Most have not changed since they were read last, and need no
+ * lock: every change leaves its mark, and the order in which it is made (swhpt_publish()) shows an
+ * entry here as it was before the change, or else the lock or the mark: then it is take()'s.
+ */
+static size_t read_first(struct swhpt_fd *fd, uint8_t *buf, size_t count)
 {
-	return read_records(fd, true, buf, count);
-}
+	struct swhpt *h = fd->h;
+	const struct swhpt_hpte *const end = h->hpt + h->entries;
+	const struct swhpt_hpte *e = h->hpt + fd->index, *first, *valid, *limit;
+	const struct swhpt_rev *rev = h->rev + fd->index;
+	uint8_t *p = buf, *head;
 
-static size_t read_any(struct swhpt_fd *fd, uint8_t *buf, size_t count)
-{
-	return read_records(fd, false, buf, count);
+	while (count - (size_t)(p - buf) > HTAB_HDR_SIZE + HTAB_HPTE_SIZE) {
+		head = p;
+		first = e;
+		limit = e + most_valid(count - (size_t)(p - buf), (size_t)(end - e));
+		for (p += HTAB_HDR_SIZE; e < limit; e++, rev++, p += HTAB_HPTE_SIZE) {
+			uint64_t v3 = swhpt_see(&e->v), r3 = swhpt_see(&e->r);
+			uint64_t r = swhpt_see(&rev->guest_r);
+
+			if (!(v3 & HPTE_V_PRESENT))
+				break;
+			/* locked, marked, R or C that the guest's view lacks, or it changed */
+			if ((v3 & HPTE_V_HVLOCK) | (v3 ^ swhpt_load(&e->v)) |
+				((r ^ ~HPTE_R_MODIFIED) & ((r3 & HPTE_R_RC) | HPTE_R_MODIFIED))) {
+				if (!take(fd, (uint64_t)(e - h->hpt), true, true, p))
+					break;
+				continue;
+			}
+			be64_put(p, shown(v3, r3));
+			be64_put(p + 8, r);
+		}
+		valid = e;
+		limit = e + least(HTAB_RUN_MAX, (size_t)(end - e));
+		for (; e < limit && !(swhpt_load(&e->v) & HPTE_V_PRESENT); e++, rev++)
+			if (swhpt_load(&rev->guest_r) & HPTE_R_MODIFIED &&
+				!take(fd, (uint64_t)(e - h->hpt), false, true, NULL))
+				break;
+		if (e > first)
+			htab_put_header(head, HTAB_HOST, (uint32_t)(first - h->hpt),
+				(uint16_t)(valid - first), (uint16_t)(e - valid));
+		else
+			p = head;
+		if (e == end) {
+			e = h->hpt;
+			fd->first_pass = false;
+			break;
+		}
+	}
+	fd->index = (uint64_t)(e - h->hpt);
+	return (size_t)(p - buf);
 }
 
 ssize_t swhpt_read(struct swhpt_fd *fd, void *buf, size_t count)
@@ -280,8 +268,10 @@ ssize_t swhpt_read(struct swhpt_fd *fd, void *buf, size_t count)
 	if (count > RW_COUNT_MAX)
 		count = RW_COUNT_MAX;
 	pthread_rwlock_rdlock(&fd->h->table);
-	n = fd->first_pass && !(fd->flags & HTAB_FD_BOLTED_ONLY) ? read_all(fd, buf, count)
-								 : read_any(fd, buf, count);
+	if (fd->first_pass && !(fd->flags & HTAB_FD_BOLTED_ONLY) && fd->index < fd->h->entries)
+		n = read_first(fd, buf, count);
+	else
+		n = read_any(fd, buf, count);
 	pthread_rwlock_unlock(&fd->h->table);
 	return (ssize_t)n;
 }
