@@ -14,9 +14,14 @@
 
 /*
  * Bytes of a read in a pass of changes. It is not before a read is over that its entries can be
- * encoded, and what is read last is what everybody waits for after the pause.
+ * encoded, and what is read last is what everybody waits for after the pause: towards the table's
+ * end there is less at once. (Each chunk decodes alone, so that smaller ones cost bytes.)
  */
 #define READER_CHANGES (64u << 10)
+static inline size_t reader_changes(uint64_t cursor, uint64_t entries)
+{
+	return cursor < entries - entries / 4 ? READER_CHANGES : READER_CHANGES / 4;
+}
 
 struct reader {
 	struct sendrings *rings;

@@ -11,7 +11,6 @@
 
 #include "common/clock.h"
 #include "common/codec.h"
-#include "daemon/reader.h"
 #include "tests/bench/benchlib.h"
 
 #define FRAME (WIRE_HDR_SIZE + WIRE_CHUNK_HDR)
@@ -80,7 +79,7 @@ int main(int argc, char **argv)
 		if (old_order != order)
 			bench_die("%s and %s are of different orders", argv[3], argv[4]);
 	}
-	bench_records(&r, flat, old, order, old ? READER_CHANGES : WIRE_PLAIN_MAX);
+	bench_records(&r, flat, old, order);
 	free(flat);
 	free(old);
 	enc = workspace(codec, order);

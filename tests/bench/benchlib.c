@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "daemon/reader.h"
 #include "proto/htab.h"
 #include "proto/pack.h"
 #include "proto/wire.h"
@@ -120,10 +121,10 @@ static size_t record(struct bench_records *o, const uint8_t *flat, const uint8_t
 	return n;
 }
 
-void bench_records(struct bench_records *o, const uint8_t *flat, const uint8_t *old, unsigned order,
-	size_t max)
+void bench_records(struct bench_records *o, const uint8_t *flat, const uint8_t *old, unsigned order)
 {
 	uint64_t entries = htab_entries(order), i = 0;
+	size_t max = old ? READER_CHANGES / 4 : WIRE_PLAIN_MAX; /* the least there is */
 
 	/* Every other entry valid is the worst: a header for each. */
 	*o = (struct bench_records){.buf = malloc(2 * (size_t)entries * HTAB_HPTE_SIZE)};
@@ -133,6 +134,8 @@ void bench_records(struct bench_records *o, const uint8_t *flat, const uint8_t *
 	while (i < entries) {
 		size_t len = 0;
 
+		if (old)
+			max = reader_changes(i, entries);
 		while (len + HTAB_HDR_SIZE + HTAB_HPTE_SIZE < max) {
 			size_t n = record(
 				o, flat, old, entries, &i, o->buf + o->len + len, max - len);

@@ -18,8 +18,8 @@ uint8_t *bench_flat(const char *name, unsigned *ret_order);
 
 /*
  * The records of a table as KVM's first pass gives them, or, with `old` (of the same order), those
- * of the entries that differ as a later pass does; headers big-endian, in chunks of max bytes at
- * most as the daemon's reader fills them.
+ * of the entries that differ as a later pass does; headers big-endian, in chunks as the daemon's
+ * reader fills them.
  */
 struct bench_records {
 	uint8_t *buf;
@@ -29,6 +29,6 @@ struct bench_records {
 	uint64_t valid, invalid;
 };
 
-void bench_records(struct bench_records *r, const uint8_t *flat, const uint8_t *old, unsigned order,
-	size_t max);
+void bench_records(
+	struct bench_records *r, const uint8_t *flat, const uint8_t *old, unsigned order);
 void bench_records_free(struct bench_records *r);
