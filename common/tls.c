@@ -2,6 +2,7 @@
 #include "common/tls.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -23,6 +24,7 @@ struct tls {
 	bool ktls;        /* the kernel encrypts */
 	bool retry;       /* the last write has to be called again, with the same bytes */
 	uint32_t records; /* written with this key */
+	size_t gathered;  /* bytes of the caller's in the records that wait in bio */
 	struct tls_bio bio;
 	enum stream_want want;
 	char hostname[256];
@@ -320,11 +322,47 @@ static ssize_t write_ktls(struct tls *t, const void *buf, size_t len)
 	return -errno;
 }
 
+static ssize_t flush(struct tls *t)
+{
+	int r = tls_bio_flush(&t->bio);
+
+	if (r == -EAGAIN)
+		t->want = STREAM_WANT_WRITE;
+	return r < 0 ? r : (ssize_t)t->gathered;
+}
+
+/*
+ * One system call for several records. Should the socket not take them all, the caller comes
+ * again with the same bytes: they are written when the last of their records is sent.
+ */
+static ssize_t write_many(struct tls *t, const char *buf, size_t len)
+{
+	size_t n = 0;
+	int r;
+
+	t->gathered = 0;
+	while (t->gathered < len && tls_bio_room(&t->bio)) {
+		if (SSL_write_ex(t->ssl, buf + t->gathered, len - t->gathered, &n) != 1) {
+			t->bio.gather = false;
+			r = check(t);
+			return r ? r : fail_closed(t);
+		}
+		t->gathered += n;
+	}
+	return flush(t);
+}
+
 static ssize_t write_ssl(struct tls *t, const void *buf, size_t len)
 {
 	size_t n;
 	int r;
 
+	if (t->bio.len) {
+		assert(len >= t->gathered); /* the same bytes as before -EAGAIN */
+		return flush(t);
+	}
+	if (len > SSL3_RT_MAX_PLAIN_LENGTH && tls_bio_gather(&t->bio))
+		return write_many(t, buf, len);
 	if (SSL_write_ex(t->ssl, buf, len, &n) == 1)
 		return (ssize_t)n;
 	if (t->bio.sys_errno == EPIPE || t->bio.sys_errno == ECONNRESET)

@@ -39,9 +39,16 @@ bool tls_peer_matches(const struct tls *t, const char *pattern);
 
 /* -- tls_bio.c */
 
+/* Eight full records and what TLS adds to them. */
+#define TLS_GATHER (8 * (SSL3_RT_MAX_PLAIN_LENGTH + SSL3_RT_MAX_ENCRYPTED_OVERHEAD + 5))
+
 struct tls_bio {
 	int fd;
 	BIO *socket;   /* OpenSSL's own, through which the kernel gets its key; NULL: not wanted */
+	uint8_t *out;  /* TLS_GATHER bytes, once there was much to write */
+	size_t len;    /* of records in it */
+	size_t off;    /* of what was sent of them */
+	bool gather;   /* records go there */
 	bool eof;      /* the peer closed the socket */
 	bool seen;     /* the peer sent something */
 	bool not_tls;  /* and it did not begin as TLS does */
@@ -54,6 +61,14 @@ BIO_METHOD *tls_bio_method(void);
 BIO *tls_bio_new(struct tls_bio *b, int fd, const BIO_METHOD *method, bool ktls);
 /* After the BIO is freed. */
 void tls_bio_clear(struct tls_bio *b);
+/*
+ * From here on records are gathered, until tls_bio_flush() sends them in one call; false: out of
+ * memory, or some are left to be flushed. tls_bio_room(): is there room for one more?
+ */
+bool tls_bio_gather(struct tls_bio *b);
+bool tls_bio_room(const struct tls_bio *b);
+/* 0 when all is sent, or a negative errno: -EAGAIN when the socket takes no more now. */
+int tls_bio_flush(struct tls_bio *b);
 bool tls_bio_ktls(const struct tls_bio *b);
 
 /* -- tls_creds.c */

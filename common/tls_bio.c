@@ -5,6 +5,8 @@
  * beneath ours: it knows how the kernel is given the key and how alerts are sent from then on.
  */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "common/sigpipe.h"
@@ -40,11 +42,53 @@ static ssize_t write_by_kernel(struct tls_bio *b, const char *buf, int len)
 	return n;
 }
 
+bool tls_bio_gather(struct tls_bio *b)
+{
+	if (!b->out)
+		b->out = malloc(TLS_GATHER);
+	b->gather = b->out && !b->len;
+	return b->gather;
+}
+
+bool tls_bio_room(const struct tls_bio *b)
+{
+	return TLS_GATHER - b->len >= TLS_GATHER / 8;
+}
+
+int tls_bio_flush(struct tls_bio *b)
+{
+	ssize_t n;
+
+	b->gather = false;
+	while (b->off < b->len) {
+		n = send(b->fd, b->out + b->off, b->len - b->off, MSG_NOSIGNAL);
+		if (n > 0) {
+			b->off += (size_t)n;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+			b->sys_errno = errno;
+		return n < 0 && b->sys_errno ? -b->sys_errno : -EAGAIN;
+	}
+	b->len = 0;
+	b->off = 0;
+	return 0;
+}
+
 static int bio_write(BIO *bio, const char *buf, int len)
 {
 	struct tls_bio *b = BIO_get_data(bio);
 	ssize_t n;
 
+	if (b->gather && (size_t)len <= TLS_GATHER - b->len) {
+		memcpy(b->out + b->len, buf, (size_t)len);
+		b->len += (size_t)len;
+		return bio_result(bio, b, len, true);
+	}
+	if (b->len && tls_bio_flush(b) < 0)
+		return bio_result(bio, b, -1, true);
 	if (tls_bio_ktls(b))
 		return bio_result(bio, b, write_by_kernel(b, buf, len), true);
 	do
@@ -120,6 +164,8 @@ void tls_bio_clear(struct tls_bio *b)
 {
 	BIO_free(b->socket);
 	b->socket = NULL;
+	free(b->out);
+	b->out = NULL;
 }
 
 bool tls_bio_ktls(const struct tls_bio *b)
