@@ -410,6 +410,19 @@ static struct json_object *downtime_json(const struct migration *m)
 	return o;
 }
 
+/* While it is interrupted: how long it still waits, and for whom. */
+static struct json_object *interrupted_json(const struct migration *m)
+{
+	struct json_object *o = json_object_new_object();
+	uint64_t now = clock_ns();
+
+	add_int(o, "left", m->give_up_at > now ? (m->give_up_at - now) / NS_PER_SEC : 0);
+	if (!m->incoming)
+		json_object_object_add(
+			o, "by-hand", json_object_new_boolean(m->by_hand || !m->keeps));
+	return o;
+}
+
 struct json_object *migration_json(struct migration *m)
 {
 	struct json_object *o = json_object_new_object();
@@ -438,6 +451,9 @@ struct json_object *migration_json(struct migration *m)
 		add_int(o, "time-error", (uint64_t)m->time_error);
 		add_int(o, "time-uncertainty", m->time_uncertainty);
 	}
+	if (m->state == MIG_CUT || m->state == MIG_RESUME || m->state == MIG_IN_CUT ||
+		m->state == MIG_IN_RESUME)
+		json_object_object_add(o, "interrupted", interrupted_json(m));
 	if (m->recoveries)
 		add_int(o, "recoveries", m->recoveries);
 	if (m->throttle)

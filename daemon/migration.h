@@ -130,6 +130,7 @@ struct migration {
 	bool down;        /* the flow has let its channels go (and written all that came) */
 	struct wire_resumed written; /* destination, when down: all but the secret */
 	unsigned recoveries;         /* so far */
+	uint64_t give_up_at;         /* of clock_ns(): recover-timeout ends */
 	bool answered;               /* destination: RESUMED is said */
 	bool elsewhere;    /* source: the address is another one than the session began at */
 	bool pass_over;    /* source: the pass ended while there was no connection */

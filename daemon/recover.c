@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
@@ -72,6 +73,7 @@ static void cut(struct migration *m, const struct err *err, bool by_hand)
 	drop_connections(m, by_hand);
 	if (m->state == MIG_ACTIVE) {
 		outflow_cut(m->out);
+		m->give_up_at = clock_ns() + (uint64_t)m->params.recover_timeout * NS_PER_SEC;
 		migration_limit(m, m->params.recover_timeout * 1000, give_up_cb);
 	}
 	log_warn("vm %s: its migration to %s is interrupted%s: %s", m->vm_name, m->uri_text,

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/clock.h"
 #include "daemon/dest.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
@@ -41,6 +42,7 @@ static void cut(struct migration *m, const struct err *err)
 		event_del(m->timer);
 	if (m->state == MIG_IN_ACTIVE) {
 		inflow_cut(m->in);
+		m->give_up_at = clock_ns() + (uint64_t)m->params.recover_timeout * NS_PER_SEC;
 		migration_limit(m, m->params.recover_timeout * 1000, give_up_cb);
 		log_warn("vm %s: waits for %s to come back: %s", m->vm_name,
 			m->peer_name[0] ? m->peer_name : m->uri_text, m->error.text);

@@ -40,6 +40,7 @@ bool progress_update(struct progress *p, struct json_object *query_migrate)
 	const char *status = member_text(query_migrate, "status", "");
 	const char *step = member_text(query_migrate, "step", status);
 	uint64_t pass = (uint64_t)member_int(htab, "passes", 0);
+	struct json_object *cut = member(query_migrate, "interrupted");
 	bool news = !p->begun || strcmp(step, p->step) != 0 || pass != p->pass;
 
 	if (pass != p->pass)
@@ -52,6 +53,9 @@ bool progress_update(struct progress *p, struct json_object *query_migrate)
 	p->rate = (uint64_t)member_int(htab, "rate", 0);
 	p->downtime = (uint64_t)member_int(query_migrate, "expected-downtime", 0);
 	p->throttle = (uint64_t)member_int(query_migrate, "cpu-throttle-percentage", 0);
+	p->interrupted = cut;
+	p->by_hand = member_bool(cut, "by-hand");
+	p->left = (uint64_t)member_int(cut, "left", 0);
 	return news;
 }
 
@@ -67,6 +71,18 @@ unsigned progress_percent(const struct progress *p)
 static bool in_pass(const struct progress *p)
 {
 	return p->pass > 0 && (!strcmp(p->step, "active") || !strcmp(p->step, "last-pass"));
+}
+
+/* Not in a pass: the step, or what an interrupted migration waits for. */
+static void waiting(const struct progress *p, size_t size, char *buf)
+{
+	if (p->interrupted)
+		snprintf(buf, size, "interrupted: %s, %" PRIu64 " s left",
+			p->by_hand ? "waiting for 'htabctl migrate --resume'"
+				   : "waiting for its connections",
+			p->left);
+	else
+		snprintf(buf, size, "%s", p->step);
 }
 
 /* What is known: at the beginning neither a rate nor a prediction is. */
@@ -99,7 +115,7 @@ void progress_bar(const struct progress *p, unsigned columns, char buf[static PR
 	if (columns >= PROGRESS_LINE)
 		columns = PROGRESS_LINE - 1;
 	if (!in_pass(p)) {
-		snprintf(buf, columns + 1, "%s", p->step);
+		waiting(p, columns + 1, buf);
 		return;
 	}
 	numbers(p, end);
@@ -125,7 +141,7 @@ void progress_text(const struct progress *p, char buf[static PROGRESS_LINE])
 	char sent[OUTPUT_TEXT], end[NUMBERS];
 
 	if (!in_pass(p)) {
-		snprintf(buf, PROGRESS_LINE, "%s", p->step);
+		waiting(p, PROGRESS_LINE, buf);
 		return;
 	}
 	numbers(p, end);

@@ -23,6 +23,9 @@ struct progress {
 	uint64_t rate;        /* entries/s */
 	uint64_t downtime;    /* ms, predicted */
 	uint64_t throttle;    /* percent */
+	bool interrupted;     /* the connections are gone: */
+	bool by_hand;         /* somebody has to resume it, */
+	uint64_t left;        /* within so many s */
 };
 
 /* Take a new answer in. True when a pass or a step has begun: the time for a line in a log. */

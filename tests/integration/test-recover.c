@@ -50,6 +50,22 @@ static void end_passes(struct stage *s)
 	set(s->a, "downtime-limit", 2000000);
 }
 
+/* Both ends tell how long they wait yet, and the source for whom. */
+static void tells_how_long(struct stage *s, bool by_hand)
+{
+	struct json_object *a = host_query(s->a, VM), *b = host_query(s->b, VM);
+	struct json_object *from = member(a, "interrupted"), *to = member(b, "interrupted");
+	int64_t left = member_int(from, "left", -1);
+
+	h_check(s->h, left > 0 && left <= 300 && member_bool(from, "by-hand") == by_hand, "%s",
+		json_object_to_json_string(a));
+	left = member_int(to, "left", -1);
+	h_check(s->h, left > 0 && left <= 300 && !member(to, "by-hand"), "%s",
+		json_object_to_json_string(b));
+	json_object_put(a);
+	json_object_put(b);
+}
+
 static void pause_migration(struct stage *s)
 {
 	host_do(s->a, "migrate-pause", "{'vm': '" VM "'}");
@@ -87,6 +103,7 @@ START_TEST(pause_and_resume)
 
 	for (int i = 0; i < 3; i++) {
 		pause_migration(&s);
+		tells_how_long(&s, true);
 		guest_runs(s.source);
 		resume(&s, s.uri);
 		host_status(s.a, VM, "active");

@@ -108,6 +108,34 @@ START_TEST(progress_of_passes)
 }
 END_TEST
 
+#define CUT(step, hand, left)                                                          \
+	"{\"status\":\"postcopy-paused\",\"step\":\"" step "\",\"interrupted\":{" hand \
+	"\"left\":" #left "},\"htab\":{\"passes\":2}}"
+
+START_TEST(progress_of_what_is_interrupted)
+{
+	struct progress p = {0};
+	char line[PROGRESS_LINE];
+
+	update(&p, ANSWER("active", 2, 1000, 100, ));
+	ck_assert(update(&p, CUT("cut", "\"by-hand\":true,", 300)));
+	progress_text(&p, line);
+	ck_assert_str_eq(line, "interrupted: waiting for 'htabctl migrate --resume', 300 s left");
+	ck_assert(!update(&p, CUT("cut", "\"by-hand\":true,", 299)));
+	progress_bar(&p, 30, line);
+	ck_assert_str_eq(line, "interrupted: waiting for 'htab");
+	ck_assert(update(&p, CUT("resume", "\"by-hand\":false,", 12)));
+	progress_bar(&p, 80, line);
+	ck_assert_str_eq(line, "interrupted: waiting for its connections, 12 s left");
+	update(&p, CUT("in-cut", , 0)); /* a destination */
+	progress_bar(&p, 80, line);
+	ck_assert_str_eq(line, "interrupted: waiting for its connections, 0 s left");
+	update(&p, ANSWER("active", 2, 1000, 100, ));
+	progress_text(&p, line);
+	ck_assert_ptr_eq(strstr(line, "pass 2"), line);
+}
+END_TEST
+
 /* A daemon that tells what it predicted, and for the first pass nothing. */
 START_TEST(progress_of_predictions)
 {
@@ -161,6 +189,7 @@ int main(void)
 	tcase_add_test(c, quantities);
 	tcase_add_test(c, aligned_table);
 	tcase_add_test(c, progress_of_passes);
+	tcase_add_test(c, progress_of_what_is_interrupted);
 	tcase_add_test(c, progress_of_predictions);
 	tcase_add_test(c, progress_in_any_width);
 	suite_add_tcase(s, c);
