@@ -144,29 +144,47 @@ static void query_status(
 	qmp_return(call, o);
 }
 
-static int64_t vcpu_arg(struct json_object *args)
+static int64_t int_arg(struct json_object *args, const char *name, int64_t otherwise)
 {
 	struct json_object *n;
 
-	return json_object_object_get_ex(args, "vcpu", &n) ? json_object_get_int64(n) : VMSTATE_ALL;
+	return json_object_object_get_ex(args, name, &n) ? json_object_get_int64(n) : otherwise;
+}
+
+/* 0, or -EINVAL, which the client was told. */
+static int look_args(struct qmp_call *call, struct json_object *args, struct vmstate_ask *ret)
+{
+	struct err err;
+
+	ret->vcpu = int_arg(args, "vcpu", VMSTATE_ALL);
+	ret->start = int_arg(args, "start", 0);
+	ret->reading = int_arg(args, "reading", 0);
+	if (ret->start >= 0 && ret->start <= VMSTATE_START_MAX)
+		return 0;
+	err_set(&err, -EINVAL, "Parameter 'start' does not accept value %lld",
+		(long long)ret->start);
+	qmp_fail(call, &err);
+	return -EINVAL;
 }
 
 static void query_vm_state(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
 	struct vm *v = vm_arg(opaque, call, vm, args);
+	struct vmstate_ask ask;
 
-	if (v)
-		vmstate_query(v, call, vcpu_arg(args));
+	if (v && look_args(call, args, &ask) == 0)
+		vmstate_query(opaque, v, call, &ask);
 }
 
 static void query_vm_tlb(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
 	struct vm *v = vm_arg(opaque, call, vm, args);
+	struct vmstate_ask ask;
 
-	if (v)
-		vmstate_query_tlb(v, call, vcpu_arg(args));
+	if (v && look_args(call, args, &ask) == 0)
+		vmstate_query_tlb(opaque, v, call, &ask);
 }
 
 static void query_daemon(
@@ -584,6 +602,11 @@ static void x_continue(
 	go(m);
 }
 
+#define LOOK_ARGS                                                       \
+	{"vcpu", QMP_INT, true}, {"start", QMP_INT, true}, /* a page */ \
+	{                                                               \
+		"reading", QMP_INT, true                                \
+	}
 #define VM_ARG                         \
 	{                              \
 		"vm", QMP_STRING, true \
@@ -592,8 +615,8 @@ static void x_continue(
 const struct qmp_command commands[] = {
 	{"query-status", {VM_ARG}, query_status},
 	{"query-vms", {{NULL}}, query_vms},
-	{"query-vm-state", {VM_ARG, {"vcpu", QMP_INT, true}}, query_vm_state},
-	{"query-vm-tlb", {VM_ARG, {"vcpu", QMP_INT, true}}, query_vm_tlb},
+	{"query-vm-state", {VM_ARG, LOOK_ARGS}, query_vm_state},
+	{"query-vm-tlb", {VM_ARG, LOOK_ARGS}, query_vm_tlb},
 	{"query-daemon", {{NULL}}, query_daemon},
 	{"query-migrate", {VM_ARG}, query_migrate},
 	{"query-migrate-parameters", {VM_ARG}, query_parameters},

@@ -21,6 +21,7 @@
 #include "daemon/save.h"
 #include "daemon/service.h"
 #include "daemon/source.h"
+#include "daemon/vmstate.h"
 #include "proto/processor.h"
 
 #define LATE_SOCK_S 30    /* that a VM's control socket outlives it */
@@ -373,6 +374,7 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 	log_info("vm %s: its VMM (process %d) %s", vm->reg.name, (int)vm->pid,
 		dead ? "ended" : "disconnected");
 	dumphtab_vm_gone(vm);
+	vmstate_forget(vm);
 	TAILQ_FOREACH (m, &srv->migrations, link) {
 		if (m->vm != vm)
 			continue;
@@ -585,6 +587,8 @@ void server_end(struct server *srv)
 			vm_forget_asker(m->vm, m);
 		m->vm = NULL;
 	}
+	for (struct vm *vm = srv->vms ? vms_first(srv->vms) : NULL; vm; vm = vms_next(vm))
+		vmstate_forget(vm);
 	if (srv->vms)
 		vms_free(srv->vms);
 	while ((m = TAILQ_FIRST(&srv->migrations)))

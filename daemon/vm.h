@@ -42,6 +42,7 @@ struct vm {
 	struct qmp_sock *sock;
 	struct migration *migration; /* the one under way or the last one */
 	struct dumphtab *dump;       /* its table is read for a client: dumphtab.c */
+	struct reading *reading;     /* its state was, and is shown by pages: vmstate.c */
 	/* the next guest may come in, from whom: migrate-incoming */
 	bool expects;
 	char authz[PARAM_TEXT_MAX];

@@ -2,6 +2,7 @@
 #include "daemon/vmstate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,22 +23,44 @@ struct view {
 	const char *member; /* of the answer: a list */
 	size_t size_max;    /* bytes of the VMM's answer */
 	/* That answer into the list: 0, or -errno with a sentence. */
-	int (*decode)(const struct query *q, const void *image, size_t size,
-		struct json_object *list, struct err *err);
+	int (*decode)(struct query *q, const void *image, size_t size, struct json_object *list,
+		struct err *err);
 };
 
 struct query {
 	const struct view *view;
+	struct server *srv;
 	struct qmp_call *call;
 	char vm[VM_NAME_MAX + 1];
-	int64_t vcpu;
+	struct vm_uuid uuid;
+	struct vmstate_ask ask;
+	uint64_t seen;           /* so far, of those that are wanted */
+	bool more;               /* than one answer holds */
 	struct tlb_geometry tlb; /* of a BookE guest */
 	uint32_t vcpus;
 };
 
-static bool wanted(const struct query *q, int64_t vcpu)
+/* A whole reading, for its next page: the VMM's memory. One for each VM, for READING_S. */
+struct reading {
+	const struct view *view;
+	int64_t vcpu, id;
+	int fd;
+	struct event *timer;
+	struct vm *vm;
+};
+
+#define READING_S 30
+
+/* Is the next element, of that vCPU, one of this page? */
+static bool wanted(struct query *q, int64_t vcpu)
 {
-	return q->vcpu == VMSTATE_ALL || q->vcpu == vcpu;
+	uint64_t n;
+
+	if (q->ask.vcpu != VMSTATE_ALL && q->ask.vcpu != vcpu)
+		return false;
+	n = q->seen++;
+	q->more = n >= (uint64_t)q->ask.start + VMSTATE_ELEMENTS_MAX;
+	return !q->more && n >= (uint64_t)q->ask.start;
 }
 
 /* -- the state --------------------------------------------------------------------------------- */
@@ -59,24 +82,17 @@ static struct json_object *elem_json(const struct state_elem *elem)
 	return o;
 }
 
-static int decode_state(const struct query *q, const void *image, size_t size,
-	struct json_object *list, struct err *err)
+static int decode_state(
+	struct query *q, const void *image, size_t size, struct json_object *list, struct err *err)
 {
 	struct state_elem elem;
 	struct unpack u;
-	unsigned n = 0;
 	int r;
 
 	unpack_init(&u, image, size);
-	while ((r = state_next(&u, &elem)) > 0) {
-		if (!wanted(q, elem.vcpu))
-			continue;
-		if (n++ == VMSTATE_ELEMENTS_MAX)
-			return err_set(err, -E2BIG,
-				"the state of VM %s has more than %u elements: ask for one vCPU at a time, by 'vcpu'",
-				q->vm, VMSTATE_ELEMENTS_MAX);
-		json_object_array_add(list, elem_json(&elem));
-	}
+	while ((r = state_next(&u, &elem)) > 0 && !q->more)
+		if (wanted(q, elem.vcpu))
+			json_object_array_add(list, elem_json(&elem));
 	return r < 0 ? err_set(err, r, "the VMM of %s gave a malformed state image", q->vm) : 0;
 }
 
@@ -117,18 +133,9 @@ static struct json_object *entry_json(
 	return o;
 }
 
-static int too_many_entries(const struct query *q, struct err *err)
-{
-	return err_set(err, -E2BIG,
-		q->vcpu == VMSTATE_ALL
-			? "the TLBs of VM %s have more than %u valid entries: ask for one vCPU at a time, by 'vcpu'"
-			: "that vCPU of VM %s has more than %u valid TLB entries, which is all that can be shown",
-		q->vm, VMSTATE_ELEMENTS_MAX);
-}
-
 /* The records of a first pass: they name every entry, the valid ones are shown. */
-static int decode_tlb(const struct query *q, const void *image, size_t size,
-	struct json_object *list, struct err *err)
+static int decode_tlb(
+	struct query *q, const void *image, size_t size, struct json_object *list, struct err *err)
 {
 	uint32_t per_vcpu = tlb_entries(&q->tlb);
 	uint64_t entries = (uint64_t)per_vcpu * q->vcpus;
@@ -136,7 +143,6 @@ static int decode_tlb(const struct query *q, const void *image, size_t size,
 	struct htab_iter it;
 	struct htab_rec rec;
 	const char *why;
-	unsigned n = 0;
 
 	if (htab_check_kind(HTAB_TLB, image, size, entries, HTAB_WIRE, &count, &why) < 0)
 		return err_set(
@@ -146,15 +152,13 @@ static int decode_tlb(const struct query *q, const void *image, size_t size,
 			(unsigned long long)(count.valid + count.invalid),
 			(unsigned long long)entries);
 	htab_iter_init_kind(&it, HTAB_TLB, image, size, entries, HTAB_WIRE);
-	while (htab_iter_next(&it, &rec) > 0) {
-		for (uint32_t i = 0; i < rec.n_valid; i++) {
+	while (!q->more && htab_iter_next(&it, &rec) > 0) {
+		for (uint32_t i = 0; i < rec.n_valid && !q->more; i++) {
 			uint32_t index = rec.index + i;
 			struct tlb_entry e;
 
 			if (!wanted(q, index / per_vcpu))
 				continue;
-			if (n++ == VMSTATE_ELEMENTS_MAX)
-				return too_many_entries(q, err);
 			tlb_entry_get(rec.hptes + (size_t)i * TLB_ENTRY_SIZE, &e);
 			json_object_array_add(
 				list, entry_json(q, index / per_vcpu, index % per_vcpu, &e));
@@ -166,7 +170,7 @@ static int decode_tlb(const struct query *q, const void *image, size_t size,
 /* -- asking the VMM ---------------------------------------------------------------------------- */
 
 /* Its seals keep the VMM from taking the memory away meanwhile. */
-static int decode_fd(const struct query *q, int fd, struct json_object *list, struct err *err)
+static int decode_fd(struct query *q, int fd, struct json_object *list, struct err *err)
 {
 	const struct view *v = q->view;
 	size_t size;
@@ -186,28 +190,112 @@ static int decode_fd(const struct query *q, int fd, struct json_object *list, st
 	return r;
 }
 
-static void reply_cb(void *arg, const struct vmm_reply *reply, int fd)
+/* -- a reading that is shown by pages ---------------------------------------------------------- */
+
+void vmstate_forget(struct vm *vm)
 {
-	struct json_object *list = json_object_new_array();
-	struct query *q = arg;
+	struct reading *r = vm->reading;
+
+	if (!r)
+		return;
+	vm->reading = NULL;
+	event_free(r->timer);
+	fd_close(r->fd);
+	free(r);
+}
+
+static void reading_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct reading *r = arg;
+
+	vmstate_forget(r->vm);
+}
+
+/* fd becomes the reading's. Its number, or 0: there will be no next page. */
+static int64_t keep(const struct query *q, struct vm *vm, int fd)
+{
+	static int64_t last;
+	struct timeval tv = {.tv_sec = READING_S};
+	struct reading *r = calloc(1, sizeof(*r));
+
+	vmstate_forget(vm);
+	if (r)
+		r->timer = evtimer_new(q->srv->base, reading_cb, r);
+	if (!r || !r->timer || event_add(r->timer, &tv) < 0) {
+		if (r && r->timer)
+			event_free(r->timer);
+		free(r);
+		fd_close(fd);
+		return 0;
+	}
+	r->view = q->view;
+	r->vcpu = q->ask.vcpu;
+	r->id = ++last;
+	r->fd = fd;
+	r->vm = vm;
+	vm->reading = r;
+	return r->id;
+}
+
+/* A page of the reading in fd, which is the callee's; kept: the one that it is of already. */
+static void answer(struct query *q, struct vm *vm, int fd, int64_t kept)
+{
+	struct json_object *list = json_object_new_array(), *o;
 	struct err err = {0};
 
-	if (reply->error)
-		err_set(&err, reply->error, "%s", reply->text);
-	else
-		decode_fd(q, fd, list, &err);
-	fd_close(fd);
-	if (err.code) {
+	if (decode_fd(q, fd, list, &err) < 0) {
+		fd_close(fd);
 		json_object_put(list);
 		qmp_fail(q->call, &err);
-	} else {
-		struct json_object *o = json_object_new_object();
+		return;
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "vm", json_object_new_string(q->vm));
+	json_object_object_add(o, q->view->member, list);
+	if (q->more && vm && !kept)
+		kept = keep(q, vm, fd);
+	else
+		fd_close(fd);
+	if (q->more && kept) {
+		json_object_object_add(
+			o, "next", json_object_new_int64(q->ask.start + VMSTATE_ELEMENTS_MAX));
+		json_object_object_add(o, "reading", json_object_new_int64(kept));
+	} else if (vm && kept) {
+		vmstate_forget(vm); /* that was the last page */
+	}
+	qmp_return(q->call, o);
+}
 
-		json_object_object_add(o, "vm", json_object_new_string(q->vm));
-		json_object_object_add(o, q->view->member, list);
-		qmp_return(q->call, o);
+static void reply_cb(void *arg, const struct vmm_reply *reply, int fd)
+{
+	struct query *q = arg;
+	struct err err;
+
+	if (reply->error) {
+		fd_close(fd);
+		err_set(&err, reply->error, "%s", reply->text);
+		qmp_fail(q->call, &err);
+	} else {
+		answer(q, vms_find_uuid(q->srv->vms, &q->uuid), fd, 0);
 	}
 	free(q);
+}
+
+/* A further page: the guest is not needed for it. */
+static int next_page(struct query *q, struct vm *vm, struct err *err)
+{
+	struct reading *r = vm->reading;
+	int fd;
+
+	if (!r || r->id != q->ask.reading || r->view != q->view || r->vcpu != q->ask.vcpu)
+		return err_set(err, -ESTALE,
+			"there is no reading %lld of the %s of VM %s to go on with: it is kept for %d s, and until the next one: ask without 'start'",
+			(long long)q->ask.reading, q->view->name, q->vm, READING_S);
+	fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return err_set(err, -errno, "out of descriptors");
+	answer(q, vm, fd, r->id);
+	return 0;
 }
 
 /* Each look would lengthen the time for which the guest stands still. */
@@ -231,36 +319,44 @@ static int may_look(const struct vm *vm, int64_t vcpu, const struct view *view, 
 	return 0;
 }
 
-static void look(struct vm *vm, struct qmp_call *call, int64_t vcpu, const struct view *view)
+static void look(struct server *srv, struct vm *vm, struct qmp_call *call,
+	const struct vmstate_ask *ask, const struct view *view)
 {
+	struct query page = {.view = view, .call = call, .ask = *ask}, *q = &page;
 	struct vmm_request req = {.type = view->request};
 	struct err err = {0};
-	struct query *q = NULL;
 
-	if (may_look(vm, vcpu, view, &err) == 0 && !(q = calloc(1, sizeof(*q))))
+	q->srv = srv;
+	q->uuid = vm->reg.uuid;
+	q->tlb = vm->reg.tlb;
+	q->vcpus = vm->reg.vcpus;
+	snprintf(q->vm, sizeof(q->vm), "%s", vm->reg.name);
+	if (ask->start != 0) {
+		if (next_page(q, vm, &err) < 0)
+			qmp_fail(call, &err);
+		return;
+	}
+	if (may_look(vm, ask->vcpu, view, &err) == 0 && !(q = malloc(sizeof(*q))))
 		err_set(&err, -ENOMEM, "out of memory");
 	if (err.code) {
 		qmp_fail(call, &err);
 		return;
 	}
-	q->view = view;
-	q->call = call;
-	q->vcpu = vcpu;
-	q->tlb = vm->reg.tlb;
-	q->vcpus = vm->reg.vcpus;
-	snprintf(q->vm, sizeof(q->vm), "%s", vm->reg.name);
+	*q = page;
 	vm_ask(vm, &req, -1, VMM_TIMEOUT_MS, reply_cb, q);
 }
 
-void vmstate_query(struct vm *vm, struct qmp_call *call, int64_t vcpu)
+void vmstate_query(
+	struct server *srv, struct vm *vm, struct qmp_call *call, const struct vmstate_ask *ask)
 {
 	static const struct view state = {
 		VMM_QUERY_STATE, "state", "elements", STATE_IMAGE_MAX, decode_state};
 
-	look(vm, call, vcpu, &state);
+	look(srv, vm, call, ask, &state);
 }
 
-void vmstate_query_tlb(struct vm *vm, struct qmp_call *call, int64_t vcpu)
+void vmstate_query_tlb(
+	struct server *srv, struct vm *vm, struct qmp_call *call, const struct vmstate_ask *ask)
 {
 	static const struct view tlb = {
 		VMM_QUERY_TLB, "TLB", "entries", VMM_TLB_IMAGE_MAX, decode_tlb};
@@ -273,5 +369,5 @@ void vmstate_query_tlb(struct vm *vm, struct qmp_call *call, int64_t vcpu)
 		qmp_fail(call, &err);
 		return;
 	}
-	look(vm, call, vcpu, &tlb);
+	look(srv, vm, call, ask, &tlb);
 }

@@ -178,6 +178,47 @@ static int look_args(struct ctl *ctl, const char *name, struct json_object **ret
 	return CTL_OK;
 }
 
+/*
+ * The whole list, which comes by pages of one reading: the first answer with `list` grown. 0, or an
+ * exit status.
+ */
+static int look(struct ctl *ctl, const char *name, const char *command, const char *list,
+	struct json_object **ret)
+{
+	struct json_object *all = NULL, *page, *args = NULL;
+	struct err err = {0};
+	int64_t next = 0, reading = 0;
+	int status;
+
+	do {
+		status = look_args(ctl, name, &args);
+		if (status)
+			return status;
+		if (all) {
+			json_object_object_add(args, "start", json_object_new_int64(next));
+			json_object_object_add(args, "reading", json_object_new_int64(reading));
+		}
+		if (ctl_call(ctl, command, args, &page, &err) < 0) {
+			json_object_put(all);
+			return ctl_fail(ctl, &err);
+		}
+		next = member_int(page, "next", 0);
+		reading = member_int(page, "reading", 0);
+		if (!all) {
+			all = page;
+			continue;
+		}
+		for (size_t i = 0; i < json_object_array_length(member(page, list)); i++)
+			json_object_array_add(member(all, list),
+				json_object_get(json_object_array_get_idx(member(page, list), i)));
+		json_object_put(page);
+	} while (next > 0);
+	json_object_object_del(all, "next");
+	json_object_object_del(all, "reading");
+	*ret = all;
+	return CTL_OK;
+}
+
 /* Every element of the state, by vCPU. */
 static int show_state(struct ctl *ctl, const char *name)
 {
@@ -188,15 +229,12 @@ static int show_state(struct ctl *ctl, const char *name)
 		{"VALUE", false},
 		{0},
 	};
-	struct json_object *args, *state, *list;
-	struct err err = {0};
+	struct json_object *state, *list;
 	struct table *t;
-	int status = look_args(ctl, name, &args);
+	int status = look(ctl, name, "query-vm-state", "elements", &state);
 
 	if (status)
 		return status;
-	if (ctl_call(ctl, "query-vm-state", args, &state, &err) < 0)
-		return ctl_fail(ctl, &err);
 	list = member(state, "elements");
 	t = ctl->json ? NULL : table_new(columns);
 	if (ctl->json)
@@ -238,15 +276,12 @@ static int show_tlb(struct ctl *ctl, const char *name)
 		{"IPROT", false},
 		{0},
 	};
-	struct json_object *args, *tlb, *list;
-	struct err err = {0};
+	struct json_object *tlb, *list;
 	struct table *t;
-	int status = look_args(ctl, name, &args);
+	int status = look(ctl, name, "query-vm-tlb", "entries", &tlb);
 
 	if (status)
 		return status;
-	if (ctl_call(ctl, "query-vm-tlb", args, &tlb, &err) < 0)
-		return ctl_fail(ctl, &err);
 	list = member(tlb, "entries");
 	t = ctl->json ? NULL : table_new(columns);
 	if (ctl->json)

@@ -103,9 +103,90 @@ START_TEST(in_a_migration)
 }
 END_TEST
 
+/* -- by pages ---------------------------------------------------------------------------------- */
+
+/* TLBs of 64 vCPUs are more than an answer holds; test-booke goes through all of them. */
+static const struct guest_opts many = {.booke = true, .rate = 1000, .vcpus = 64};
+
+static size_t tlb_entries_of(struct harness *h, struct json_object *o)
+{
+	struct json_object *list = member(o, "entries");
+
+	h_check(h, list && json_object_is_type(list, json_type_array), "no entries: %s",
+		json_object_to_json_string(o));
+	return json_object_array_length(list);
+}
+
+static void no_page(struct host *a, const char *command, const char *more, int64_t reading)
+{
+	struct err err;
+
+	host_refused(a, &err, command, "{'vm': 'vm1', 'start': 2048, 'reading': %lld%s}",
+		(long long)reading, more);
+	h_check_text(a->h, err.text, "ask without 'start'");
+}
+
+/* What does not go on with a reading, and that it ends with its last page. */
+START_TEST(pages_that_do_not_fit)
+{
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct guest *g = guest_start(a, "vm1", &many);
+	struct json_object *o = host_ask(a, "query-vm-tlb", "{'vm': 'vm1'}");
+	int64_t reading = member_int(o, "reading", 0), next;
+	struct err err;
+
+	h_check(h, tlb_entries_of(h, o) == 2048 && reading > 0, "%zu entries, reading %lld",
+		tlb_entries_of(h, o), (long long)reading);
+	no_page(a, "query-vm-tlb", "", reading + 1);
+	no_page(a, "query-vm-tlb", "", 0);
+	no_page(a, "query-vm-tlb", ", 'vcpu': 1", reading);
+	no_page(a, "query-vm-state", "", reading);
+	host_refused(a, &err, "query-vm-tlb", "{'vm': 'vm1', 'start': -1, 'reading': 1}");
+	h_check_text(h, err.text, "'start'");
+	while ((next = member_int(o, "next", 0)) > 0) {
+		h_check(h, tlb_entries_of(h, o) == 2048, "a page that is not full");
+		h_check(h, member_int(o, "reading", 0) == reading, "another reading");
+		json_object_put(o);
+		o = host_ask(a, "query-vm-tlb", "{'vm': 'vm1', 'start': %lld, 'reading': %lld}",
+			(long long)next, (long long)reading);
+	}
+	h_check(h, tlb_entries_of(h, o) > 0, "an empty page");
+	json_object_put(o);
+	no_page(a, "query-vm-tlb", "", reading);
+	guest_runs(g);
+	harness_free(h);
+}
+END_TEST
+
+/* A later reading ends the earlier one, and so does the end of the VM. */
+START_TEST(pages_of_what_is_gone)
+{
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct guest *g = guest_start(a, "vm1", &many);
+	struct json_object *first = host_ask(a, "query-vm-tlb", "{'vm': 'vm1'}");
+	struct json_object *second = host_ask(a, "query-vm-tlb", "{'vm': 'vm1'}"), *o;
+	int64_t reading = member_int(second, "reading", 0);
+
+	no_page(a, "query-vm-tlb", "", member_int(first, "reading", 0));
+	o = host_ask(a, "query-vm-tlb", "{'vm': 'vm1', 'start': 2048, 'reading': %lld}",
+		(long long)reading);
+	h_check(h, tlb_entries_of(h, o) == 2048, "the second page is not full");
+	guest_kill(g);
+	json_object_put(host_event(a, "VM_GONE", "vm1", NULL, NULL));
+	guest_start(a, "vm1", &many);
+	no_page(a, "query-vm-tlb", "", reading);
+	json_object_put(first);
+	json_object_put(second);
+	json_object_put(o);
+	harness_free(h);
+}
+END_TEST
+
 /* -- VMMs that answer with anything ------------------------------------------------------------ */
 
-enum answer { REFUSED, NO_FD, NOT_SEALED, EMPTY, CUT_SHORT, TOO_MANY, GOOD, DIES, ANSWERS };
+enum answer { REFUSED, NO_FD, NOT_SEALED, EMPTY, CUT_SHORT, MANY, GOOD, DIES, ANSWERS };
 
 static const char *const words[ANSWERS] = {
 	[REFUSED] = "does not wish it",
@@ -113,7 +194,6 @@ static const char *const words[ANSWERS] = {
 	[NOT_SEALED] = "no sealed memory",
 	[EMPTY] = "no sealed memory",
 	[CUT_SHORT] = "malformed state image",
-	[TOO_MANY] = "more than 2048 elements",
 	[DIES] = "went away",
 };
 
@@ -125,7 +205,7 @@ static int image(struct harness *h, enum answer answer)
 	struct pack k;
 
 	pack_init(&k, buf, sizeof(buf));
-	for (unsigned i = 0; i < (answer == TOO_MANY ? 2049 : 2048); i++)
+	for (unsigned i = 0; i < (answer == MANY ? 2049 : 2048); i++)
 		state_put_u64(&k, STATE_REG, 0, i % 49, i);
 	len = answer == EMPTY ? 0 : answer == CUT_SHORT ? k.len - 1 : k.len;
 	h_check(h, fd >= 0 && write(fd, buf, len) == (ssize_t)len, "memory: %m");
@@ -168,9 +248,14 @@ START_TEST(vmms_that_answer_with_anything)
 		fake_vmm_request(&v, VMM_QUERY_STATE, &req);
 		answer(&v, req.serial, i);
 		o = harness_answer(h, c);
-		if (i == GOOD)
-			h_check(h, elements(h, member(o, "return"), 0) == 2048, "some are missing");
-		else
+		if (i == GOOD || i == MANY) {
+			struct json_object *page = member(o, "return");
+
+			h_check(h, elements(h, page, 0) == 2048, "some are missing");
+			h_check(h, member_int(page, "next", 0) == (i == MANY ? 2048 : 0), "%s",
+				json_object_to_json_string(member(page, "next")));
+		}
+		if (words[i])
 			h_check_text(h, member_text(member(o, "error"), "desc", ""), words[i]);
 		json_object_put(o);
 	}
@@ -281,6 +366,8 @@ int main(void)
 
 	harness_add(c, a_guest_that_runs);
 	harness_add(c, in_a_migration);
+	harness_add(c, pages_that_do_not_fit);
+	harness_add(c, pages_of_what_is_gone);
 	harness_add(c, vmms_that_answer_with_anything);
 	harness_add(c, ages_that_cannot_be);
 	harness_add(c, processors_at_open);
