@@ -211,6 +211,8 @@ static void verified(struct migration *m)
 void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t pass)
 {
 	if (m->state == MIG_LAST_PASS && stream != WIRE_STREAM_VERIFY) {
+		if (m->pass == 1) /* the only one of a bolted-only save */
+			m->valid_end = m->out_stats.pass_valid;
 		if (m->verify)
 			migration_enter(m, MIG_VERIFY, verify_go);
 		else

@@ -51,13 +51,24 @@ static void count_entries(struct guest *g, uint64_t *ret_bolted, uint64_t *ret_o
 	fclose(f);
 }
 
+static uint64_t entries_told(struct saving *s)
+{
+	struct json_object *q = host_query(s->host, SAVING_VM), *htab;
+	uint64_t n = 0;
+
+	h_check(s->h, json_object_object_get_ex(q, "htab", &htab), "no htab");
+	n = (uint64_t)json_object_get_int64(json_object_object_get(htab, "entries"));
+	json_object_put(q);
+	return n;
+}
+
 /* Entries without the bolted bit are left behind; those with it all come. */
 START_TEST(bolted_only)
 {
 	struct saving s = saving_new(&(struct saving_opts){
 		.source = {.order = 20, .vcpus = 2, .rate = 20000, .dump = true},
 	});
-	uint64_t bolted, others, loaded_bolted, loaded_others;
+	uint64_t bolted, others, loaded_bolted, loaded_others, told;
 	struct guest *loaded;
 	struct err err;
 
@@ -66,6 +77,7 @@ START_TEST(bolted_only)
 	h_check(s.h, strstr(err.text, "bolted-only"), "%s", err.text);
 	saving_save(&s);
 	saving_saved(&s);
+	told = entries_told(&s);
 	loaded = saving_load(&s, &(struct guest_opts){.order = 20, .vcpus = 2, .dump = true});
 	saving_loaded(&s, loaded);
 	guest_stop(loaded);
@@ -75,6 +87,7 @@ START_TEST(bolted_only)
 		(unsigned long long)bolted, (unsigned long long)others);
 	h_check(s.h, loaded_bolted == bolted && loaded_others == 0, "%llu and %llu arrived",
 		(unsigned long long)loaded_bolted, (unsigned long long)loaded_others);
+	h_check(s.h, told == bolted, "query-migrate told %llu", (unsigned long long)told);
 	saving_free(&s);
 }
 END_TEST
