@@ -228,7 +228,8 @@ tests_powernv_state_kvm_SOURCES = \
 	tests/powernv/state-kvm-fill.c \
 	tests/powernv/state-kvm-guest.S \
 	tests/powernv/state-kvm-hostile.c \
-	tests/powernv/state-kvm-lib.c
+	tests/powernv/state-kvm-lib.c \
+	tests/powernv/state-kvm-pr.c
 tests_powernv_state_kvm_LDADD = libpowerkvm.la libhtabvmm-core.la
 endif
 

@@ -15,14 +15,22 @@ static const struct {
 } limits[] = {
 	{KVM_REG_PPC_HIOR, 0, 0},
 	/* POWER10's; Linux 6.1's KVM_SET_ONE_REG reads it instead */
-	{KVM_REG_PPC_MMCR3, 0, 0}, {KVM_REG_PPC_VPA_ADDR, 0, KVM_FILL_AREAS},
-	{KVM_REG_PPC_ARCH_COMPAT, 0, 0x0f000004}, {KVM_REG_PPC_ONLINE, 0, 1},
-	{KVM_REG_PPC_DPDES, 0, 1}, {KVM_REG_PPC_TB_OFFSET, 0x000000ffff000000, 1 << 24},
+	{KVM_REG_PPC_MMCR3, 0, 0},
+	{KVM_REG_PPC_VPA_ADDR, 0, KVM_FILL_AREAS},
+	{KVM_REG_PPC_ARCH_COMPAT, 0, 0x0f000004},
+	{KVM_REG_PPC_ONLINE, 0, 1},
+	{KVM_REG_PPC_DPDES, 0, 1},
+	{KVM_REG_PPC_TB_OFFSET, 0x000000ffff000000, 1 << 24},
 	/* DPFD, ILE, AIL 3, LD, TC */
-	{KVM_REG_PPC_LPCR_64, 0, 0x0030000003820200}, {KVM_REG_PPC_DAWRX, 0x7b, 3},
-	{KVM_REG_PPC_DAWRX1, 0x7b, 3}, {KVM_REG_PPC_DABRX, 0xb, 3}, {KVM_REG_PPC_CIABR, ~3ull, 2},
+	{KVM_REG_PPC_LPCR_64, 0, 0x0030000003820200},
+	{KVM_REG_PPC_DAWRX, 0x7b, 3},
+	{KVM_REG_PPC_DAWRX1, 0x7b, 3},
+	{KVM_REG_PPC_DABRX, 0xb, 3},
+	{KVM_REG_PPC_CIABR, ~3ull, 2},
 	{KVM_REG_PPC_PSSCR, 0xf0000000000003ff, 0},
-	{KVM_REG_PPC_PID, 0xfffff, 1}, /* KVM keeps 32 bits of it */
+	{KVM_REG_PPC_PID, 0xfffff, 1}, /* KVM keeps 32 bits of it, and of the next two */
+	{KVM_REG_PPC_TM_CR, 0xffffffff, 0},
+	{KVM_REG_PPC_TM_VRSAVE, 0xffffffff, 0},
 };
 
 static uint64_t mix(uint64_t z)
@@ -53,7 +61,7 @@ void kvm_fill_value(uint64_t id, unsigned cpu, uint64_t value[static 2])
 		((uint32_t *)value)[0] = (uint32_t)value[0];
 }
 
-int kvm_fill_structs(int fd, unsigned cpu)
+int kvm_fill_structs(int fd, unsigned cpu, uint64_t msr)
 {
 	struct kvm_sregs s;
 	struct kvm_regs r;
@@ -63,7 +71,7 @@ int kvm_fill_structs(int fd, unsigned cpu)
 	for (unsigned i = 0; i < 32; i++)
 		r.gpr[i] = mix(0x1000 + i + 100 * cpu);
 	r.pc = 0x2000;
-	r.msr |= 0x8000000000000000ull;
+	r.msr |= 0x8000000000000000ull | msr;
 	r.cr = 0x12345678;
 	r.ctr = mix(1 + cpu);
 	r.lr = mix(2 + cpu);

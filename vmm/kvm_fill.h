@@ -17,7 +17,8 @@
 void kvm_fill_value(uint64_t id, unsigned cpu, uint64_t value[static 2]);
 
 /*
- * KVM_SET_REGS and KVM_SET_SREGS of the vCPU `fd`: all registers but PC (0x2000) and most of MSR;
- * and all slots of the SLB but three, the last first. 0 or a negative errno.
+ * KVM_SET_REGS and KVM_SET_SREGS of the vCPU `fd`: all registers but PC (0x2000) and MSR, which
+ * gets SF and the bits of `msr`; and all slots of the SLB but three, the last first. 0 or a
+ * negative errno.
  */
-int kvm_fill_structs(int fd, unsigned cpu);
+int kvm_fill_structs(int fd, unsigned cpu, uint64_t msr);

@@ -83,7 +83,7 @@ static int fill_phase(int fd, unsigned cpu, enum one_reg_phase phase, struct err
 int kvmvm_registers_fill(struct kvmvm_guest *g, unsigned cpu, struct err *e)
 {
 	uint8_t *vpa = g->memory + KVM_FILL_AREAS + (size_t)cpu * 0x1000;
-	int r = kvm_fill_structs(g->fds[cpu], cpu);
+	int r = kvm_fill_structs(g->fds[cpu], cpu, 0);
 
 	if (r < 0)
 		return err_set(e, r, "vCPU %u's registers do not take known values: %s", cpu,

@@ -116,15 +116,14 @@ void dest_run(struct htabvmm *h, struct session *s, const struct vmm_request *re
 }
 
 /* As late as can be: what passes until the vCPUs run, the guest's timebase loses. */
-static int start_time(struct htabvmm *h, const struct session *s)
+static int start_time(struct htabvmm *h, const struct session *s, struct err *e)
 {
-	struct err ignored;
 	int r;
 
 	h->time.session = (struct session_id){0};
 	if (h->kvm.vm_fd < 0 || !h->arrived.known)
 		return 0;
-	r = state_kvm_start_time(&h->kvm, &h->arrived, h->paused.at, &h->time.error, &ignored);
+	r = state_kvm_start_time(&h->kvm, &h->arrived, h->paused.at, &h->time.error, e);
 	if (r == 0)
 		h->time.session = s->id;
 	return r;
@@ -138,18 +137,15 @@ void dest_work_over(struct htabvmm *h, const struct vmm_request *req, int error)
 {
 	struct session *s = sessions_find(&h->sessions, &req->session);
 	uint32_t compat = h->kvm.vm_fd >= 0 ? state_kvm_compat(&h->kvm) : 0; /* while none runs */
-	const char *step = "activate";
 	struct err e = {0}, why;
 
 	assert(s && s->state == SESSION_STARTING);
-	if (error == 0) {
-		step = "timebase";
-		error = start_time(h, s);
-	}
+	if (error < 0)
+		err_set(&why, error, "its activate failed: %s", strerror(-error));
+	else
+		error = start_time(h, s, &why);
 	if (error == 0)
 		error = lib_run_guest(h, &why);
-	else
-		err_set(&why, error, "its %s failed: %s", step, strerror(-error));
 	if (error < 0) {
 		session_step(s, ASK_FAILED);
 		err_set(&e, error, "VM '%s' could not start the guest: %s", h->name, why.text);

@@ -22,14 +22,39 @@ uint64_t state_kvm_boot(void)
 	return n > 0 ? stream_digest(STREAM_DIGEST_INIT, id, (size_t)n) : 0;
 }
 
-int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e)
+/* Guests of KVM-PR have none: they read the host's timebase, in problem state. */
+static int get_offset(const struct kvm_vm *vm, uint64_t *ret)
 {
 	alignas(16) uint64_t offset;
 	int r = kvm_get_one(vm->vcpu_fds[0], KVM_REG_PPC_TB_OFFSET, &offset);
 
-	if (r < 0)
+	if (r == 0)
+		*ret = offset;
+	return r;
+}
+
+int state_kvm_timebase(const struct kvm_vm *vm, uint64_t *ret, struct err *e)
+{
+	uint64_t offset = 0;
+	int r = get_offset(vm, &offset);
+
+	if (r < 0 && r != -EINVAL)
 		return err_set(e, r, "KVM does not give the timebase offset: %s", strerror(-r));
 	*ret = __ppc_get_timebase() + offset;
+	return 0;
+}
+
+/* Nothing can be set: it is the host's timebase, or the guest cannot be here. */
+static int take_hosts_time(const struct state_kvm_tb *from, uint64_t passed, uint64_t tb,
+	uint64_t hz, int64_t *ret_error, struct err *e)
+{
+	if (tb < from->guest)
+		return err_set(e, -ERANGE,
+			"the guest's timebase would go back from %llu to %llu: KVM-PR gives it this host's, which was started later",
+			(unsigned long long)from->guest, (unsigned long long)tb);
+	*ret_error = from->same_host
+		? 0
+		: timebase_ns((int64_t)(tb - from->guest - timebase_ticks(passed, hz)), hz);
 	return 0;
 }
 
@@ -43,13 +68,13 @@ int state_kvm_start_time(const struct kvm_vm *vm, const struct state_kvm_tb *fro
 	uint64_t hz = __ppc_get_timebase_freq(), before = clock_ns(), tb = __ppc_get_timebase();
 	uint64_t now = before + (clock_ns() - before) / 2;
 	uint64_t passed = paused && paused < now ? now - paused : 0;
-	alignas(16) uint64_t was = 0;
-	uint64_t offset;
-	int r = 0;
+	uint64_t offset, was = 0; /* the source's own, which came with the image */
+	int r = get_offset(vm, &was);
 
-	/* The source's own, which came with the image. */
-	if (kvm_get_one(vm->vcpu_fds[0], KVM_REG_PPC_TB_OFFSET, &was) < 0)
-		was = 0;
+	if (r == -EINVAL)
+		return take_hosts_time(from, passed, tb, hz, ret_error, e);
+	if (r < 0)
+		return err_set(e, r, "KVM does not give the timebase offset: %s", strerror(-r));
 	offset = timebase_offset(from->guest, passed, tb, was, hz, ret_error);
 	if (from->same_host) {
 		offset = was;

@@ -109,15 +109,15 @@ uint64_t lib_timebase(struct lib *l, uint64_t *ret_now)
 	return l->h->paused.guest_tb;
 }
 
-int lib_start_time(struct lib *l, uint64_t guest_tb, uint64_t paused, int64_t *ret_error)
+int lib_start_time(
+	struct lib *l, uint64_t guest_tb, uint64_t paused, int64_t *ret_error, char why[static 512])
 {
 	struct err e = {0};
 	/* as on another host, whose timebase happens to be the same */
 	struct state_kvm_tb tb = {.known = true, .guest = guest_tb};
 	int r = state_kvm_start_time(&l->h->kvm, &tb, paused, ret_error, &e);
 
-	if (r < 0)
-		say(false, "the start's timebase: %s", e.text);
+	snprintf(why, 512, "%s", e.text);
 	return r;
 }
 

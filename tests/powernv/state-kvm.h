@@ -6,6 +6,7 @@
  *
  *	state-kvm.c          the VMs, the guest, what is tested
  *	state-kvm-fill.c     known values in every register that takes one
+ *	state-kvm-pr.c       guests of KVM-PR, whose processor is a 32-bit one
  *	state-kvm-hostile.c  images that are wrong, each refused by name
  *	state-kvm-lib.c      libhtabvmm's side (its struct kvm_vm is another than vmm/kvm_vm.h's)
  *	state-kvm-guest.S    what the guest runs
@@ -42,8 +43,12 @@ long lib_save(struct lib *l, uint8_t *buf, char why[static 512]);
 int lib_load(struct lib *l, const uint8_t *image, size_t size, char why[static 512]);
 /* The guest's timebase now, as the library reads it at a pause. */
 uint64_t lib_timebase(struct lib *l, uint64_t *ret_now);
-/* As RUN does before the vCPUs start. paused: ns of CLOCK_MONOTONIC. */
-int lib_start_time(struct lib *l, uint64_t guest_tb, uint64_t paused, int64_t *ret_error);
+/*
+ * As RUN does before the vCPUs start, on another host than the source's. paused: ns of
+ * CLOCK_MONOTONIC. 0 or -errno with the sentence.
+ */
+int lib_start_time(struct lib *l, uint64_t guest_tb, uint64_t paused, int64_t *ret_error,
+	char why[static 512]);
 /* The next element: 1, 0 at the end. *pos begins at 0. */
 int image_next(const uint8_t *image, size_t size, size_t *pos, struct elem *ret);
 void elem_name(const struct elem *e, char buf[static 96]);
@@ -60,8 +65,19 @@ size_t image_put(uint8_t *image, size_t len, uint16_t kind, uint16_t vcpu, uint6
  */
 unsigned fill_registers(int fd, unsigned cpu);
 void fill_structs(int fd, unsigned cpu);
+/* Does this kernel give the registers of transactional memory? */
+bool has_tm(int fd);
 /* Has `fill` given that register a value other than it had? */
 bool was_filled(uint64_t id);
+
+/* -- state-kvm.c -- */
+
+/* Every element of two images, but the one that differs. */
+void compare(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size);
+
+/* -- state-kvm-pr.c -- */
+
+void pr_guests(void);
 
 /* -- state-kvm-hostile.c -- */
 
