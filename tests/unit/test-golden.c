@@ -16,7 +16,7 @@
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   68 /* in tests/golden */
+#define FILES   69 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -72,6 +72,8 @@ static struct wire_case {
 	{"resume", WIRE_RESUME, {.resume = {.secret = SECRET}}},
 	{"resumed", WIRE_RESUMED,
 		{.resumed = {.secret = SECRET, .channels = 1, .channel = {{3, 1, 2}}}}},
+	{"resumed-channels", WIRE_RESUMED,
+		{.resumed = {.secret = SECRET, .channels = 2, .channel = {{3, 1, 1}, {5, 1, 1}}}}},
 	{"pause-session", WIRE_PAUSE, {.u64 = 0}},
 	{"switchover", WIRE_SWITCHOVER, {.u64 = 0}},
 	{"clock", WIRE_CLOCK, {.u64 = 0x0000012345678abc}},
