@@ -20,6 +20,21 @@ START_TEST(plaintext)
 }
 END_TEST
 
+static bool journal_has(const struct pair *p, const char *words)
+{
+	FILE *f = fopen(p->a->process->log, "re");
+	char *line = NULL;
+	bool found = false;
+	size_t n = 0;
+
+	h_check(p->h, f, "%s: %m", p->a->process->log);
+	while (!found && getline(&line, &n, f) > 0)
+		found = strstr(line, words);
+	free(line);
+	fclose(f);
+	return found;
+}
+
 START_TEST(tls)
 {
 	struct pair p = pair_new(&(struct pair_opts){
@@ -33,6 +48,10 @@ START_TEST(tls)
 	pair_completes(&p);
 	q = host_query(p.b, PAIR_VM);
 	h_check_text(p.h, member_text(q, "peer", ""), "CN=hosta");
+	json_object_put(q);
+	q = host_query(p.a, PAIR_VM);
+	h_check(p.h, member(q, "ktls"), "the source does not say who encrypts");
+	h_check(p.h, journal_has(&p, "encrypts what the data channel"), "nor does its journal");
 	json_object_put(q);
 	pair_tables_equal(&p);
 	pair_free(&p);
@@ -383,21 +402,6 @@ START_TEST(no_convergence_forces)
 	pair_free(&p);
 }
 END_TEST
-
-static bool journal_has(const struct pair *p, const char *words)
-{
-	FILE *f = fopen(p->a->process->log, "re");
-	char *line = NULL;
-	bool found = false;
-	size_t n = 0;
-
-	h_check(p->h, f, "%s: %m", p->a->process->log);
-	while (!found && getline(&line, &n, f) > 0)
-		found = strstr(line, words);
-	free(line);
-	fclose(f);
-	return found;
-}
 
 /* vCPUs are slowed down by the first step, by further ones, and never by more than the limit. */
 START_TEST(auto_converge)

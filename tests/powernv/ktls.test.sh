@@ -5,7 +5,7 @@
 # needs: htab-migrated htab-kvmvm htabctl htab-bench tests/mkcerts tests/unit/test-ktls
 # needs: tests/powernv/migrate.sh
 # modules: gf128mul ghash-generic ctr gcm tls
-# limit: 110
+# limit: 150
 # cpus: 2
 . /t/guest.sh
 . /t/migrate.sh
