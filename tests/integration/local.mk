@@ -87,6 +87,11 @@ tests_integration_test_save_SOURCES = tests/integration/test-save.c \
 	tests/integration/saving.c tests/integration/saving.h
 tests_integration_test_save_CFLAGS = $(integration_cflags)
 tests_integration_test_save_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-save-open
+tests_integration_test_save_open_SOURCES = tests/integration/test-save-open.c \
+	tests/integration/saving.c tests/integration/saving.h
+tests_integration_test_save_open_CFLAGS = $(integration_cflags)
+tests_integration_test_save_open_LDADD = libharness.la libproto.la $(OPENSSL_LIBS)
 endif
 
 # tests/demo.sh is what `./run demo` shows.
