@@ -197,7 +197,10 @@ void outflow_generation(struct outflow *o, uint32_t generation, unsigned order)
 {
 	if (o->stopping)
 		return;
-	o->reader.entries = htab_entries(order); /* the reader has nothing to read meanwhile */
+	/* The reader has nothing to read meanwhile, but looks how much it would read at once. */
+	pthread_mutex_lock(&o->flow.lock);
+	o->reader.entries = htab_entries(order);
+	pthread_mutex_unlock(&o->flow.lock);
 	sendrings_generation(&o->rings, generation, order);
 }
 
