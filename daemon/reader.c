@@ -32,7 +32,8 @@ static bool may_read(struct reader *r, struct htabio **ret_io, size_t *ret_max)
 	reading = a->reading;
 	*ret_io = r->io;
 	*ret_max = a->plain_max;
-	if (r->changes && reader_changes(r->cursor, r->entries) < *ret_max)
+	/* with nothing to read `entries` may become another table's, without the lock */
+	if (reading && r->changes && reader_changes(r->cursor, r->entries) < *ret_max)
 		*ret_max = reader_changes(r->cursor, r->entries);
 	pthread_mutex_unlock(&a->flow->lock);
 	if (parted)
