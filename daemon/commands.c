@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "daemon/commands.h"
+#include "daemon/commands_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
@@ -15,20 +14,18 @@
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
-#include "daemon/vmstate.h"
 
-static const char *text_arg(struct json_object *args, const char *name)
+const char *commands_text(struct json_object *args, const char *name)
 {
 	struct json_object *v;
 
 	return json_object_object_get_ex(args, name, &v) ? json_object_get_string(v) : NULL;
 }
 
-/* The VM meant: by argument, by the socket, or the only one. NULL: the call is answered. */
-static struct vm *vm_arg(
+struct vm *commands_vm(
 	struct server *srv, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	const char *named = text_arg(args, "vm");
+	const char *named = commands_text(args, "vm");
 	struct err err = {0};
 	struct vm *found;
 
@@ -51,219 +48,6 @@ static void finish(struct qmp_call *call, int r, const struct err *err)
 		qmp_return(call, NULL);
 }
 
-static void add_text(struct json_object *o, const char *name, const char *v)
-{
-	json_object_object_add(o, name, json_object_new_string(v));
-}
-
-static void add_int(struct json_object *o, const char *name, int64_t v)
-{
-	json_object_object_add(o, name, json_object_new_int64(v));
-}
-
-static void add_bool(struct json_object *o, const char *name, bool v)
-{
-	json_object_object_add(o, name, json_object_new_boolean(v));
-}
-
-/* -- queries -- */
-
-static const char *run_state(const struct vm *vm)
-{
-	const struct migration *m = vm->migration;
-
-	if (m && !m->incoming && m->state == MIG_COMPLETED)
-		return "postmigrate";
-	if (vm->stopped_by_guest)
-		return "shutdown";
-	if (vm->reg.running)
-		return "running";
-	if (vm->reg.incoming)
-		return "inmigrate";
-	return m && !m->incoming && !migration_is_final(m) ? "finish-migrate" : "paused";
-}
-
-static struct json_object *vm_json(struct server *srv, const struct vm *vm)
-{
-	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
-	char text[33];
-
-	add_text(o, "name", vm->reg.name);
-	add_text(o, "uuid", vm->uuid_text);
-	add_text(o, "mmu", vm->reg.mmu == MMU_HPT ? "hpt" : "booke");
-	add_int(o, "order", vm->reg.order);
-	add_int(o, "vcpus", vm->reg.vcpus);
-	add_int(o, "pvr", vm->reg.pvr);
-	add_bool(o, "incoming", vm->reg.incoming);
-	add_bool(o, "expects", vm->expects);
-	add_bool(o, "running", vm->reg.running);
-	add_int(o, "pid", vm->pid);
-	add_text(o, "status", run_state(vm));
-	add_text(o, "migration", vm->migration ? vm->migration->status : "none");
-	for (uint32_t i = 0; i < vm->reg.n_notes; i++) {
-		const struct vmm_note *n = &vm->reg.notes[i];
-		struct migration *m = server_find_session(srv, &n->session);
-		struct json_object *s = json_object_new_object();
-
-		session_text(&n->session, text);
-		add_text(s, "session", text);
-		add_text(s, "note", session_note_name(n->note));
-		if (m) {
-			add_text(s, "uri", m->uri_text);
-			add_text(s, "peer", m->peer_name);
-		}
-		json_object_array_add(list, s);
-	}
-	json_object_object_add(o, "sessions", list);
-	return o;
-}
-
-static void query_vms(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	struct json_object *list = json_object_new_array();
-	struct server *srv = opaque;
-
-	for (struct vm *v = vms_first(srv->vms); v; v = vms_next(v))
-		if (!vm || !strcmp(vm, v->reg.name))
-			json_object_array_add(list, vm_json(srv, v));
-	qmp_return(call, list);
-}
-
-static void query_status(
-	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	struct vm *v = vm_arg(opaque, call, vm, args);
-	struct json_object *o;
-
-	if (!v)
-		return;
-	o = json_object_new_object();
-	add_text(o, "status", run_state(v));
-	add_bool(o, "running", v->reg.running);
-	add_bool(o, "singlestep", false);
-	qmp_return(call, o);
-}
-
-static int64_t int_arg(struct json_object *args, const char *name, int64_t otherwise)
-{
-	struct json_object *n;
-
-	return json_object_object_get_ex(args, name, &n) ? json_object_get_int64(n) : otherwise;
-}
-
-/* 0, or -EINVAL, which the client was told. */
-static int look_args(struct qmp_call *call, struct json_object *args, struct vmstate_ask *ret)
-{
-	struct err err;
-
-	ret->vcpu = int_arg(args, "vcpu", VMSTATE_ALL);
-	ret->start = int_arg(args, "start", 0);
-	ret->reading = int_arg(args, "reading", 0);
-	if (ret->start >= 0 && ret->start <= VMSTATE_START_MAX)
-		return 0;
-	err_set(&err, -EINVAL, "Parameter 'start' does not accept value %lld",
-		(long long)ret->start);
-	qmp_fail(call, &err);
-	return -EINVAL;
-}
-
-static void query_vm_state(
-	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	struct vm *v = vm_arg(opaque, call, vm, args);
-	struct vmstate_ask ask;
-
-	if (v && look_args(call, args, &ask) == 0)
-		vmstate_query(opaque, v, call, &ask);
-}
-
-static void query_vm_tlb(
-	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	struct vm *v = vm_arg(opaque, call, vm, args);
-	struct vmstate_ask ask;
-
-	if (v && look_args(call, args, &ask) == 0)
-		vmstate_query_tlb(opaque, v, call, &ask);
-}
-
-static void query_daemon(
-	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
-	struct server *srv = opaque;
-	struct migration *m;
-	int n = 0;
-
-	for (unsigned i = 0; i < srv->n_listeners; i++)
-		json_object_array_add(
-			list, json_object_new_string(listener_uri(srv->listeners[i])));
-	TAILQ_FOREACH (m, &srv->migrations, link)
-		n += !migration_is_final(m);
-	add_text(o, "name", srv->config.name);
-	add_int(o, "pid", getpid());
-	json_object_object_add(o, "listen", list);
-	add_bool(o, "tls", !srv->config.plaintext);
-	add_int(o, "longest-callback-us", (int64_t)(srv->longest_ns / 1000));
-	add_int(o, "migrations", n);
-	qmp_return(call, o);
-}
-
-/* A VM that is gone has left its migrations: found by name, the newest first. */
-static void query_migrate(
-	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	const char *name = text_arg(args, "vm");
-	struct server *srv = opaque;
-	struct err err = {0};
-	struct migration *m = NULL;
-	struct vm *v;
-
-	if (name && vm && strcmp(name, vm))
-		name = NULL;
-	v = vms_find(srv->vms, name ? name : vm, &err);
-	if (v) {
-		m = v->migration;
-	} else {
-		TAILQ_FOREACH (m, &srv->migrations, link)
-			if (!(name || vm) || !strcmp(m->vm_name, name ? name : vm))
-				break;
-		if (!m) {
-			qmp_fail(call, &err);
-			return;
-		}
-	}
-	qmp_return(call, m ? migration_json(m) : NULL);
-}
-
-static void query_parameters(
-	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	struct server *srv = opaque;
-	struct vm *v = NULL;
-
-	if (vm || text_arg(args, "vm")) {
-		v = vm_arg(srv, call, vm, args);
-		if (!v)
-			return;
-	}
-	qmp_return(call, params_json(v ? &v->params : &srv->config.params));
-}
-
-static void query_capabilities(
-	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	struct server *srv = opaque;
-	struct vm *v = NULL;
-
-	if (vm || text_arg(args, "vm")) {
-		v = vm_arg(srv, call, vm, args);
-		if (!v)
-			return;
-	}
-	qmp_return(call, params_capabilities(v ? &v->params : &srv->config.params));
-}
-
 /* -- settings -- */
 
 /* Parameters of one VM, or of the daemon and so of every VM. change() is tried on a copy first. */
@@ -275,8 +59,8 @@ static void change_params(struct server *srv, struct qmp_call *call, const char 
 	struct vm *v = NULL;
 	int r;
 
-	if (vm || text_arg(args, "vm")) {
-		v = vm_arg(srv, call, vm, args);
+	if (vm || commands_text(args, "vm")) {
+		v = commands_vm(srv, call, vm, args);
 		if (!v)
 			return;
 	}
@@ -337,7 +121,7 @@ static int change_capabilities(struct params *p, struct json_object *args, struc
 static void set_capabilities(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	const char *name = text_arg(args, "vm") ? text_arg(args, "vm") : vm;
+	const char *name = commands_text(args, "vm") ? commands_text(args, "vm") : vm;
 	struct server *srv = opaque;
 	struct migration *m;
 	struct err err;
@@ -356,9 +140,9 @@ static void set_capabilities(
 
 static void migrate(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	const char *uri = text_arg(args, "uri"), *redial = text_arg(args, "redial-uri");
+	const char *uri = commands_text(args, "uri"), *redial = commands_text(args, "redial-uri");
 	struct json_object *resume = json_object_object_get(args, "resume");
-	struct vm *v = vm_arg(opaque, call, vm, args);
+	struct vm *v = commands_vm(opaque, call, vm, args);
 	struct err err = {0};
 	int r;
 
@@ -379,7 +163,7 @@ static void migrate(void *opaque, struct qmp_call *call, const char *vm, struct 
 static struct migration *running_migration(
 	struct server *srv, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	const char *name = text_arg(args, "vm") && !vm ? text_arg(args, "vm") : vm;
+	const char *name = commands_text(args, "vm") && !vm ? commands_text(args, "vm") : vm;
 	struct err err = {0};
 	struct migration *m;
 	struct vm *v;
@@ -387,7 +171,7 @@ static struct migration *running_migration(
 	TAILQ_FOREACH (m, &srv->migrations, link)
 		if (!migration_is_final(m) && name && !strcmp(m->vm_name, name))
 			return m;
-	v = vm_arg(srv, call, vm, args);
+	v = commands_vm(srv, call, vm, args);
 	if (!v)
 		return NULL;
 	if (v->migration && !migration_is_final(v->migration))
@@ -425,7 +209,7 @@ static void pause_migration(
 
 static void recover(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct vm *v = vm_arg(opaque, call, vm, args);
+	struct vm *v = commands_vm(opaque, call, vm, args);
 	struct err err = {0};
 	int r;
 
@@ -437,7 +221,7 @@ static void recover(void *opaque, struct qmp_call *call, const char *vm, struct 
 			"interrupted ('postcopy-paused')",
 			v->reg.name);
 	else
-		r = incoming_listen(opaque, v, text_arg(args, "uri"), &err);
+		r = incoming_listen(opaque, v, commands_text(args, "uri"), &err);
 	finish(call, r, &err);
 }
 
@@ -448,10 +232,10 @@ static void go_on(void *opaque, struct qmp_call *call, const char *vm, struct js
 
 	if (!m)
 		return;
-	if (strcmp(text_arg(args, "state"), "pre-switchover"))
+	if (strcmp(commands_text(args, "state"), "pre-switchover"))
 		finish(call,
 			err_set(&err, -EINVAL, "Parameter 'state' does not accept value '%s'",
-				text_arg(args, "state")),
+				commands_text(args, "state")),
 			&err);
 	else if (m->incoming)
 		finish(call,
@@ -478,8 +262,8 @@ static int incoming_file(
 
 static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct vm *v = vm_arg(opaque, call, vm, args);
-	const char *uri = text_arg(args, "uri"), *authz = text_arg(args, "tls-authz");
+	struct vm *v = commands_vm(opaque, call, vm, args);
+	const char *uri = commands_text(args, "uri"), *authz = commands_text(args, "tls-authz");
 	struct server *srv = opaque;
 	struct err err = {0};
 	int r = 0;
@@ -520,8 +304,8 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 
 static void dump_htab(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct vm *v = vm_arg(opaque, call, vm, args);
-	const char *name = text_arg(args, "fdname");
+	struct vm *v = commands_vm(opaque, call, vm, args);
+	const char *name = commands_text(args, "fdname");
 	struct server *srv = opaque;
 	struct err err;
 	int fd;
@@ -540,7 +324,7 @@ static void dump_htab(void *opaque, struct qmp_call *call, const char *vm, struc
 
 static void resolve(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	const char *action = text_arg(args, "action");
+	const char *action = commands_text(args, "action");
 	struct session_id id;
 	struct err err = {0};
 	struct migration *m;
@@ -554,12 +338,12 @@ static void resolve(void *opaque, struct qmp_call *call, const char *vm, struct 
 			&err);
 		return;
 	}
-	if (session_parse(text_arg(args, "session"), &id) < 0) {
+	if (session_parse(commands_text(args, "session"), &id) < 0) {
 		finish(call,
 			err_set(&err, -EINVAL,
 				"Parameter 'session' expects 32 hex digits, not "
 				"'%s'",
-				text_arg(args, "session")),
+				commands_text(args, "session")),
 			&err);
 		return;
 	}
@@ -569,12 +353,12 @@ static void resolve(void *opaque, struct qmp_call *call, const char *vm, struct 
 	if (!session_eq(&m->session, &id)) {
 		finish(call,
 			err_set(&err, -ENOENT, "session %s of VM %s is not to be resolved here",
-				text_arg(args, "session"), m->vm_name),
+				commands_text(args, "session"), m->vm_name),
 			&err);
 		return;
 	}
 	log_note("vm %s: an operator resolves session %s: %s", m->vm_name,
-		text_arg(args, "session"), action);
+		commands_text(args, "session"), action);
 	r = m->incoming ? dest_resolve(m, run, &err) : source_resolve(m, run, &err);
 	finish(call, r, &err);
 }

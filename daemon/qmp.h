@@ -37,10 +37,12 @@ struct qmp_arg {
  * refused. run() answers call exactly once, then or later. vm is the socket's VM, or NULL on the
  * shared one.
  */
+typedef void qmp_run(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args);
+
 struct qmp_command {
 	const char *name;
 	struct qmp_arg args[QMP_ARGS_MAX]; /* ends with QMP_END */
-	void (*run)(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args);
+	qmp_run *run;
 };
 
 /* commands: a table that ends with a NULL name; qmp_capabilities, query-commands, query-version,

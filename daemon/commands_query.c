@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The commands that ask and change nothing. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/commands_impl.h"
+#include "daemon/vmstate.h"
+
+static void add_text(struct json_object *o, const char *name, const char *v)
+{
+	json_object_object_add(o, name, json_object_new_string(v));
+}
+
+static void add_int(struct json_object *o, const char *name, int64_t v)
+{
+	json_object_object_add(o, name, json_object_new_int64(v));
+}
+
+static void add_bool(struct json_object *o, const char *name, bool v)
+{
+	json_object_object_add(o, name, json_object_new_boolean(v));
+}
+
+static const char *run_state(const struct vm *vm)
+{
+	const struct migration *m = vm->migration;
+
+	if (m && !m->incoming && m->state == MIG_COMPLETED)
+		return "postmigrate";
+	if (vm->stopped_by_guest)
+		return "shutdown";
+	if (vm->reg.running)
+		return "running";
+	if (vm->reg.incoming)
+		return "inmigrate";
+	return m && !m->incoming && !migration_is_final(m) ? "finish-migrate" : "paused";
+}
+
+static struct json_object *vm_json(struct server *srv, const struct vm *vm)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	char text[33];
+
+	add_text(o, "name", vm->reg.name);
+	add_text(o, "uuid", vm->uuid_text);
+	add_text(o, "mmu", vm->reg.mmu == MMU_HPT ? "hpt" : "booke");
+	add_int(o, "order", vm->reg.order);
+	add_int(o, "vcpus", vm->reg.vcpus);
+	add_int(o, "pvr", vm->reg.pvr);
+	add_bool(o, "incoming", vm->reg.incoming);
+	add_bool(o, "expects", vm->expects);
+	add_bool(o, "running", vm->reg.running);
+	add_int(o, "pid", vm->pid);
+	add_text(o, "status", run_state(vm));
+	add_text(o, "migration", vm->migration ? vm->migration->status : "none");
+	for (uint32_t i = 0; i < vm->reg.n_notes; i++) {
+		const struct vmm_note *n = &vm->reg.notes[i];
+		struct migration *m = server_find_session(srv, &n->session);
+		struct json_object *s = json_object_new_object();
+
+		session_text(&n->session, text);
+		add_text(s, "session", text);
+		add_text(s, "note", session_note_name(n->note));
+		if (m) {
+			add_text(s, "uri", m->uri_text);
+			add_text(s, "peer", m->peer_name);
+		}
+		json_object_array_add(list, s);
+	}
+	json_object_object_add(o, "sessions", list);
+	return o;
+}
+
+void query_vms(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct json_object *list = json_object_new_array();
+	struct server *srv = opaque;
+
+	for (struct vm *v = vms_first(srv->vms); v; v = vms_next(v))
+		if (!vm || !strcmp(vm, v->reg.name))
+			json_object_array_add(list, vm_json(srv, v));
+	qmp_return(call, list);
+}
+
+void query_status(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = commands_vm(opaque, call, vm, args);
+	struct json_object *o;
+
+	if (!v)
+		return;
+	o = json_object_new_object();
+	add_text(o, "status", run_state(v));
+	add_bool(o, "running", v->reg.running);
+	add_bool(o, "singlestep", false);
+	qmp_return(call, o);
+}
+
+static int64_t int_arg(struct json_object *args, const char *name, int64_t otherwise)
+{
+	struct json_object *n;
+
+	return json_object_object_get_ex(args, name, &n) ? json_object_get_int64(n) : otherwise;
+}
+
+/* 0, or -EINVAL, which the client was told. */
+static int look_args(struct qmp_call *call, struct json_object *args, struct vmstate_ask *ret)
+{
+	struct err err;
+
+	ret->vcpu = int_arg(args, "vcpu", VMSTATE_ALL);
+	ret->start = int_arg(args, "start", 0);
+	ret->reading = int_arg(args, "reading", 0);
+	if (ret->start >= 0 && ret->start <= VMSTATE_START_MAX)
+		return 0;
+	err_set(&err, -EINVAL, "Parameter 'start' does not accept value %lld",
+		(long long)ret->start);
+	qmp_fail(call, &err);
+	return -EINVAL;
+}
+
+void query_vm_state(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = commands_vm(opaque, call, vm, args);
+	struct vmstate_ask ask;
+
+	if (v && look_args(call, args, &ask) == 0)
+		vmstate_query(opaque, v, call, &ask);
+}
+
+void query_vm_tlb(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct vm *v = commands_vm(opaque, call, vm, args);
+	struct vmstate_ask ask;
+
+	if (v && look_args(call, args, &ask) == 0)
+		vmstate_query_tlb(opaque, v, call, &ask);
+}
+
+void query_daemon(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct server *srv = opaque;
+	struct migration *m;
+	int n = 0;
+
+	for (unsigned i = 0; i < srv->n_listeners; i++)
+		json_object_array_add(
+			list, json_object_new_string(listener_uri(srv->listeners[i])));
+	TAILQ_FOREACH (m, &srv->migrations, link)
+		n += !migration_is_final(m);
+	add_text(o, "name", srv->config.name);
+	add_int(o, "pid", getpid());
+	json_object_object_add(o, "listen", list);
+	add_bool(o, "tls", !srv->config.plaintext);
+	add_int(o, "longest-callback-us", (int64_t)(srv->longest_ns / 1000));
+	add_int(o, "migrations", n);
+	qmp_return(call, o);
+}
+
+/* A VM that is gone has left its migrations: found by name, the newest first. */
+void query_migrate(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	const char *name = commands_text(args, "vm");
+	struct server *srv = opaque;
+	struct err err = {0};
+	struct migration *m = NULL;
+	struct vm *v;
+
+	if (name && vm && strcmp(name, vm))
+		name = NULL;
+	v = vms_find(srv->vms, name ? name : vm, &err);
+	if (v) {
+		m = v->migration;
+	} else {
+		TAILQ_FOREACH (m, &srv->migrations, link)
+			if (!(name || vm) || !strcmp(m->vm_name, name ? name : vm))
+				break;
+		if (!m) {
+			qmp_fail(call, &err);
+			return;
+		}
+	}
+	qmp_return(call, m ? migration_json(m) : NULL);
+}
+
+void query_parameters(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct server *srv = opaque;
+	struct vm *v = NULL;
+
+	if (vm || commands_text(args, "vm")) {
+		v = commands_vm(srv, call, vm, args);
+		if (!v)
+			return;
+	}
+	qmp_return(call, params_json(v ? &v->params : &srv->config.params));
+}
+
+void query_capabilities(
+	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
+{
+	struct server *srv = opaque;
+	struct vm *v = NULL;
+
+	if (vm || commands_text(args, "vm")) {
+		v = commands_vm(srv, call, vm, args);
+		if (!v)
+			return;
+	}
+	qmp_return(call, params_capabilities(v ? &v->params : &srv->config.params));
+}
