@@ -57,6 +57,7 @@ libdaemon_la_SOURCES = \
 	daemon/source.c daemon/source.h \
 	daemon/switchover.c \
 	daemon/vm.c daemon/vm.h \
+	daemon/vm_impl.h daemon/vms.c \
 	daemon/vmstate.c daemon/vmstate.h
 libdaemon_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(OPENSSL_CFLAGS) $(SYSTEMD_CFLAGS)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon/vm.h"
+#include "daemon/vm_impl.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,7 +13,6 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
-#include "common/unixsock.h"
 #include "daemon/log.h"
 
 #define REGISTER_TIMEOUT_S 10
@@ -36,16 +35,6 @@ struct vm_packet {
 	int fd;
 	size_t len;
 	uint8_t buf[];
-};
-
-struct vms {
-	struct event_base *base;
-	struct unixsock sock;
-	struct event *readable, *again;
-	const struct vm_hooks *hooks;
-	void *arg;
-	unsigned n;
-	TAILQ_HEAD(, vm) list;
 };
 
 void session_text(const struct session_id *s, char buf[static 33])
@@ -149,8 +138,7 @@ static bool process_dead(const struct vm *vm)
 	return vm->pidfd >= 0 && poll(&p, 1, 0) == 1;
 }
 
-/* The end of a VM; dead: its process ended before we closed our side of the connection. */
-static void gone(struct vm *vm, bool dead)
+void vm_gone(struct vm *vm, bool dead)
 {
 	if (vm->registered) {
 		vm->vms->hooks->gone(vm->vms->arg, vm, dead);
@@ -161,7 +149,7 @@ static void gone(struct vm *vm, bool dead)
 
 static void death_cb(evutil_socket_t fd, short what, void *arg)
 {
-	gone(arg, process_dead(arg));
+	vm_gone(arg, process_dead(arg));
 }
 
 /*
@@ -178,13 +166,13 @@ static void end_of_connection(struct vm *vm)
 	vm->writable = event_free_null(vm->writable);
 	vm->deadline = event_free_null(vm->deadline);
 	if (!vm->registered || process_dead(vm)) {
-		gone(vm, process_dead(vm));
+		vm_gone(vm, process_dead(vm));
 		return;
 	}
 	vm->closing = true;
 	vm->deadline = event_new(vm->vms->base, vm->pidfd, EV_READ, death_cb, vm);
 	if (!vm->deadline || event_add(vm->deadline, &tv) < 0)
-		gone(vm, false);
+		vm_gone(vm, false);
 }
 
 static void send_queued(struct vm *vm)
@@ -380,7 +368,7 @@ static int check_registration(struct vm *vm, struct err *err)
 	while ((other = find_duplicate(vm))) {
 		if (other->closing && (other->pid == vm->pid || process_dead(other))) {
 			/* the same VMM comes back, or its successor does */
-			gone(other, process_dead(other));
+			vm_gone(other, process_dead(other));
 			continue;
 		}
 		if (!strcmp(other->reg.name, vm->reg.name))
@@ -502,7 +490,7 @@ static void readable_cb(evutil_socket_t sock, short what, void *arg)
 	if (n == 0)
 		end_of_connection(vm);
 	else /* its guest may run from here on, and nothing it says of that would be heard */
-		gone(vm, false);
+		vm_gone(vm, false);
 }
 
 static void register_timeout_cb(evutil_socket_t fd, short what, void *arg)
@@ -514,42 +502,18 @@ static void register_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	end_of_connection(vm);
 }
 
-static void accept_again_cb(evutil_socket_t sock, short what, void *arg)
+struct vm *vm_new(struct vms *v, int fd, const struct ucred *cred)
 {
-	struct vms *v = arg;
+	struct timeval tv = {.tv_sec = REGISTER_TIMEOUT_S};
+	struct vm *vm = calloc(1, sizeof(*vm));
 
-	event_add(v->readable, NULL);
-}
-
-static void accept_cb(evutil_socket_t sock, short what, void *arg)
-{
-	struct timeval tv = {.tv_sec = REGISTER_TIMEOUT_S}, later = {.tv_sec = 1};
-	struct vms *v = arg;
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-	struct vm *vm;
-	int fd;
-
-	fd = accept4(sock, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE) { /* not at once: it would spin */
-			event_del(v->readable);
-			event_add(v->again, &later);
-		}
-		return;
-	}
-	if (v->n >= VM_CONNECTIONS_MAX ||
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
-		!(vm = calloc(1, sizeof(*vm)))) {
-		log_warn("a VMM's connection is closed: %u are open already", v->n);
-		close(fd);
-		return;
-	}
+	if (!vm)
+		return NULL;
 	vm->vms = v;
 	vm->fd = fd;
 	vm->pidfd = -1;
-	vm->pid = cred.pid;
-	vm->uid = cred.uid;
+	vm->pid = cred->pid;
+	vm->uid = cred->uid;
 	TAILQ_INIT(&vm->requests);
 	TAILQ_INIT(&vm->out);
 	TAILQ_INSERT_TAIL(&v->list, vm, link);
@@ -558,90 +522,10 @@ static void accept_cb(evutil_socket_t sock, short what, void *arg)
 	vm->writable = event_new(v->base, fd, EV_WRITE, writable_cb, vm);
 	vm->deadline = evtimer_new(v->base, register_timeout_cb, vm);
 	if (!vm->readable || !vm->writable || !vm->deadline || event_add(vm->readable, NULL) < 0 ||
-		event_add(vm->deadline, &tv) < 0)
+		event_add(vm->deadline, &tv) < 0) {
+		vm->fd = -1; /* the caller's */
 		vm_free(vm);
-}
-
-int vms_new(struct event_base *base, const char *path, const struct vm_hooks *hooks, void *arg,
-	struct vms **ret, struct err *err)
-{
-	struct vms *v = calloc(1, sizeof(*v));
-	int r;
-
-	if (!v)
-		return err_set(err, -ENOMEM, "out of memory");
-	v->base = base;
-	v->hooks = hooks;
-	v->arg = arg;
-	TAILQ_INIT(&v->list);
-	r = unixsock_listen(&v->sock, path, SOCK_SEQPACKET, 0660, err);
-	if (r < 0) {
-		free(v);
-		return r;
-	}
-	v->readable = event_new(base, v->sock.fd, EV_READ | EV_PERSIST, accept_cb, v);
-	v->again = evtimer_new(base, accept_again_cb, v);
-	if (!v->readable || !v->again || event_add(v->readable, NULL) < 0)
-		abort();
-	*ret = v;
-	return 0;
-}
-
-struct vms *vms_free(struct vms *v)
-{
-	struct vm *vm;
-
-	if (!v)
 		return NULL;
-	while ((vm = TAILQ_FIRST(&v->list)))
-		gone(vm, false);
-	event_free_null(v->readable);
-	event_free_null(v->again);
-	unixsock_close(&v->sock);
-	free(v);
-	return NULL;
-}
-
-struct vm *vms_first(struct vms *v)
-{
-	struct vm *vm = TAILQ_FIRST(&v->list);
-
-	return !vm || (vm->registered && !vm->closing) ? vm : vms_next(vm);
-}
-
-struct vm *vms_next(struct vm *vm)
-{
-	do
-		vm = TAILQ_NEXT(vm, link);
-	while (vm && (!vm->registered || vm->closing));
+	}
 	return vm;
-}
-
-struct vm *vms_find(struct vms *v, const char *text, struct err *err)
-{
-	struct vm *vm = vms_first(v);
-
-	if (!text) {
-		if (vm && !vms_next(vm))
-			return vm;
-		err_set_class(err, ERR_DEVICE_NOT_FOUND, -ENODEV,
-			vm ? "Parameter 'vm' is missing: there is more than one VM"
-			   : "no VM is registered here");
-		return NULL;
-	}
-	for (; vm; vm = vms_next(vm))
-		if (!strcmp(vm->reg.name, text) || !strcasecmp(vm->uuid_text, text))
-			return vm;
-	err_set_class(err, ERR_DEVICE_NOT_FOUND, -ENODEV, "there is no VM '%s' here", text);
-	return NULL;
-}
-
-struct vm *vms_find_uuid(struct vms *v, const struct vm_uuid *uuid)
-{
-	struct vm *vm;
-
-	for (vm = vms_first(v); vm; vm = vms_next(vm))
-		if (uuid_eq(&vm->reg.uuid, uuid))
-			return vm;
-	return NULL;
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* What vm.c, one VM, and vms.c, all of them, share. The loop's thread. */
+#include <sys/socket.h>
+
+#include "common/unixsock.h"
+#include "daemon/vm.h"
+
+struct vms {
+	struct event_base *base;
+	struct unixsock sock;
+	struct event *readable, *again;
+	const struct vm_hooks *hooks;
+	void *arg;
+	unsigned n;
+	TAILQ_HEAD(, vm) list;
+};
+
+/* A connection was accepted; it has to register. NULL: out of memory, and fd is the caller's. */
+struct vm *vm_new(struct vms *v, int fd, const struct ucred *cred);
+/* The end of a VM; dead: its process ended before we closed our side of the connection. */
+void vm_gone(struct vm *vm, bool dead);
