@@ -147,6 +147,8 @@ static struct stage interrupted(enum mig_state state, const struct stage_opts *o
 		host_held(s.b, STAGE_VM, "in-cut");
 	if (state == MIG_CUT || state == MIG_IN_CUT)
 		return s;
+	/* a PAUSE that is lost with its connection ends the migration at the destination */
+	host_status(s.b, STAGE_VM, "postcopy-paused");
 	host_do(s.a, "migrate", "{'vm': '" STAGE_VM "', 'uri': '%s', 'resume': true}", s.uri);
 	host_held(state == MIG_RESUME ? s.a : s.b, STAGE_VM, migration_step(state));
 	return s;
