@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "common/clock.h"
 #include "daemon/log.h"
@@ -14,6 +15,7 @@
 #define FINISH_TIMEOUT_S 5
 
 struct peer {
+	LIST_ENTRY(peer) link; /* in `parted`, from the last word on */
 	struct event_base *base;
 	struct stream *stream;
 	const struct peer_ops *ops;
@@ -38,6 +40,24 @@ struct peer {
 	int broken;            /* nothing can be sent any more: what has come is still read */
 	struct peer **deleted; /* set to NULL when freed inside a callback */
 };
+
+/* Nobody's any more: they end by themselves, or with the loop. */
+static LIST_HEAD(, peer) parted = LIST_HEAD_INITIALIZER(parted);
+
+static void part(struct peer *p)
+{
+	struct timeval tv = {.tv_sec = FINISH_TIMEOUT_S};
+
+	LIST_INSERT_HEAD(&parted, p, link);
+	event_del(p->tick);
+	event_add(p->tick, &tv);
+}
+
+void peer_end_all(void)
+{
+	while (!LIST_EMPTY(&parted))
+		peer_free(LIST_FIRST(&parted));
+}
 
 static void start_reading(struct peer *p)
 {
@@ -430,18 +450,15 @@ void peer_send_refuse(struct peer *p, enum wire_type type, enum wire_refusal cod
 
 void peer_finish(struct peer *p)
 {
-	struct timeval tv = {.tv_sec = FINISH_TIMEOUT_S};
-
 	peer_push(p);
 	if (p->out_done == p->out_len) {
 		peer_free(p);
 		return;
 	}
 	p->finishing = true;
+	part(p);
 	event_del(p->readable);
 	event_del(p->again);
-	event_del(p->tick);
-	event_add(p->tick, &tv);
 	event_add(p->writable, NULL);
 }
 
@@ -461,15 +478,13 @@ static void lingered(void *arg, struct peer *p, const struct err *err)
 void peer_linger(struct peer *p)
 {
 	static const struct peer_ops lingering = {.frame = dropped_frame, .closed = lingered};
-	struct timeval tv = {.tv_sec = FINISH_TIMEOUT_S};
 
 	peer_set_ops(p, &lingering, NULL);
 	peer_push(p);
 	peer_resume(p);
 	p->keepalive = false;
 	p->lingering = true;
-	event_del(p->tick);
-	event_add(p->tick, &tv);
+	part(p);
 }
 
 void peer_pause(struct peer *p)
@@ -522,6 +537,8 @@ struct peer *peer_free(struct peer *p)
 		return NULL;
 	if (p->deleted)
 		*p->deleted = NULL;
+	if (p->finishing || p->lingering)
+		LIST_REMOVE(p, link);
 	if (p->readable)
 		event_free(p->readable);
 	if (p->writable)

@@ -63,6 +63,8 @@ void peer_finish(struct peer *p);
  * meanwhile is dropped, so that no reset overtakes ours. For at most 5 s.
  */
 void peer_linger(struct peer *p);
+/* The loop has ended: whatever finishes or lingers yet goes. */
+void peer_end_all(void);
 /* The next frames come only after peer_resume(); bytes stay in the kernel. */
 void peer_pause(struct peer *p);
 void peer_resume(struct peer *p);

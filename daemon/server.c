@@ -18,6 +18,7 @@
 #include "daemon/farewell.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
+#include "daemon/peer.h"
 #include "daemon/save.h"
 #include "daemon/service.h"
 #include "daemon/source.h"
@@ -594,6 +595,7 @@ void server_end(struct server *srv)
 	while ((m = TAILQ_FIRST(&srv->migrations)))
 		migration_free(m);
 	farewell_end_all(srv);
+	peer_end_all();
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		listener_free(srv->listeners[i]);
 	late_end(srv, NULL);

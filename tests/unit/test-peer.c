@@ -638,6 +638,23 @@ START_TEST(test_linger)
 }
 END_TEST
 
+/* The loop may end before the far end does: what is still there then goes with it. */
+START_TEST(test_end_all)
+{
+	struct pollfd p = {.fd = far, .events = POLLIN};
+	char byte;
+
+	peer_linger(peer);
+	peer = NULL;
+	turn();
+	ck_assert_int_eq(poll(&p, 1, 0), 0);
+	peer_end_all();
+	ck_assert_int_eq(recv(far, &byte, 1, MSG_DONTWAIT), 0);
+	peer_end_all();
+	ck_assert_uint_eq(frames + closed, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("peer");
@@ -671,6 +688,7 @@ int main(void)
 	tcase_add_test(t, test_rtt);
 	tcase_add_test(t, test_finish_slow);
 	tcase_add_loop_test(t, test_linger, 0, 2);
+	tcase_add_test(t, test_end_all);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
