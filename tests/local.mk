@@ -191,10 +191,16 @@ handover_helpers = \
 	tests/integration/handover.c tests/integration/handover.h \
 	tests/integration/relay.c tests/integration/relay.h
 INTEGRATION_TESTS += tests/integration/test-recover
-tests_integration_test_recover_SOURCES = tests/integration/test-recover.c \
-	tests/integration/hostile.c tests/integration/hostile.h $(handover_helpers)
+tests_integration_test_recover_SOURCES = tests/integration/test-recover.c $(handover_helpers)
 tests_integration_test_recover_CFLAGS = $(integration_cflags)
 tests_integration_test_recover_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+claim_helpers = \
+	tests/integration/claim.c tests/integration/claim.h \
+	tests/integration/hostile.c tests/integration/hostile.h
+INTEGRATION_TESTS += tests/integration/test-resume
+tests_integration_test_resume_SOURCES = tests/integration/test-resume.c $(claim_helpers)
+tests_integration_test_resume_CFLAGS = $(integration_cflags)
+tests_integration_test_resume_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-time
 tests_integration_test_time_SOURCES = tests/integration/test-time.c \
 	tests/integration/hostile.c tests/integration/hostile.h
