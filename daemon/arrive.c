@@ -191,8 +191,12 @@ int dest_check_machine(
 	return 0;
 }
 
+/*
+ * before: the session in whose place this one would be, whose peer is the same: it has ended, or
+ * will. What was permitted to it is permitted to this one.
+ */
 static int check_open(struct server *srv, struct peer *p, const struct wire_open *o, struct vm *vm,
-	enum wire_refusal *code, struct err *err)
+	const struct migration *before, enum wire_refusal *code, struct err *err)
 {
 	const struct stream *s = peer_stream(p);
 
@@ -206,12 +210,12 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 	if (!vm->reg.incoming)
 		return err_set(
 			err, -EBUSY, "VM %s runs here and does not wait for a guest", vm->reg.name);
-	if (vm->migration && !migration_is_final(vm->migration)) {
+	if (vm->migration && vm->migration != before && !migration_is_final(vm->migration)) {
 		*code = WIRE_REFUSE_BUSY;
 		return err_set(err, -EBUSY, "VM %s is in a migration here already (step '%s')",
 			vm->reg.name, migration_step(vm->migration->state));
 	}
-	if (!vm->expects)
+	if (!vm->expects && !before)
 		return err_set(err, -EBUSY,
 			"VM %s waits here but may not take a guest yet: say 'htabctl incoming %s' there",
 			vm->reg.name, vm->reg.name);
@@ -221,7 +225,7 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 		return refusal(err, code, WIRE_REFUSE_DENIED,
 			"this host's certificate is not among those that may send this VM (tls-authz)");
 	}
-	if (server_full(srv) || srv->stopping) {
+	if ((server_full(srv) && (!before || migration_is_final(before))) || srv->stopping) {
 		*code = WIRE_REFUSE_BUSY;
 		return err_set(err, -EBUSY, "this daemon takes no more migrations now");
 	}
@@ -243,23 +247,8 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 	return dest_check_machine(vm, o, code, err);
 }
 
-void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
+static void begin(struct migration *m, struct peer *p, const struct wire_open *open)
 {
-	struct vm *vm = vms_find_uuid(srv->vms, &open->uuid);
-	struct err err = {0};
-	enum wire_refusal code = WIRE_REFUSE_BUSY;
-	struct migration *m = NULL;
-
-	if (check_open(srv, p, open, vm, &code, &err) == 0 &&
-		!(m = migration_new(srv, vm, MIG_IN_PREPARE)))
-		err_set(&err, -ENOMEM, "out of memory");
-	if (err.code) {
-		log_warn("refused a guest from %s %s: %s", stream_address(peer_stream(p)),
-			stream_peer(peer_stream(p)), err.text);
-		peer_send_refuse(p, WIRE_REFUSE, code, err.text);
-		peer_finish(p);
-		return;
-	}
 	m->incoming = true;
 	m->open = *open;
 	m->session = open->session;
@@ -270,9 +259,53 @@ void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
 	m->keeps = open->flags & WIRE_OPEN_RECOVER;
 	snprintf(m->peer_name, sizeof(m->peer_name), "%s", stream_peer(peer_stream(p)));
 	snprintf(m->uri_text, sizeof(m->uri_text), "%s", stream_address(peer_stream(p)));
-	vm->expects = false;
+	m->vm->expects = false;
 	peer_set_ops(p, &dest_ops, m);
 	peer_keepalive(p);
 	log_info("vm %s: a guest begins to arrive from %s", m->vm_name, m->uri_text);
 	migration_begin(m, dest_prepare);
+}
+
+static void refuse(struct peer *p, enum wire_refusal code, const struct err *err)
+{
+	log_warn("refused a guest from %s %s: %s", stream_address(peer_stream(p)),
+		stream_peer(peer_stream(p)), err->text);
+	peer_send_refuse(p, WIRE_REFUSE, code, err->text);
+	peer_finish(p);
+}
+
+void dest_open(struct server *srv, struct peer *p, const struct wire_open *open)
+{
+	struct vm *vm = vms_find_uuid(srv->vms, &open->uuid);
+	struct migration *before = vm && reopen_may(vm->migration, p) ? vm->migration : NULL;
+	enum wire_refusal code = WIRE_REFUSE_BUSY;
+	struct err err;
+
+	if (!before)
+		dest_open_after(srv, p, open, NULL);
+	else if (check_open(srv, p, open, vm, before, &code, &err) < 0)
+		refuse(p, code, &err); /* the session does not end for what cannot begin */
+	else if (reopen_wait(before, p, open) < 0) {
+		err_set(&err, -ENOMEM, "out of memory");
+		refuse(p, code, &err);
+	}
+}
+
+void dest_open_after(struct server *srv, struct peer *p, const struct wire_open *open,
+	const struct migration *before)
+{
+	struct vm *vm = vms_find_uuid(srv->vms, &open->uuid);
+	enum wire_refusal code = WIRE_REFUSE_BUSY;
+	struct migration *m = NULL;
+	struct err err = {0};
+
+	if (before && before->vm != vm)
+		before = NULL; /* that VM is gone, and what it was permitted */
+	if (check_open(srv, p, open, vm, before, &code, &err) == 0 &&
+		!(m = migration_new(srv, vm, MIG_IN_PREPARE)))
+		err_set(&err, -ENOMEM, "out of memory");
+	if (m)
+		begin(m, p, open);
+	else
+		refuse(p, code, &err);
 }

@@ -2,13 +2,16 @@
 #pragma once
 /*
  * The destination's side of a migration: OPEN (arrive.c), from JOIN to READY (dest.c), a source
- * that comes back (rejoin.c), and what is
- * said and done about a session from READY on (decide.c). Loop thread only.
+ * that comes back (rejoin.c) or begins anew (reopen.c), and what is said and done about a session
+ * from READY on (decide.c). Loop thread only.
  */
 #include "daemon/migration.h"
 
 /* OPEN arrived on a control connection: p becomes the migration's, or it is refused and closed. */
 void dest_open(struct server *srv, struct peer *p, const struct wire_open *open);
+/* The same, of a source that began anew: its session `before` has ended, which was permitted. */
+void dest_open_after(struct server *srv, struct peer *p, const struct wire_open *open,
+	const struct migration *before);
 /*
  * JOIN arrived on a data connection: its stream will be the inflow's, or p is refused and closed.
  */
@@ -61,6 +64,15 @@ int rejoin_frame(struct migration *m, enum wire_type type, size_t len);
 void rejoin_settled(void *arg, const struct wire_resumed *resumed);
 /* The data channels are joined anew: they become the flow's. */
 void rejoin_joined(struct migration *m);
+/* May this peer's OPEN end that session (NULL: none)? It is interrupted, and the peer's. */
+bool reopen_may(const struct migration *m, const struct peer *p);
+/*
+ * End it; p becomes its, and OPEN is heard when it has ended. 0; or -ENOMEM, and nothing is done.
+ */
+int reopen_wait(struct migration *before, struct peer *p, const struct wire_open *open);
+/* It has ended. */
+void reopen_over(struct migration *before);
+struct reopen *reopen_free(struct reopen *o); /* takes NULL, returns NULL */
 /* The VMM noted READY. */
 void decide_ready(struct migration *m);
 int decide_commit(struct migration *m); /* 0, or -EBADMSG: out of order */

@@ -51,6 +51,7 @@ libdaemon_la_SOURCES = \
 	daemon/recover.c \
 	daemon/farewell.c daemon/farewell.h \
 	daemon/rejoin.c \
+	daemon/reopen.c \
 	daemon/server.c daemon/server.h \
 	daemon/service.c daemon/service.h \
 	daemon/settings.c daemon/settings.h \

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "daemon/chunk.h"
+#include "daemon/dest.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
@@ -152,6 +153,7 @@ static void ended(struct migration *m)
 	m->save = save_free(m->save);
 	m->load = load_free(m->load);
 	migration_htab_over(m);
+	reopen_over(m);
 	migration_describe(m, text, sizeof(text));
 	log_msg(m->state == MIG_FAILED ? SD_WARNING : SD_NOTICE, "%s", text);
 }
@@ -322,6 +324,7 @@ struct migration *migration_free(struct migration *m)
 	fd_close(m->connected_fd);
 	save_free(m->save);
 	load_free(m->load);
+	reopen_free(m->next);
 	if (m->timer)
 		event_free(m->timer);
 	if (m->limit)

@@ -22,6 +22,7 @@
 #include "proto/wire.h"
 
 struct load;
+struct reopen;
 struct save;
 struct server;
 
@@ -132,6 +133,8 @@ struct migration {
 	unsigned recoveries;         /* so far */
 	uint64_t give_up_at;         /* of clock_ns(): recover-timeout ends */
 	bool answered;               /* destination: RESUMED is said */
+	bool switched;               /* destination: SWITCHOVER came */
+	struct reopen *next;         /* destination: an OPEN in its place, see reopen.c */
 	bool elsewhere;    /* source: the address is another one than the session began at */
 	bool pass_over;    /* source: the pass ended while there was no connection */
 	bool by_hand;      /* source: paused by a person, who has to resume it */

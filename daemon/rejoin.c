@@ -68,6 +68,7 @@ int rejoin_frame(struct migration *m, enum wire_type type, size_t len)
 		return -EBADMSG;
 	if (type == WIRE_SWITCHOVER) {
 		m->keeps = false;
+		m->switched = true;
 		peer_ping(m->peer); /* its clock will be needed in a moment */
 		return 0;
 	}

@@ -447,18 +447,28 @@ static void say_hello(struct talk *t, uint64_t features)
 	talk_expect(t, WIRE_WELCOME);
 }
 
+static int dial(const char *uri)
+{
+	struct sockaddr_un u = {.sun_family = AF_UNIX};
+	struct sockaddr_in a = {.sin_family = AF_INET};
+	bool is_unix = !strncmp(uri, "unix:", 5);
+	int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (is_unix) {
+		snprintf(u.sun_path, sizeof(u.sun_path), "%s", uri + 5);
+		return connect(fd, (struct sockaddr *)&u, sizeof(u)) < 0 ? -1 : fd;
+	}
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	a.sin_port = htons((uint16_t)atoi(strrchr(uri, ':') + 1));
+	return connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -1 : fd;
+}
+
 void talk_dial_with(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role,
 	uint64_t features)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET};
-	const char *port = strrchr(host->uri, ':');
-
 	*t = (struct talk){.host = host, .vmm = vmm, .role = role, .features = features};
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	a.sin_port = htons((uint16_t)atoi(port + 1));
-	t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	h_check(host->h, t->fd >= 0 && connect(t->fd, (struct sockaddr *)&a, sizeof(a)) == 0,
-		"%s: %m", host->uri);
+	t->fd = dial(host->uri);
+	h_check(host->h, t->fd >= 0, "%s: %m", host->uri);
 	say_hello(t, features);
 }
 

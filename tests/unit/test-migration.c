@@ -10,13 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/dest.h"
 #include "daemon/load.h"
 #include "daemon/migration.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
 
 /* What the state machine tells the rest of the daemon. */
-static unsigned events, ended;
+static unsigned events, ended, over;
 
 void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data)
 {
@@ -44,6 +45,18 @@ struct load *load_free(struct load *l)
 {
 	ck_assert_ptr_null(l);
 	return NULL;
+}
+
+/* No OPEN waits for its end. */
+struct reopen *reopen_free(struct reopen *o)
+{
+	ck_assert_ptr_null(o);
+	return NULL;
+}
+
+void reopen_over(struct migration *before)
+{
+	over += migration_is_final(before);
 }
 
 enum side {
@@ -265,7 +278,7 @@ static void set_up(void)
 	memset(&vm, 0, sizeof(vm));
 	TAILQ_INIT(&srv.migrations);
 	strcpy(vm.reg.name, "vm1");
-	events = ended = 0;
+	events = ended = over = 0;
 }
 
 static struct migration *new_in(enum mig_state state)
@@ -314,10 +327,12 @@ START_TEST(status_while_stopping_tells_a_cancel_from_a_failure)
 	ck_assert_str_eq(m->status, "cancelling");
 	ck_assert_uint_eq(events, 1);
 	ck_assert_uint_eq(ended, 0);
+	ck_assert_uint_eq(over, 0);
 	migration_set(m, MIG_CANCELLED);
 	ck_assert_str_eq(m->status, "cancelled");
 	ck_assert_uint_eq(events, 2);
 	ck_assert_uint_eq(ended, 1);
+	ck_assert_uint_eq(over, 1);
 	migration_free(m);
 
 	m = new_in(MIG_IN_ACTIVE);
@@ -345,6 +360,7 @@ START_TEST(good_migration_tells_each_word_once)
 	/* active, pre-switchover, device, completed; setup is told by migration_begin() */
 	ck_assert_uint_eq(events, 4);
 	ck_assert_uint_eq(ended, 1);
+	ck_assert_uint_eq(over, 1);
 	migration_free(m);
 }
 END_TEST
