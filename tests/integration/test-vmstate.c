@@ -329,6 +329,7 @@ START_TEST(processors_at_open)
 	struct host *b = host_start(h, "b", NULL);
 	struct vmm_event event = {.kind = VMM_EVENT_COMPAT, .text = "no mode"};
 	uint8_t buf[VMM_PACKET_MAX];
+	struct vmm_request req;
 	struct fake_vmm v;
 
 	fake_vmm_new(&v, b, "vm1");
@@ -353,7 +354,11 @@ START_TEST(processors_at_open)
 		}
 		talk_close(&t);
 	}
-	host_status(b, "vm1", "failed"); /* the one that was taken is gone */
+	/* the source of the one that was taken is gone */
+	fake_vmm_request(&v, VMM_NOTE, &req);
+	h_check(h, req.note == NOTE_DEAD, "the VMM is asked for note %d", (int)req.note);
+	fake_vmm_answer(&v, &req);
+	host_status(b, "vm1", "failed");
 	fake_vmm_free(&v);
 	harness_free(h);
 }
