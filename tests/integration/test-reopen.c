@@ -450,6 +450,23 @@ START_TEST(vm_gone_while_it_waits)
 }
 END_TEST
 
+/* A VMM that says nothing about it is not waited for without end; it never had the guest. */
+START_TEST(never_noted)
+{
+	struct talk t;
+	struct claim c;
+
+	claim_new(&c);
+	pause_claim(&c);
+	open_another(&c, &t);
+	asked_for_death(&c);
+	talk_expect(&t, WIRE_ACCEPT);
+	host_status(c.b, VM, "failed");
+	talk_close(&t);
+	claim_free(&c);
+}
+END_TEST
+
 /* An OPEN that cannot begin ends nothing. */
 START_TEST(open_that_is_refused)
 {
@@ -515,6 +532,7 @@ int main(void)
 	harness_add(c, answered_while_it_ends);
 	harness_add_loop(c, gone_while_it_waits, 3);
 	harness_add(c, vm_gone_while_it_waits);
+	harness_add_slow(c, never_noted);
 	harness_add(c, open_that_is_refused);
 	harness_add(c, after_switchover);
 	return harness_main(s);
