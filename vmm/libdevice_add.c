@@ -145,8 +145,8 @@ static bool limits_ok(const struct htabvmm_device *c)
 
 static int make(struct lib_device *d, const struct htabvmm_device *c)
 {
-	uint32_t slots;
-	bool esb;
+	uint32_t slots = 0;
+	bool esb = false;
 	int r = 0;
 
 	d->steps = copy(c->recipe->steps, c->recipe->count, sizeof(*d->steps), &r);
