@@ -53,12 +53,8 @@ static void stop_go(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_DEAD};
 
-	if (m->in) {
-		m->waits++;
+	if (m->in)
 		inflow_stop(m->in);
-	}
-	if (load_busy(m->load))
-		m->waits++;
 	if (m->vm && load_told(m)) {
 		m->waits++;
 		m->vm_waits++;
@@ -88,7 +84,8 @@ void dest_stop(
 		m->peer = NULL;
 	}
 	migration_drop_channels(m);
-	m->waits = 1;
+	/* What is under way may end by itself before stop_go(), so it counts from here on. */
+	m->waits = 1u + (m->in != NULL) + load_busy(m->load);
 	migration_enter(m, MIG_IN_STOPPING, stop_go);
 }
 

@@ -94,10 +94,8 @@ static void stop_go(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_RESUME, .session = m->session};
 
-	if (m->out) {
-		m->waits++;
+	if (m->out)
 		source_stop_flow(m);
-	}
 	if (m->save) {
 		m->waits++;
 		save_put_back(m);
@@ -130,7 +128,7 @@ void source_stop(
 		peer_linger(m->peer);
 	}
 	m->peer = NULL;
-	m->waits = 1;
+	m->waits = 1u + (m->out != NULL); /* as in dest_stop() */
 	migration_enter(m, MIG_STOPPING, stop_go);
 }
 

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "daemon/migration.h"
 #include "tests/integration/pair.h"
+#include "tools/qmpclient.h"
 
 enum outcome {
 	CANCELS,  /* the guest runs on at the source, and another migration works */
@@ -256,11 +258,39 @@ START_TEST(in_every_state)
 }
 END_TEST
 
+/* Two commands in one turn of the loop: the flow's threads end while the cancel is held. */
+START_TEST(flow_ends_while_held)
+{
+	static const char commands[] =
+		"{\"execute\": \"x-continue\"}{\"execute\": \"migrate_cancel\"}";
+	struct pair_opts o = {.b.hold = "in-finish,in-stopping"};
+	struct pair p = pair_new(&o);
+	uint64_t deadline = harness_deadline();
+	struct qmpclient *c;
+	struct err err;
+
+	pair_migrate(&p);
+	host_held(p.b, PAIR_VM, "in-finish");
+	h_check(p.h, qmpclient_open(p.b->control, 10000, &c, &err) == 0, "%s", err.text);
+	h_check(p.h, qmpclient_send(c, commands, sizeof(commands) - 1, &err) == 0, "%s", err.text);
+	host_held(p.b, PAIR_VM, "in-stopping");
+	while (process_threads(p.b->process) > 1)
+		h_check(p.h, clock_ns() < deadline, "the flow's threads do not end");
+	for (unsigned i = 0; i < 2; i++) /* turns of the loop, which hears of it */
+		host_do(p.b, "query-status", "{'vm': '" PAIR_VM "'}");
+	go_on(p.b);
+	host_status(p.b, PAIR_VM, "cancelled");
+	qmpclient_free(c);
+	pair_stays(&p);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *c;
 	Suite *s = harness_suite("cancel", &c);
 
-	tcase_add_loop_test(c, in_every_state, 0, MIG_STATES);
+	harness_add_loop(c, in_every_state, MIG_STATES);
+	harness_add(c, flow_ends_while_held);
 	return harness_main(s);
 }
