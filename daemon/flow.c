@@ -38,8 +38,13 @@ unsigned flow_add(struct flow *f, const char *name, flow_step_fn *step, void *ct
 	return id;
 }
 
+/*
+ * Most wakes find their actor at work, and a system call for each would be most of what a chunk
+ * costs in them: only who sleeps needs one.
+ */
 void flow_wake(struct flow *f, unsigned id)
 {
+	struct flow_actor *a = &f->actor[id];
 	uint64_t one = 1;
 
 	assert(id < f->n_actors);
@@ -47,8 +52,10 @@ void flow_wake(struct flow *f, unsigned id)
 		f->wake(f, id);
 		return;
 	}
+	if (atomic_exchange(&a->rest, ACTOR_WOKEN) != ACTOR_ASLEEP)
+		return;
 	/* A counter that is full (EAGAIN) wakes as well. */
-	if (f->actor[id].wakefd >= 0 && write(f->actor[id].wakefd, &one, sizeof(one)) < 0)
+	if (a->wakefd >= 0 && write(a->wakefd, &one, sizeof(one)) < 0)
 		assert(errno == EAGAIN);
 }
 
@@ -114,8 +121,15 @@ static void sleep_until(struct flow_actor *a, struct flow_wait *wait)
 		{.fd = wait->fd, .events = wait->events},
 	};
 	struct timespec ts, *timeout = NULL;
+	int awake = ACTOR_AWAKE;
 	uint64_t count;
 
+	wait->revents = 0;
+	/* A wake since the step began may be for what the step did not see yet. */
+	if (!atomic_compare_exchange_strong(&a->rest, &awake, ACTOR_ASLEEP)) {
+		atomic_store(&a->rest, ACTOR_AWAKE);
+		return;
+	}
 	if (wait->until != FLOW_FOREVER) {
 		uint64_t now = a->flow->clock();
 		uint64_t ns = wait->until > now ? wait->until - now : 0;
@@ -124,9 +138,10 @@ static void sleep_until(struct flow_actor *a, struct flow_wait *wait)
 		ts.tv_nsec = (long)(ns % NS_PER_SEC);
 		timeout = &ts;
 	}
-	wait->revents = 0;
 	if (ppoll(p, wait->fd >= 0 ? 2 : 1, timeout, NULL) <= 0)
-		return;
+		p[0].revents = p[1].revents = 0;
+	/* The write of a wake that came just now may follow: it ends the next sleep early. */
+	atomic_store(&a->rest, ACTOR_AWAKE);
 	if (p[0].revents && read(a->wakefd, &count, sizeof(count)) < 0)
 		assert(errno == EAGAIN);
 	if (wait->fd >= 0)

@@ -11,6 +11,7 @@
  * flow_wake(), flow_fail() and flow_halt() may be called from any thread, without the lock held.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -39,6 +40,12 @@ struct flow_wait {
 
 typedef enum flow_next flow_step_fn(void *ctx, struct flow_wait *wait);
 
+enum actor_rest {
+	ACTOR_AWAKE = 0,
+	ACTOR_WOKEN,  /* awake, and it has to step once more before it sleeps */
+	ACTOR_ASLEEP, /* or about to be: its wakefd wakes it */
+};
+
 struct flow_actor {
 	const char *name; /* the thread's: 15 characters at most */
 	flow_step_fn *step;
@@ -47,6 +54,7 @@ struct flow_actor {
 	struct flow *flow;
 	pthread_t thread;
 	int wakefd;
+	atomic_int rest; /* enum actor_rest */
 	bool started;
 };
 

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -13,6 +14,7 @@
 
 struct notify {
 	int fd;
+	atomic_bool posted; /* and fn has not begun since: once more needs no write */
 	struct event *event;
 	void (*fn)(void *arg);
 	void *arg;
@@ -25,6 +27,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 	if (read(fd, &count, sizeof(count)) < 0)
 		assert(errno == EAGAIN);
+	atomic_store(&n->posted, false);
 	n->fn(n->arg);
 }
 
@@ -58,6 +61,8 @@ void notify_post(struct notify *n)
 {
 	uint64_t one = 1;
 
+	if (atomic_exchange(&n->posted, true))
+		return;
 	if (write(n->fd, &one, sizeof(one)) < 0)
 		assert(errno == EAGAIN); /* the counter is full: the loop will come */
 }
