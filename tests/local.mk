@@ -32,7 +32,11 @@ EXTRA_DIST += $(UNIT_SHELL)
 
 if HAVE_CHECK
 swhpt_harness = tests/unit/swhpt-harness.c tests/unit/swhpt-harness.h
-UNIT_TESTS += tests/unit/test-swhpt tests/unit/test-swhpt-table tests/unit/test-swhpt-write
+UNIT_TESTS += tests/unit/test-swhpt tests/unit/test-swhpt-read tests/unit/test-swhpt-table \
+	tests/unit/test-swhpt-write
+tests_unit_test_swhpt_read_SOURCES = tests/unit/test-swhpt-read.c $(swhpt_harness)
+tests_unit_test_swhpt_read_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_swhpt_read_LDADD = libswhpt.la $(CHECK_LIBS)
 tests_unit_test_swhpt_SOURCES = tests/unit/test-swhpt.c $(swhpt_harness)
 tests_unit_test_swhpt_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_swhpt_LDADD = libswhpt.la $(CHECK_LIBS)

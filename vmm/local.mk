@@ -73,6 +73,7 @@ libswhpt_la_SOURCES = \
 	vmm/swhpt_impl.h \
 	vmm/swhpt_resize.c \
 	vmm/swhpt_serve.c \
+	vmm/swhpt_vec.h \
 	vmm/swhpt_write.c
 libswhpt_la_LIBADD = libproto.la
 

@@ -10,6 +10,8 @@
 #include "proto/pack.h"
 #include "vmm/swhpt_impl.h"
 
+bool swhpt_no_vec;
+
 /*
  * Zeroed memory in huge pages, where the host has them: the kernel's table is not mapped by small
  * ones either, and a scan would miss the TLB for each.

@@ -104,6 +104,9 @@ int64_t swhpt_hcall(
  */
 bool swhpt_touch(struct swhpt *h, uint64_t index, uint64_t rc);
 
+/* For tests: one entry after the other, though the processor could take several (swhpt_vec.h). */
+extern bool swhpt_no_vec;
+
 /* KVM_PPC_GET_HTAB_FD: flags HTAB_FD_*, -EINVAL for unknown ones; any start_index. */
 int swhpt_open(struct swhpt *h, uint64_t flags, uint64_t start_index, struct swhpt_fd **ret_fd);
 struct swhpt_fd *swhpt_close(struct swhpt_fd *fd);

@@ -57,17 +57,15 @@ static struct swhpt_alike learn(
 	const struct swhpt *h, const struct swhpt_slot *slot, uint64_t v, uint64_t r, uint64_t page)
 {
 	struct swhpt_alike a = {
-		.v_mask = 1ull << 63 | HPTE_V_LARGE | HPTE_V_VALID,
-		.r_mask = slot ? HPTE_R_WIMG : 0,
+		.mask = {1ull << 63 | HPTE_V_LARGE | HPTE_V_VALID, slot ? HPTE_R_WIMG : 0},
 		.gpa_mask = HPTE_R_RPN & ~(page - 1),
-		.v_set = slot ? HPTE_V_VALID : HPTE_V_ABSENT,
-		.r_set = slot ? 0 : HPTE_R_KEY,
+		.set = {slot ? HPTE_V_VALID : HPTE_V_ABSENT, slot ? 0 : HPTE_R_KEY},
 	};
 
 	if (v & HPTE_V_LARGE) /* the bits that page_shifts() looks at */
-		a.r_mask |= (r >> 12 & 0xf) == 1 || (r >> 12 & 0xf) == 7 ? 0xf000 : 0xff000;
-	a.v = (v | HPTE_V_VALID) & a.v_mask;
-	a.r = r & a.r_mask;
+		a.mask[1] |= (r >> 12 & 0xf) == 1 || (r >> 12 & 0xf) == 7 ? 0xf000 : 0xff000;
+	a.like[0] = (v | HPTE_V_VALID) & a.mask[0];
+	a.like[1] = r & a.mask[1];
 	if (slot) {
 		a.base = slot->base;
 		a.size = slot->size;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/pack.h"
-#include "vmm/swhpt_impl.h"
+#include "vmm/swhpt_vec.h"
 
 int swhpt_open(struct swhpt *h, uint64_t flags, uint64_t start_index, struct swhpt_fd **ret_fd)
 {
@@ -206,11 +206,30 @@ static size_t read_any(struct swhpt_fd *fd, uint8_t *buf, size_t count)
 }
 
 /*
- * The same of all entries in pass 1. Most have not changed since they were read last, and need no
- * lock: every change leaves its mark, and the order in which it is made (swhpt_publish()) shows an
- * entry here as it was before the change, or else the lock or the mark: then it is take()'s.
+ * An entry of a run of valid ones in pass 1, to dst; false: it is none. Most entries have not changed
+ * since they were read last, and need no lock: every change leaves its mark, and the order in which it
+ * is made (swhpt_publish()) shows an entry here as it was before the change, or else the lock or the
+ * mark: then it is take()'s.
  */
-static size_t read_first(struct swhpt_fd *fd, uint8_t *buf, size_t count)
+static inline bool show(
+	struct swhpt_fd *fd, const struct swhpt_hpte *e, const struct swhpt_rev *rev, uint8_t *dst)
+{
+	uint64_t v3 = swhpt_see(&e->v), r3 = swhpt_see(&e->r), r = swhpt_see(&rev->guest_r);
+
+	if (!(v3 & HPTE_V_PRESENT))
+		return false;
+	/* locked, marked, R or C that the guest's view lacks, or it changed */
+	if ((v3 & HPTE_V_HVLOCK) | (v3 ^ swhpt_load(&e->v)) |
+		((r ^ ~HPTE_R_MODIFIED) & ((r3 & HPTE_R_RC) | HPTE_R_MODIFIED)))
+		return take(fd, (uint64_t)(e - fd->h->hpt), true, true, dst);
+	be64_put(dst, shown(v3, r3));
+	be64_put(dst + 8, r);
+	return true;
+}
+
+/* Records from fd->index on, of all entries, in pass 1. vec: whole groups at once, where it can be. */
+static inline __attribute__((always_inline)) size_t read_first(
+	struct swhpt_fd *fd, bool vec, uint8_t *buf, size_t count)
 {
 	struct swhpt *h = fd->h;
 	const struct swhpt_hpte *const end = h->hpt + h->entries;
@@ -219,27 +238,32 @@ static size_t read_first(struct swhpt_fd *fd, uint8_t *buf, size_t count)
 	uint8_t *p = buf, *head;
 
 	while (count - (size_t)(p - buf) > HTAB_HDR_SIZE + HTAB_HPTE_SIZE) {
+		size_t empty = 0; /* that were seen with the valid ones */
+
 		head = p;
 		first = e;
-		limit = e + most_valid(count - (size_t)(p - buf), (size_t)(end - e));
-		for (p += HTAB_HDR_SIZE; e < limit; e++, rev++, p += HTAB_HPTE_SIZE) {
-			uint64_t v3 = swhpt_see(&e->v), r3 = swhpt_see(&e->r);
-			uint64_t r = swhpt_see(&rev->guest_r);
+		p += HTAB_HDR_SIZE;
+		limit = e + most_valid(count - (size_t)(head - buf), (size_t)(end - e));
+		while (e < limit) {
+			bool whole = vec && (e - h->hpt) % HPTES_PER_GROUP == 0 &&
+				limit - e >= HPTES_PER_GROUP;
+			int mask = whole ? swhpt_vec_show(e, rev, p) : -1;
+			size_t n = mask < 0 ? show(fd, e, rev, p) : swhpt_vec_run(mask);
 
-			if (!(v3 & HPTE_V_PRESENT))
+			e += n;
+			rev += n;
+			p += n * HTAB_HPTE_SIZE;
+			if (mask >= 0 && n < HPTES_PER_GROUP) {
+				empty = mask >> 2 * n ? 0 : HPTES_PER_GROUP - n;
 				break;
-			/* locked, marked, R or C that the guest's view lacks, or it changed */
-			if ((v3 & HPTE_V_HVLOCK) | (v3 ^ swhpt_load(&e->v)) |
-				((r ^ ~HPTE_R_MODIFIED) & ((r3 & HPTE_R_RC) | HPTE_R_MODIFIED))) {
-				if (!take(fd, (uint64_t)(e - h->hpt), true, true, p))
-					break;
-				continue;
 			}
-			be64_put(p, shown(v3, r3));
-			be64_put(p + 8, r);
+			if (n == 0)
+				break;
 		}
 		valid = e;
 		limit = e + least(HTAB_RUN_MAX, (size_t)(end - e));
+		e += empty;
+		rev += empty;
 		for (; e < limit && !(swhpt_load(&e->v) & HPTE_V_PRESENT); e++, rev++)
 			if (swhpt_load(&rev->guest_r) & HPTE_R_MODIFIED &&
 				!take(fd, (uint64_t)(e - h->hpt), false, true, NULL))
@@ -259,6 +283,11 @@ static size_t read_first(struct swhpt_fd *fd, uint8_t *buf, size_t count)
 	return (size_t)(p - buf);
 }
 
+SWHPT_VEC static size_t read_first_vec(struct swhpt_fd *fd, uint8_t *buf, size_t count)
+{
+	return read_first(fd, true, buf, count);
+}
+
 ssize_t swhpt_read(struct swhpt_fd *fd, void *buf, size_t count)
 {
 	size_t n;
@@ -269,7 +298,8 @@ ssize_t swhpt_read(struct swhpt_fd *fd, void *buf, size_t count)
 		count = RW_COUNT_MAX;
 	pthread_rwlock_rdlock(&fd->h->table);
 	if (fd->first_pass && !(fd->flags & HTAB_FD_BOLTED_ONLY) && fd->index < fd->h->entries)
-		n = read_first(fd, buf, count);
+		n = swhpt_vec_usable() ? read_first_vec(fd, buf, count)
+				       : read_first(fd, false, buf, count);
 	else
 		n = read_any(fd, buf, count);
 	pthread_rwlock_unlock(&fd->h->table);

@@ -59,13 +59,13 @@ struct swhpt_slot {
 };
 
 /*
- * Entries that become what they become by the same masks. One belongs to them when v and r are the
- * same in these bits and its address is in this range. size 0: none does.
+ * Entries that become what they become by the same masks, a pair for v and r each. One belongs to
+ * them when it is the same in these bits and its address is in this range. size 0: none does.
  */
 struct swhpt_alike {
-	uint64_t v, v_mask, r, r_mask;
+	uint64_t like[2], mask[2];
 	uint64_t gpa_mask, base, size;
-	uint64_t v_set, r_set; /* what the entry gets besides */
+	uint64_t set[2]; /* what the entry gets besides */
 };
 
 struct swhpt {
@@ -180,7 +180,7 @@ int64_t swhpt_make_entry(const struct swhpt *h, uint64_t v, uint64_t r, struct s
 
 static inline bool swhpt_is_alike(const struct swhpt_alike *a, uint64_t v, uint64_t r)
 {
-	return !(((v ^ a->v) & a->v_mask) | ((r ^ a->r) & a->r_mask)) &&
+	return !(((v ^ a->like[0]) & a->mask[0]) | ((r ^ a->like[1]) & a->mask[1])) &&
 		(r & a->gpa_mask) - a->base < a->size;
 }
 
@@ -188,8 +188,8 @@ static inline struct swhpt_hpte swhpt_make_alike(
 	const struct swhpt_alike *a, uint64_t v, uint64_t guest_r)
 {
 	return (struct swhpt_hpte){
-		(v & HPTE3_V_MASK & ~(HPTE_V_HVLOCK | HPTE_V_PRESENT)) | a->v_set,
-		hpte_new_r(v, guest_r) | a->r_set};
+		(v & HPTE3_V_MASK & ~(HPTE_V_HVLOCK | HPTE_V_PRESENT)) | a->set[0],
+		hpte_new_r(v, guest_r) | a->set[1]};
 }
 
 void swhpt_unref(struct swhpt *h);

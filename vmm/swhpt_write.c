@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "proto/pack.h"
-#include "vmm/swhpt_impl.h"
+#include "vmm/swhpt_vec.h"
 
 #define IOV_SEGMENTS 1024
 
@@ -33,9 +33,14 @@ SELDOM static void clear_entry(struct swhpt *h, bool alone, uint64_t i)
 
 static inline void clear_entries(struct swhpt *h, bool alone, uint64_t i, size_t n)
 {
-	for (uint64_t end = i + n; i < end; i++)
-		if (swhpt_load(&h->hpt[i].v) & HPTE_V_PRESENT)
-			clear_entry(h, alone, i);
+	const struct swhpt_hpte *e = &h->hpt[i];
+	uint64_t any = 0;
+
+	for (size_t k = 0; k < n; k++) /* mostly there is nothing to do */
+		any |= swhpt_load(&e[k].v);
+	for (size_t k = 0; k < n && any & HPTE_V_PRESENT; k++)
+		if (swhpt_load(&e[k].v) & HPTE_V_PRESENT)
+			clear_entry(h, alone, i + k);
 }
 
 /* Nobody else looks. Memory that is not written costs half. */
@@ -78,10 +83,10 @@ SELDOM static int put_entry(struct swhpt *h, bool alone, uint64_t i, uint64_t v,
 
 /*
  * Entries i and on become the n at p, until one is refused; *ret_n of them are done. Inlined for
- * each: there are a handful of entries in a record of a busy table.
+ * each: there are a handful of entries in a record of a busy table. vec: several at once.
  */
-static inline int put_entries(
-	struct swhpt *h, bool alone, uint64_t i, const uint8_t *p, size_t n, size_t *ret_n)
+static inline __attribute__((always_inline)) int put_entries(struct swhpt *h, bool alone, bool vec,
+	uint64_t i, const uint8_t *p, size_t n, size_t *ret_n)
 {
 	const struct swhpt_alike *alike = h->alike;
 	struct swhpt_hpte *e = &h->hpt[i];
@@ -91,8 +96,20 @@ static inline int put_entries(
 	int r = 0;
 
 	for (done = 0; done < n; done++, e++, rev++, p += HTAB_HPTE_SIZE) {
-		uint64_t v = be64_get(p), guest_r = be64_get(p + 8) & ~HPTE_R_MODIFIED;
+		uint64_t v, guest_r;
 
+		if (vec && alone && n - done >= 2) {
+			size_t k = swhpt_vec_put(alike, e, rev, mark, p, n - done);
+
+			done += k;
+			e += k;
+			rev += k;
+			p += k * HTAB_HPTE_SIZE;
+			if (done == n)
+				break;
+		}
+		v = be64_get(p);
+		guest_r = be64_get(p + 8) & ~HPTE_R_MODIFIED;
 		if (!swhpt_is_alike(alike, v, guest_r))
 			alike = h->alike + (alike == h->alike);
 		if (alone && swhpt_is_alike(alike, v, guest_r) && (v & VRMA_V_MASK) != VRMA_V) {
@@ -135,7 +152,8 @@ static ssize_t write_locked(
 		if (i >= h->entries || i + n_valid + n_invalid > h->entries)
 			return -EINVAL;
 		whole = (readable - off) / HTAB_HPTE_SIZE;
-		r = put_entries(h, alone, i, buf + off, n_valid < whole ? n_valid : whole, &done);
+		r = put_entries(
+			h, alone, false, i, buf + off, n_valid < whole ? n_valid : whole, &done);
 		if (r < 0)
 			return r;
 		if (done < n_valid)
@@ -190,7 +208,7 @@ int swhpt_load_flat(struct swhpt *h, const void *flat, size_t len, uint64_t *ret
 
 		while (i + n < h->entries && be64_get(p + n * HTAB_HPTE_SIZE) & HPTE_V_VALID)
 			n++;
-		r = put_entries(h, alone, i, p, n, &done);
+		r = put_entries(h, alone, false, i, p, n, &done);
 		i += done;
 		p += done * HTAB_HPTE_SIZE;
 		for (; r == 0 && i < h->entries && !(be64_get(p) & HPTE_V_VALID);
@@ -249,7 +267,8 @@ ssize_t swhpt_writev(struct swhpt_fd *fd, const struct iovec *iov, int n)
 }
 
 /* Nothing but whole records: the loop above, without what only a single write() does. */
-static ssize_t write_whole(struct swhpt *h, bool alone, const uint8_t *buf, size_t len)
+static inline __attribute__((always_inline)) ssize_t write_whole(
+	struct swhpt *h, bool alone, bool vec, const uint8_t *buf, size_t len)
 {
 	const uint8_t *p = buf, *end = buf + len;
 
@@ -266,13 +285,18 @@ static ssize_t write_whole(struct swhpt *h, bool alone, const uint8_t *buf, size
 		if (size > (size_t)(end - p))
 			break;
 		if (index < h->entries && (uint64_t)index + n_valid + n_invalid <= h->entries)
-			r = put_entries(h, alone, index, p + HTAB_HDR_SIZE, n_valid, &done);
+			r = put_entries(h, alone, vec, index, p + HTAB_HDR_SIZE, n_valid, &done);
 		if (r < 0)
 			return p > buf ? p - buf : r;
 		clear_entries(h, alone, (uint64_t)index + n_valid, n_invalid);
 		p += size;
 	}
 	return p - buf;
+}
+
+SWHPT_VEC static ssize_t write_whole_vec(struct swhpt *h, const uint8_t *buf, size_t len)
+{
+	return write_whole(h, true, true, buf, len);
 }
 
 ssize_t swhpt_write_records(struct swhpt_fd *fd, const void *buf, size_t len)
@@ -286,7 +310,8 @@ ssize_t swhpt_write_records(struct swhpt_fd *fd, const void *buf, size_t len)
 	n = begin(h, &alone);
 	if (n < 0)
 		return n;
-	n = write_whole(h, alone, buf, len);
+	n = alone && swhpt_vec_usable() ? write_whole_vec(h, buf, len)
+					: write_whole(h, alone, false, buf, len);
 	end(h, alone);
 	return n;
 }
