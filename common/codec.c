@@ -10,16 +10,15 @@
 #include "proto/hptecodec.h"
 
 #define ZSTD_LEVEL  1
-#define SCRATCH_MAX (WIRE_CHUNK_MAX - WIRE_CHUNK_HDR)
+#define PAYLOAD_MAX (WIRE_CHUNK_MAX - WIRE_CHUNK_HDR)
 
-static_assert(ZSTD_COMPRESSBOUND(WIRE_PLAIN_MAX) <= SCRATCH_MAX, "zstd's worst fits in a chunk");
+static_assert(ZSTD_COMPRESSBOUND(WIRE_PLAIN_MAX) <= PAYLOAD_MAX, "zstd's worst fits in a chunk");
 
 struct codec {
 	enum wire_codec codec;
 	struct hptecodec *hpte;
 	ZSTD_CCtx *cctx;
 	ZSTD_DCtx *dctx;
-	uint8_t *scratch;
 };
 
 bool codec_known(enum wire_codec codec)
@@ -71,10 +70,6 @@ int codec_new(enum wire_codec codec, unsigned order, struct codec **ret)
 		c->dctx = ZSTD_createDCtx();
 		ok = c->cctx && c->dctx;
 	}
-	if (ok && codec != WIRE_CODEC_NONE) {
-		c->scratch = malloc(SCRATCH_MAX);
-		ok = c->scratch;
-	}
 	if (!ok) {
 		codec_free(c);
 		return -ENOMEM;
@@ -95,38 +90,52 @@ struct codec *codec_free(struct codec *c)
 		hptecodec_free(c->hpte);
 		ZSTD_freeCCtx(c->cctx);
 		ZSTD_freeDCtx(c->dctx);
-		free(c->scratch);
 		free(c);
 	}
 	return NULL;
 }
 
-int codec_encode(struct codec *c, uint8_t *buf, size_t plain, size_t *ret_len)
+bool codec_in_place(enum wire_codec codec)
+{
+	return codec == WIRE_CODEC_NONE;
+}
+
+static void copy(const uint8_t *src, size_t len, uint8_t *dst)
+{
+	if (src != dst)
+		memcpy(dst, src, len);
+}
+
+int codec_encode(struct codec *c, const uint8_t *src, size_t plain, uint8_t *dst, size_t *ret_len)
 {
 	size_t n = plain;
 
 	switch (c->codec) {
-	case WIRE_CODEC_NONE: *ret_len = plain; return 0;
+	case WIRE_CODEC_NONE: copy(src, plain, dst); break;
 	case WIRE_CODEC_ZSTD:
-		n = ZSTD_compressCCtx(c->cctx, c->scratch, SCRATCH_MAX, buf, plain, ZSTD_LEVEL);
+		n = ZSTD_compressCCtx(
+			c->cctx, dst, ZSTD_COMPRESSBOUND(plain), src, plain, ZSTD_LEVEL);
 		if (ZSTD_isError(n))
 			return -EIO;
 		break;
-	case WIRE_CODEC_HPTE: n = hptecodec_encode(c->hpte, buf, plain, c->scratch); break;
+	case WIRE_CODEC_HPTE: n = hptecodec_encode(c->hpte, src, plain, dst); break;
 	}
-	memcpy(buf, c->scratch, n);
 	*ret_len = n;
 	return 0;
 }
 
-int codec_decode(struct codec *c, uint8_t *buf, size_t len, size_t plain)
+int codec_decode(struct codec *c, const uint8_t *src, size_t len, uint8_t *dst, size_t plain)
 {
-	if (c->codec == WIRE_CODEC_NONE)
-		return len == plain ? 0 : -EBADMSG;
-	if (len > SCRATCH_MAX || plain > WIRE_PLAIN_MAX)
+	if (len > PAYLOAD_MAX || plain > WIRE_PLAIN_MAX)
 		return -EBADMSG;
-	memcpy(c->scratch, buf, len);
-	if (c->codec == WIRE_CODEC_HPTE)
-		return hptecodec_decode(c->hpte, c->scratch, len, buf, plain);
-	return ZSTD_decompressDCtx(c->dctx, buf, plain, c->scratch, len) == plain ? 0 : -EBADMSG;
+	switch (c->codec) {
+	case WIRE_CODEC_NONE:
+		if (len != plain)
+			return -EBADMSG;
+		copy(src, len, dst);
+		return 0;
+	case WIRE_CODEC_HPTE: return hptecodec_decode(c->hpte, src, len, dst, plain);
+	case WIRE_CODEC_ZSTD: break;
+	}
+	return ZSTD_decompressDCtx(c->dctx, dst, plain, src, len) == plain ? 0 : -EBADMSG;
 }

@@ -25,10 +25,12 @@ int codec_new(enum wire_codec codec, unsigned order, struct codec **ret);
 void codec_set_order(struct codec *c, unsigned order);
 struct codec *codec_free(struct codec *c); /* takes NULL, returns NULL */
 
+/* Is the payload the records themselves? Then src may be dst below; else they do not overlap. */
+bool codec_in_place(enum wire_codec codec);
+
 /*
- * In place. Encode: buf has codec_bound(plain) bytes; 0 and *ret_len, or -EIO. Decode: buf has the
- * payload's len bytes and room for plain; 0 when the payload gave exactly `plain` bytes, else
- * -EBADMSG.
+ * Encode: dst has codec_bound(plain) bytes; 0 and *ret_len, or -EIO. Decode: dst has room for plain;
+ * 0 when the payload's len bytes gave exactly `plain`, else -EBADMSG, and dst is undefined.
  */
-int codec_encode(struct codec *c, uint8_t *buf, size_t plain, size_t *ret_len);
-int codec_decode(struct codec *c, uint8_t *buf, size_t len, size_t plain);
+int codec_encode(struct codec *c, const uint8_t *src, size_t plain, uint8_t *dst, size_t *ret_len);
+int codec_decode(struct codec *c, const uint8_t *src, size_t len, uint8_t *dst, size_t plain);

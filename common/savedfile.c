@@ -75,8 +75,7 @@ static int judge_records(struct savedfile *f)
 	struct file_check *c = &f->check;
 	uint8_t *plain = f->plain;
 
-	memcpy(plain, c->payload, c->payload_len);
-	if (codec_decode(f->codec, plain, c->payload_len, c->chunk.plain) < 0)
+	if (codec_decode(f->codec, c->payload, c->payload_len, plain, c->chunk.plain) < 0)
 		plain = NULL;
 	return file_check_records(c, plain);
 }

@@ -178,7 +178,7 @@ static enum flow_next deal(struct reader *r)
 		}
 		one = left = stripe_cut(&s, &r->rec);
 		c->meta.plain += (uint32_t)htab_split(
-			&left, chunk_plain(c) + c->meta.plain, room, HTAB_WIRE);
+			&left, c->plain + c->meta.plain, room, HTAB_WIRE);
 		one.n_valid -= left.n_valid;
 		one.n_invalid -= left.n_invalid;
 		count(c, &one);
@@ -201,7 +201,7 @@ static void keep(
 	struct reader *r, struct chunk *c, unsigned channel, size_t n, const struct htab_count *all)
 {
 	struct stripes s = stripes(r);
-	uint8_t *plain = chunk_plain(c);
+	uint8_t *plain = c->plain;
 	struct htab_rec kept;
 	size_t at = 0;
 
@@ -267,13 +267,13 @@ static enum flow_next read_more(struct reader *r, struct htabio *io, size_t max)
 		return FLOW_WAIT;
 	flow_at("reader-read");
 	start = a->flow->clock();
-	n = htabio_read(io, chunk_plain(c), max);
+	n = htabio_read(io, c->plain, max);
 	if (n < 0)
 		return flow_fail(a->flow, (int)n,
 			"cannot read the guest's table from index %" PRIu64 ": %s", r->cursor,
 			htabio_error(io));
 	/* What the kernel (or a VMM) gave: whole records, ascending from the cursor. */
-	bad = n > 0 ? htab_check_convert(a->kind, chunk_plain(c), (size_t)n, r->entries, HTAB_HOST,
+	bad = n > 0 ? htab_check_convert(a->kind, c->plain, (size_t)n, r->entries, HTAB_HOST,
 			      HTAB_WIRE, r->cursor, &all, &why)
 		    : 0;
 	if (bad < 0)

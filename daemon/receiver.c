@@ -130,17 +130,31 @@ static enum flow_next have_chunk_header(struct receiver *r)
 	return FLOW_MORE;
 }
 
+/* Is there a buffer for the records of the next chunk? */
+static bool has_plain(struct receiver *r)
+{
+	struct recvring *ring = r->ring;
+	bool room;
+
+	pthread_mutex_lock(&ring->flow->lock);
+	room = ring->received - ring->written < ring->ring.plains;
+	pthread_mutex_unlock(&ring->flow->lock);
+	return room;
+}
+
 static enum flow_next have_payload(struct receiver *r)
 {
 	struct recvring *ring = r->ring;
 	struct flow *flow = ring->flow;
 	struct inflow_stats *s = &ring->all->stats;
-	struct chunk *c = ring_chunk(&ring->ring, r->meta.seq);
-	uint8_t *plain = chunk_plain(c);
+	struct chunk *c;
 
+	if (!has_plain(r))
+		return FLOW_WAIT;
+	c = ring_records(&ring->ring, r->meta.seq);
 	c->meta = r->meta;
 	c->len = CHUNK_ROOM + r->payload;
-	if (codec_decode(ring->coder, plain, r->payload, r->meta.plain) < 0)
+	if (codec_decode(ring->coder, chunk_payload(c), r->payload, c->plain, r->meta.plain) < 0)
 		return flow_fail(flow, -EBADMSG,
 			"chunk %" PRIu64 " of channel %u cannot be decoded", r->meta.seq,
 			ring->channel);
@@ -333,10 +347,12 @@ enum flow_next receiver_step(void *receiver, struct flow_wait *wait)
 	}
 	if (r->state == RECEIVER_MARK)
 		return mark(r);
+	if (r->got == r->want) /* it waited for a buffer */
+		return complete(r);
 	if (r->ring->all->file && r->state == RECEIVER_HEADER && !has_room(r))
 		return FLOW_WAIT;
 	if (r->state == RECEIVER_PAYLOAD)
-		to = chunk_plain(ring_chunk(&r->ring->ring, r->meta.seq));
+		to = chunk_payload(ring_chunk(&r->ring->ring, r->meta.seq));
 	flow_at("receiver-read");
 	n = r->io.read(r->io.ctx, to + r->got, r->want - r->got);
 	if (n <= 0)

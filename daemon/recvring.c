@@ -19,7 +19,8 @@ static int init_ring(struct recvrings *a, unsigned channel, const struct inflow_
 		.at = {.generation = config->generation, .order = config->order},
 		.link.recovers = config->recover,
 	};
-	ret = ring_init(&r->ring, config->ring, WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
+	ret = ring_init(&r->ring, config->ring, WIRE_CHUNK_MAX - WIRE_CHUNK_HDR,
+		codec_in_place(config->codec), WIRE_PLAIN_MAX);
 	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
 }
 

@@ -23,7 +23,6 @@ void sender_init(struct sender *s, struct sendring *ring, struct flow_io io, int
 /* Make a frame of a chunk, once. */
 static int seal(struct sender *s, struct chunk *c)
 {
-	uint8_t *plain = chunk_plain(c);
 	size_t len;
 	int r;
 
@@ -32,8 +31,8 @@ static int seal(struct sender *s, struct chunk *c)
 	if (c->meta.generation != s->generation)
 		codec_set_order(s->ring->coder, s->ring->all->order[c->meta.generation]);
 	s->generation = c->meta.generation;
-	s->digest = stream_digest(s->digest, plain, c->meta.plain);
-	r = codec_encode(s->ring->coder, plain, c->meta.plain, &len);
+	s->digest = stream_digest(s->digest, c->plain, c->meta.plain);
+	r = codec_encode(s->ring->coder, c->plain, c->meta.plain, chunk_payload(c), &len);
 	if (r < 0)
 		return r;
 	r = wire_pack_chunk(&c->meta, len, c->frame, CHUNK_ROOM);
@@ -140,8 +139,11 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 				strerror(-r));
 		begin_frame(s, c, c->frame, c->len);
 		pthread_mutex_lock(&flow->lock);
+		ring->sealed = s->sealed;
 		bucket_take(&all->bucket, s->len);
 		pthread_mutex_unlock(&flow->lock);
+		if (ring->ring.plain_slab) /* the records' buffer is free */
+			flow_wake(flow, all->reader);
 	} else {
 		s->barrier = barrier;
 		r = barrier ? wire_pack_generation(&g, s->pass_end, sizeof(s->pass_end))

@@ -18,7 +18,8 @@ static int init_ring(struct sendrings *a, unsigned channel, const struct outflow
 		.digest = STREAM_DIGEST_INIT,
 		.link.recovers = config->recover,
 	};
-	ret = ring_init(&r->ring, config->ring, codec_bound(config->codec, config->chunk));
+	ret = ring_init(&r->ring, config->ring, codec_bound(config->codec, config->chunk),
+		codec_in_place(config->codec), config->chunk);
 	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
 }
 
@@ -68,8 +69,8 @@ struct chunk *sendring_free(struct sendring *r)
 	pthread_mutex_lock(&r->flow->lock);
 	/* A chunk that a peer acknowledges early still belongs to the sender. */
 	gone = r->acked < r->sent ? r->acked : r->sent;
-	if (r->filled - gone < r->ring.size)
-		c = ring_chunk(&r->ring, r->filled + 1);
+	if (r->filled - gone < r->ring.size && r->filled - r->sealed < r->ring.plains)
+		c = ring_records(&r->ring, r->filled + 1);
 	pthread_mutex_unlock(&r->flow->lock);
 	return c;
 }

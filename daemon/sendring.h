@@ -25,9 +25,9 @@ struct sendring {
 	struct ring ring;
 	struct codec *coder; /* the sender's */
 
-	uint64_t filled, sending, sent, acked; /* (lock) */
-	uint64_t ack_time;                     /* (lock) of the last progress */
-	uint64_t digest;                       /* (lock) of chunks 1 to sent */
+	uint64_t filled, sealed, sending, sent, acked; /* (lock) sealed: encoded, once for all */
+	uint64_t ack_time;                             /* (lock) of the last progress */
+	uint64_t digest;                               /* (lock) of chunks 1 to sent */
 	bool ending;    /* (lock) the pass is read: its PASS_END is to be written */
 	uint32_t ended; /* (lock) the last pass whose PASS_END is written */
 	bool barrier;   /* (lock) the last generation's GENERATION is to be written */

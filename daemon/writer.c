@@ -82,6 +82,8 @@ static enum flow_next written(struct writer *w, struct recvring *ring, const str
 		s->mismatches = w->mismatches + verify_mismatches(w->verify);
 	}
 	pthread_mutex_unlock(&a->flow->lock);
+	if (ring->ring.plain_slab) /* the records' buffer is free */
+		flow_wake(a->flow, ring->receiver);
 	flow_notify(a->flow);
 	return FLOW_MORE;
 }
@@ -95,8 +97,8 @@ static enum flow_next check(struct writer *w, const struct recvring *ring, struc
 
 	if (w->checked[ring->channel] == c->meta.seq)
 		return FLOW_MORE;
-	*digest = stream_digest(*digest, chunk_plain(c), c->meta.plain);
-	if (htab_check_convert(w->rings->kind, chunk_plain(c), c->meta.plain, w->entries, HTAB_WIRE,
+	*digest = stream_digest(*digest, c->plain, c->meta.plain);
+	if (htab_check_convert(w->rings->kind, c->plain, c->meta.plain, w->entries, HTAB_WIRE,
 		    compare ? HTAB_WIRE : HTAB_HOST, HTAB_UNORDERED, &c->count, &why) < 0)
 		return flow_fail(w->rings->flow, -EBADMSG, "chunk %" PRIu64 " of channel %u: %s",
 			c->meta.seq, ring->channel, why);
@@ -109,7 +111,7 @@ static enum flow_next write_chunk(struct writer *w, struct recvring *ring, struc
 	int r;
 
 	flow_at("writer-write");
-	r = htabio_write(w->io, chunk_plain(c), c->meta.plain);
+	r = htabio_write(w->io, c->plain, c->meta.plain);
 	if (r < 0)
 		return flow_fail(w->rings->flow, r, "%s", htabio_error(w->io));
 	return written(w, ring, c);
@@ -143,7 +145,7 @@ static enum flow_next compare_chunk(
 	w->waiting = 0;
 	flow_at("writer-compare");
 	if (!w->feeding)
-		verify_feed(v, chunk_plain(c), c->meta.plain);
+		verify_feed(v, c->plain, c->meta.plain);
 	w->feeding = true;
 	r = verify_step(v, &err);
 	if (r < 0)

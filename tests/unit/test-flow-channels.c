@@ -79,7 +79,7 @@ static void look(unsigned channel, const struct chunk *c)
 	ck_assert_uint_eq(c->meta.seq, ++taken[channel]);
 	ck_assert_uint_le(c->meta.plain, out.plain_max);
 	ck_assert_uint_gt(c->meta.plain, 0);
-	htab_iter_init(&it, chunk_plain(c), c->meta.plain, ENTRIES, HTAB_WIRE);
+	htab_iter_init(&it, c->plain, c->meta.plain, ENTRIES, HTAB_WIRE);
 	while ((r = htab_iter_next(&it, &rec)) > 0) {
 		ck_assert_uint_ge(rec.index, end); /* they ascend, as a pass does */
 		end = (uint64_t)rec.index + rec.n_valid + rec.n_invalid;
@@ -105,7 +105,7 @@ static void drain(unsigned channel)
 	while (r->acked < r->filled) {
 		look(channel, ring_chunk(&r->ring, r->acked + 1));
 		r->acked++;
-		r->sending = r->sent = r->acked;
+		r->sealed = r->sending = r->sent = r->acked;
 	}
 }
 
