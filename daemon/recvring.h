@@ -74,6 +74,15 @@ struct recvrings {
 	struct inflow_stats stats; /* (lock) */
 };
 
+/*
+ * Under the lock, when one more is written: a receiver that had no buffer for the next records may
+ * go on. Not one by one, since each time costs a switch of threads.
+ */
+static inline bool recvring_runs_low(const struct recvring *r)
+{
+	return r->ring.plain_slab && r->received - r->written == r->ring.plains / 2;
+}
+
 int recvrings_init(struct recvrings *a, struct flow *flow, const struct inflow_config *config);
 void recvrings_fini(struct recvrings *a);
 /* Where a channel is after a chunk, or a marker, of it. */

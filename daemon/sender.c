@@ -89,7 +89,7 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 	struct flow *flow = ring->flow;
 	struct wire_pass_end m;
 	struct wire_generation g;
-	bool chunk, ending, barrier, alive = true;
+	bool chunk, ending, barrier, alive = true, awaited;
 	uint64_t delay = 0, acked;
 	struct chunk *c = NULL;
 	uint32_t over; /* the last pass that is over before what is next */
@@ -140,9 +140,10 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 		begin_frame(s, c, c->frame, c->len);
 		pthread_mutex_lock(&flow->lock);
 		ring->sealed = s->sealed;
+		awaited = sendring_has_plains(ring);
 		bucket_take(&all->bucket, s->len);
 		pthread_mutex_unlock(&flow->lock);
-		if (ring->ring.plain_slab) /* the records' buffer is free */
+		if (awaited)
 			flow_wake(flow, all->reader);
 	} else {
 		s->barrier = barrier;
@@ -182,12 +183,14 @@ static void frame_sent(struct sender *s)
 {
 	struct sendring *ring = s->ring;
 	struct sendrings *all = ring->all;
-	bool chunk = s->chunk;
+	bool chunk = s->chunk, awaited;
+	uint64_t used;
 	uint64_t now; /* not the step's: a pass may have begun since */
 
 	flow_at("sender-sent");
 	pthread_mutex_lock(&ring->flow->lock);
 	now = ring->flow->clock();
+	used = sendring_used(ring);
 	if (all->stream != WIRE_STREAM_VERIFY)
 		all->stats.wire += s->len;
 	if (chunk) {
@@ -200,11 +203,12 @@ static void frame_sent(struct sender *s)
 	} else {
 		marker_sent(s, now);
 	}
+	awaited = sendring_runs_low(ring, used);
 	pthread_mutex_unlock(&ring->flow->lock);
 	s->frame = NULL;
-	if (chunk)
+	if (awaited)
 		flow_wake(ring->flow, all->reader);
-	else
+	if (!chunk)
 		flow_notify(ring->flow);
 }
 

@@ -64,12 +64,9 @@ void sendrings_fini(struct sendrings *a)
 struct chunk *sendring_free(struct sendring *r)
 {
 	struct chunk *c = NULL;
-	uint64_t gone;
 
 	pthread_mutex_lock(&r->flow->lock);
-	/* A chunk that a peer acknowledges early still belongs to the sender. */
-	gone = r->acked < r->sent ? r->acked : r->sent;
-	if (r->filled - gone < r->ring.size && r->filled - r->sealed < r->ring.plains)
+	if (sendring_used(r) < r->ring.size && r->filled - r->sealed < r->ring.plains)
 		c = ring_records(&r->ring, r->filled + 1);
 	pthread_mutex_unlock(&r->flow->lock);
 	return c;
@@ -153,7 +150,8 @@ int sendrings_ack(struct sendrings *a, uint32_t channel, uint64_t seq)
 {
 	uint64_t now = a->flow->clock();
 	struct sendring *r;
-	bool sent;
+	bool sent, awaited;
+	uint64_t used;
 
 	if (channel >= a->n)
 		return -EBADMSG;
@@ -161,16 +159,16 @@ int sendrings_ack(struct sendrings *a, uint32_t channel, uint64_t seq)
 	pthread_mutex_lock(&a->flow->lock);
 	/* Not r->sent: the answer may be here before the sender knows that its write returned. */
 	sent = seq <= r->sending;
+	used = sendring_used(r);
 	if (sent && seq > r->acked) {
 		r->acked = seq;
-		r->ack_time = now;
+		r->ack_time = now; /* a sender that waits for it looks when it would be late */
 	}
+	awaited = sendring_runs_low(r, used);
 	pthread_mutex_unlock(&a->flow->lock);
-	if (!sent)
-		return -EBADMSG;
-	flow_wake(a->flow, a->reader);
-	flow_wake(a->flow, r->sender);
-	return 0;
+	if (awaited)
+		flow_wake(a->flow, a->reader);
+	return sent ? 0 : -EBADMSG;
 }
 
 /* Did the channel carry that end of a pass (0: the beginning of that generation)? */

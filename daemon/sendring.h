@@ -76,6 +76,29 @@ static inline bool sendring_is_last(const struct sendring *r)
 	return r->told == r->all->generation && r->ended + 1 == r->all->pass;
 }
 
+/* Under the lock: chunks of the ring in use. One that is acknowledged early is still the sender's. */
+static inline uint64_t sendring_used(const struct sendring *r)
+{
+	return r->filled - (r->acked < r->sent ? r->acked : r->sent);
+}
+
+/*
+ * Under the lock: a reader that had no chunk, or no buffer for records, may go on. Not one by one,
+ * since each time costs a switch of threads. `used` were before those that are free now.
+ */
+static inline bool sendring_runs_low(const struct sendring *r, uint64_t used)
+{
+	uint64_t low = r->ring.size * 3u / 4;
+
+	return used > low && sendring_used(r) <= low;
+}
+
+/* The same, when one more is sealed. */
+static inline bool sendring_has_plains(const struct sendring *r)
+{
+	return r->ring.plain_slab && r->filled - r->sealed == r->ring.plains / 2;
+}
+
 /* The reader's: the next chunk of that ring, or NULL when it is full. */
 struct chunk *sendring_free(struct sendring *r);
 

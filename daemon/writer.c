@@ -57,16 +57,27 @@ static struct chunk *take(
 	return c;
 }
 
+/* The loop acknowledges what is written: well before the source's ring is full, or for want of work. */
+#define TELL_PARTS 4u
+
+static void tell(struct writer *w)
+{
+	w->untold = 0;
+	flow_notify(w->rings->flow);
+}
+
 /* The chunk is written or compared: its buffer is free. */
 static enum flow_next written(struct writer *w, struct recvring *ring, const struct chunk *c)
 {
 	struct recvrings *a = w->rings;
 	struct inflow_stats *s = &a->stats;
+	bool awaited;
 
 	flow_at("writer-written");
 	w->turn = (ring->channel + 1) % a->n;
 	pthread_mutex_lock(&a->flow->lock);
 	ring->written = c->meta.seq;
+	awaited = recvring_runs_low(ring);
 	ring->digest = w->digest[ring->channel];
 	recvpos_chunk(&ring->at, &c->meta);
 	if (s->pass == c->meta.pass && s->generation == c->meta.generation) {
@@ -82,9 +93,11 @@ static enum flow_next written(struct writer *w, struct recvring *ring, const str
 		s->mismatches = w->mismatches + verify_mismatches(w->verify);
 	}
 	pthread_mutex_unlock(&a->flow->lock);
-	if (ring->ring.plain_slab) /* the records' buffer is free */
+	if (awaited)
 		flow_wake(a->flow, ring->receiver);
-	flow_notify(a->flow);
+	w->untold++;
+	if (w->untold >= ring->ring.size / TELL_PARTS)
+		tell(w);
 	return FLOW_MORE;
 }
 
@@ -253,9 +266,8 @@ static enum flow_next begin_generation(struct writer *w, const struct marker *m)
 	return FLOW_WAIT;
 }
 
-enum flow_next writer_step(void *writer, struct flow_wait *wait)
+static enum flow_next step(struct writer *w, struct flow_wait *wait)
 {
-	struct writer *w = writer;
 	struct recvring *ring;
 	struct marker m;
 	bool barrier;
@@ -275,4 +287,14 @@ enum flow_next writer_step(void *writer, struct flow_wait *wait)
 	}
 	assert(!"the receiver lets no other stream through");
 	return FLOW_END;
+}
+
+enum flow_next writer_step(void *writer, struct flow_wait *wait)
+{
+	struct writer *w = writer;
+	enum flow_next next = step(w, wait);
+
+	if (next == FLOW_WAIT && w->untold)
+		tell(w);
+	return next;
 }

@@ -17,6 +17,7 @@ struct writer {
 	struct verify *verify; /* set by the loop, ended by the writer; under the flow's lock */
 	uint64_t verified, mismatches; /* of VERIFY passes before this one */
 	uint64_t digest[WIRE_CHANNELS_MAX];
+	unsigned untold;  /* chunks written that the loop was not told of */
 	unsigned turn;    /* the channel that is looked at first */
 	uint64_t waiting; /* since when a VERIFY chunk has nothing to be compared with; 0: it has */
 	bool feeding;     /* the next chunk is being compared */
