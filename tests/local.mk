@@ -164,6 +164,9 @@ flow_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS)
 flow_test_libs = libflow.la libnet.la libtestca.la libproto.la libbase.la \
 	$(CHECK_LIBS) $(EVENT_LIBS) $(OPENSSL_LIBS)
 EXTRA_DIST += tests/unit/flow-model.h tests/unit/flow-channel.h
+UNIT_TESTS += tests/unit/test-flow-parts
+tests_unit_test_flow_parts_CFLAGS = $(flow_test_cflags)
+tests_unit_test_flow_parts_LDADD = $(flow_test_libs)
 UNIT_TESTS += tests/unit/test-flow-wake
 tests_unit_test_flow_wake_CFLAGS = $(flow_test_cflags)
 tests_unit_test_flow_wake_LDADD = $(flow_test_libs)

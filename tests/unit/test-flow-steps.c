@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reader, receiver, writer, verify and token bucket by single steps: what is refused, and why. */
+/* Reader, receiver, writer and verify by single steps: what is refused, and why. */
 #include <check.h>
+#include <event2/event.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "common/clock.h"
-#include "daemon/bucket.h"
-#include "common/codec.h"
 #include "daemon/reader.h"
 #include "daemon/receiver.h"
 #include "daemon/sender.h"
@@ -220,9 +219,9 @@ static const char *bytes_error(void *ctx)
 	return "Connection reset by peer";
 }
 
-static void receiver_setup(void)
+static void ring_setup(uint32_t ring)
 {
-	struct inflow_config config = {.generation = 2, .ring = RING};
+	struct inflow_config config = {.generation = 2, .ring = ring};
 
 	n_bytes = at = 0;
 	channel_end = -EAGAIN;
@@ -232,6 +231,11 @@ static void receiver_setup(void)
 	writer_init(&writer, &in, io, ENTRIES, TIMEOUT);
 	in.ring[0].receiver = flow_add(&flow, "receiver", receiver_step, &receiver);
 	in.writer = flow_add(&flow, "writer", writer_step, &writer);
+}
+
+static void receiver_setup(void)
+{
+	ring_setup(RING);
 }
 
 static void receiver_teardown(void)
@@ -476,6 +480,44 @@ START_TEST(writer_validates_before_it_writes)
 }
 END_TEST
 
+static unsigned told;
+
+static void on_told(void *arg)
+{
+	told++;
+}
+
+static unsigned told_of(struct event_base *base)
+{
+	told = 0;
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	return told;
+}
+
+/* Whoever waits for an acknowledgement gets it, but not for each chunk while there is more to do. */
+START_TEST(writer_tells_of_what_it_wrote)
+{
+	struct event_base *base = event_base_new();
+
+	ring_setup(16);
+	ck_assert_int_eq(notify_new(base, on_told, NULL, &flow.notify), 0);
+	for (uint64_t seq = 1; seq <= 6; seq++)
+		put_chunk(chunk(seq), (uint32_t)seq, 1, 0);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
+	for (unsigned step = 1; step <= 6; step++) {
+		ck_assert_int_eq(flow_step(&flow, in.writer, &wait), FLOW_MORE);
+		ck_assert_uint_eq(told_of(base), step == 4); /* a quarter of the ring */
+	}
+	ck_assert_int_eq(flow_step(&flow, in.writer, &wait), FLOW_WAIT);
+	ck_assert_uint_eq(told_of(base), 1); /* the other two, since no more is there */
+	ck_assert_int_eq(flow_step(&flow, in.writer, &wait), FLOW_WAIT);
+	ck_assert_uint_eq(told_of(base), 0);
+	receiver_teardown();
+	flow.notify = notify_free(flow.notify);
+	event_base_free(base);
+}
+END_TEST
+
 static struct wire_chunk verify_chunk(uint64_t seq)
 {
 	struct wire_chunk c = chunk(seq);
@@ -557,66 +599,6 @@ START_TEST(verify_waits_for_its_table_but_not_for_ever)
 }
 END_TEST
 
-/* -- small parts -- */
-
-START_TEST(bucket_keeps_the_rate)
-{
-	struct bucket b = {.last = 1};
-	uint64_t t = 1, sent = 0, delay;
-
-	ck_assert_uint_eq(bucket_delay(&b, t), 0); /* no limit */
-	bucket_set_rate(&b, 1000000, t);
-	while (t < 10 * NS_PER_SEC) {
-		delay = bucket_delay(&b, t);
-		if (delay) {
-			t += delay;
-			continue;
-		}
-		bucket_take(&b, 40000);
-		sent += 40000;
-	}
-	ck_assert_uint_ge(sent, 9900000);
-	ck_assert_uint_le(sent, 10100000);
-	/* a debt of hours is paid at once at a higher rate */
-	bucket_set_rate(&b, 1, t);
-	bucket_take(&b, 40000);
-	ck_assert_uint_gt(bucket_delay(&b, t), NS_PER_SEC * 1000);
-	bucket_set_rate(&b, 10000000000, t);
-	ck_assert_uint_lt(bucket_delay(&b, t), NS_PER_MS);
-	bucket_set_rate(&b, 0, t);
-	ck_assert_uint_eq(bucket_delay(&b, t), 0);
-}
-END_TEST
-
-START_TEST(codecs_of_this_build)
-{
-	static uint8_t buf[WIRE_CHUNK_MAX], want[WIRE_PLAIN_MAX], back[WIRE_PLAIN_MAX];
-	const size_t sizes[] = {1, 24, 4096, WIRE_PLAIN_MAX};
-	struct codec *c = NULL;
-	uint32_t noise = 1;
-	size_t len;
-
-	ck_assert(!codec_known((enum wire_codec)99));
-	ck_assert_int_eq(codec_new((enum wire_codec)99, 18, &c), -EOPNOTSUPP);
-	for (size_t i = 0; i < sizeof(want); i++) /* none can make it shorter */
-		want[i] = (uint8_t)((noise = noise * 1664525 + 1013904223) >> 24);
-	for (enum wire_codec codec = WIRE_CODEC_NONE; codec <= WIRE_CODEC_HPTE; codec++) {
-		ck_assert(codec_known(codec));
-		ck_assert_int_eq(codec_new(codec, 18, &c), 0);
-		for (unsigned i = 0; i < 4; i++) {
-			ck_assert_int_eq(codec_encode(c, want, sizes[i], buf, &len), 0);
-			ck_assert_uint_le(len, codec_bound(codec, sizes[i]));
-			ck_assert_uint_le(
-				codec_bound(codec, sizes[i]), WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
-			ck_assert_int_eq(codec_decode(c, buf, len, back, sizes[i]), 0);
-			ck_assert_mem_eq(back, want, sizes[i]);
-			ck_assert_int_eq(codec_decode(c, buf, len, back, sizes[i] + 1), -EBADMSG);
-		}
-		c = codec_free(c);
-	}
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("flow-steps");
@@ -634,12 +616,11 @@ int main(void)
 	tcase_add_test(tc, pass_ends_that_nobody_hears_of_are_bounded);
 	tcase_add_test(tc, a_channel_may_end_between_frames);
 	tcase_add_test(tc, writer_validates_before_it_writes);
+	tcase_add_test(tc, writer_tells_of_what_it_wrote);
 	tcase_add_test(tc, verify_counts_what_differs);
 	tcase_add_test(tc, verify_refuses_gaps);
 	tcase_add_test(tc, verify_refuses_an_early_end);
 	tcase_add_test(tc, verify_waits_for_its_table_but_not_for_ever);
-	tcase_add_test(tc, bucket_keeps_the_rate);
-	tcase_add_test(tc, codecs_of_this_build);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

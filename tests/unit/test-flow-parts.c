@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What senders and receivers use: the token bucket, and the codecs by name. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/codec.h"
+#include "daemon/bucket.h"
+
+START_TEST(bucket_keeps_the_rate)
+{
+	struct bucket b = {.last = 1};
+	uint64_t t = 1, sent = 0, delay;
+
+	ck_assert_uint_eq(bucket_delay(&b, t), 0); /* no limit */
+	bucket_set_rate(&b, 1000000, t);
+	while (t < 10 * NS_PER_SEC) {
+		delay = bucket_delay(&b, t);
+		if (delay) {
+			t += delay;
+			continue;
+		}
+		bucket_take(&b, 40000);
+		sent += 40000;
+	}
+	ck_assert_uint_ge(sent, 9900000);
+	ck_assert_uint_le(sent, 10100000);
+	/* a debt of hours is paid at once at a higher rate */
+	bucket_set_rate(&b, 1, t);
+	bucket_take(&b, 40000);
+	ck_assert_uint_gt(bucket_delay(&b, t), NS_PER_SEC * 1000);
+	bucket_set_rate(&b, 10000000000, t);
+	ck_assert_uint_lt(bucket_delay(&b, t), NS_PER_MS);
+	bucket_set_rate(&b, 0, t);
+	ck_assert_uint_eq(bucket_delay(&b, t), 0);
+}
+END_TEST
+
+START_TEST(codecs_of_this_build)
+{
+	static uint8_t buf[WIRE_CHUNK_MAX], want[WIRE_PLAIN_MAX], back[WIRE_PLAIN_MAX];
+	const size_t sizes[] = {1, 24, 4096, WIRE_PLAIN_MAX};
+	struct codec *c = NULL;
+	uint32_t noise = 1;
+	size_t len;
+
+	ck_assert(!codec_known((enum wire_codec)99));
+	ck_assert_int_eq(codec_new((enum wire_codec)99, 18, &c), -EOPNOTSUPP);
+	for (size_t i = 0; i < sizeof(want); i++) /* none can make it shorter */
+		want[i] = (uint8_t)((noise = noise * 1664525 + 1013904223) >> 24);
+	for (enum wire_codec codec = WIRE_CODEC_NONE; codec <= WIRE_CODEC_HPTE; codec++) {
+		ck_assert(codec_known(codec));
+		ck_assert_int_eq(codec_new(codec, 18, &c), 0);
+		for (unsigned i = 0; i < 4; i++) {
+			ck_assert_int_eq(codec_encode(c, want, sizes[i], buf, &len), 0);
+			ck_assert_uint_le(len, codec_bound(codec, sizes[i]));
+			ck_assert_uint_le(
+				codec_bound(codec, sizes[i]), WIRE_CHUNK_MAX - WIRE_CHUNK_HDR);
+			ck_assert_int_eq(codec_decode(c, buf, len, back, sizes[i]), 0);
+			ck_assert_mem_eq(back, want, sizes[i]);
+			ck_assert_int_eq(codec_decode(c, buf, len, back, sizes[i] + 1), -EBADMSG);
+		}
+		c = codec_free(c);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("flow-parts");
+	TCase *tc = tcase_create("flow-parts");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tc, bucket_keeps_the_rate);
+	tcase_add_test(tc, codecs_of_this_build);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
