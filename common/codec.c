@@ -9,13 +9,13 @@
 
 #include "proto/hptecodec.h"
 
-#define ZSTD_LEVEL  1
 #define PAYLOAD_MAX (WIRE_CHUNK_MAX - WIRE_CHUNK_HDR)
 
 static_assert(ZSTD_COMPRESSBOUND(WIRE_PLAIN_MAX) <= PAYLOAD_MAX, "zstd's worst fits in a chunk");
 
 struct codec {
 	enum wire_codec codec;
+	int level;
 	struct hptecodec *hpte;
 	ZSTD_CCtx *cctx;
 	ZSTD_DCtx *dctx;
@@ -62,6 +62,7 @@ int codec_new(enum wire_codec codec, unsigned order, struct codec **ret)
 	if (!c)
 		return -ENOMEM;
 	c->codec = codec;
+	c->level = CODEC_LEVEL;
 	if (codec == WIRE_CODEC_HPTE) {
 		c->hpte = hptecodec_new(order);
 		ok = c->hpte;
@@ -82,6 +83,11 @@ void codec_set_order(struct codec *c, unsigned order)
 {
 	if (c->hpte)
 		hptecodec_set_order(c->hpte, order);
+}
+
+void codec_set_level(struct codec *c, int level)
+{
+	c->level = level;
 }
 
 struct codec *codec_free(struct codec *c)
@@ -114,7 +120,7 @@ int codec_encode(struct codec *c, const uint8_t *src, size_t plain, uint8_t *dst
 	case WIRE_CODEC_NONE: copy(src, plain, dst); break;
 	case WIRE_CODEC_ZSTD:
 		n = ZSTD_compressCCtx(
-			c->cctx, dst, ZSTD_COMPRESSBOUND(plain), src, plain, ZSTD_LEVEL);
+			c->cctx, dst, ZSTD_COMPRESSBOUND(plain), src, plain, c->level);
 		if (ZSTD_isError(n))
 			return -EIO;
 		break;

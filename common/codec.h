@@ -23,6 +23,10 @@ size_t codec_bound(enum wire_codec codec, size_t plain);
 int codec_new(enum wire_codec codec, unsigned order, struct codec **ret);
 /* From the next chunk on: tables of another order. */
 void codec_set_order(struct codec *c, unsigned order);
+/* From the next chunk on: zstd's level, 0 (its own choice) to CODEC_LEVEL_MAX; others have none. */
+#define CODEC_LEVEL_MAX 20
+#define CODEC_LEVEL     1 /* unless it is set */
+void codec_set_level(struct codec *c, int level);
 struct codec *codec_free(struct codec *c); /* takes NULL, returns NULL */
 
 /* Is the payload the records themselves? Then src may be dst below; else they do not overlap. */

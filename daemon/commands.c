@@ -423,6 +423,7 @@ const struct qmp_command commands[] = {
 			{"cpu-throttle-initial", QMP_INT, true},
 			{"cpu-throttle-increment", QMP_INT, true},
 			{"max-cpu-throttle", QMP_INT, true}, {"multifd-channels", QMP_INT, true},
+			{"multifd-zstd-level", QMP_INT, true},
 			{"htab-compression", QMP_STRING, true}, {"tls-creds", QMP_STRING, true},
 			{"tls-hostname", QMP_STRING, true}, {"tls-authz", QMP_STRING, true}},
 		set_parameters},

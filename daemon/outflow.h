@@ -58,6 +58,7 @@ struct outflow_config {
 	uint32_t ring;     /* chunks in flight on each, from ACCEPT, 1 to WIRE_RING_MAX */
 	size_t chunk;      /* plain bytes of a chunk, HTAB_READ_MIN to WIRE_PLAIN_MAX */
 	enum wire_codec codec;
+	int level;              /* zstd's, as codec_set_level() */
 	uint64_t max_bandwidth; /* bytes/s, 0: none */
 	bool recover;           /* a channel that broke is lost, not failed */
 	int timeout_ms;         /* a channel or destination that takes nothing for so long fails */

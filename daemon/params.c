@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/codec.h"
 #include "proto/wire.h"
 
 enum kind {
@@ -54,6 +55,8 @@ static const struct param {
 	{"cpu-throttle-increment", INT, offsetof(struct params, throttle_increment), 1, 99, 10},
 	{"max-cpu-throttle", INT, offsetof(struct params, throttle_max), 1, 99, 99},
 	{"multifd-channels", INT, offsetof(struct params, channels), 1, WIRE_CHANNELS_MAX, 1},
+	{"multifd-zstd-level", INT, offsetof(struct params, zstd_level), 0, CODEC_LEVEL_MAX,
+		CODEC_LEVEL},
 	{"htab-compression", CHOICE, offsetof(struct params, codec), .preset = WIRE_CODEC_HPTE,
 		.choices = codec_choices},
 	{"tls-creds", TEXT, offsetof(struct params, tls_creds), .size = PARAM_TEXT_MAX},

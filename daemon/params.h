@@ -36,6 +36,7 @@ struct params {
 	int64_t throttle_initial, throttle_increment, throttle_max; /* percent */
 	int64_t channels;
 	enum wire_codec codec;
+	int64_t zstd_level;
 	char tls_creds[PARAM_TEXT_MAX];
 	char tls_hostname[PARAM_TEXT_MAX];
 	char tls_authz[PARAM_TEXT_MAX];

@@ -20,7 +20,11 @@ static int init_ring(struct sendrings *a, unsigned channel, const struct outflow
 	};
 	ret = ring_init(&r->ring, config->ring, codec_bound(config->codec, config->chunk),
 		codec_in_place(config->codec), config->chunk);
-	return ret < 0 ? ret : codec_new(config->codec, config->order, &r->coder);
+	if (ret == 0)
+		ret = codec_new(config->codec, config->order, &r->coder);
+	if (ret == 0)
+		codec_set_level(r->coder, config->level);
+	return ret;
 }
 
 int sendrings_init(struct sendrings *a, struct flow *flow, const struct outflow_config *config)

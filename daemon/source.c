@@ -372,6 +372,7 @@ void source_flow(struct migration *m, struct htabio *io)
 		.ring = m->ring,
 		.chunk = WIRE_PLAIN_MAX,
 		.codec = source_codec(m),
+		.level = (int)m->params.zstd_level,
 		.max_bandwidth = (uint64_t)m->params.max_bandwidth,
 		.recover = m->recoverable,
 		.timeout_ms = CHANNEL_MS,

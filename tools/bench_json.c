@@ -221,6 +221,8 @@ static struct json_object *htab(const struct bench_report *r, const struct bench
 		add_text(o, "table", r->hpt ? r->hpt : hptgen_name[s->test.table]);
 	json_object_object_add(o, "ktls", json_object_new_boolean(r->ktls));
 	add_text(o, "compression", codec_name(s->test.codec));
+	if (s->test.codec == WIRE_CODEC_ZSTD)
+		json_object_object_add(o, "zstd_level", json_object_new_int64(s->test.level));
 	add_int(o, "dirty_rate", s->test.dirty_rate);
 	add_int(o, "passes", from->passes);
 	add_int(o, "table_valid_entries", s->mine.table_valid);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ enum {
 	OPT_TABLE,
 	OPT_DIRTY_RATE,
 	OPT_COMPRESSION,
+	OPT_ZSTD_LEVEL,
 	OPT_TLS_CREDS,
 	OPT_PLAINTEXT,
 	OPT_NO_KTLS,
@@ -47,6 +49,7 @@ static const struct option options[] = {
 	{"table", required_argument, NULL, OPT_TABLE},
 	{"dirty-rate", required_argument, NULL, OPT_DIRTY_RATE},
 	{"compression", required_argument, NULL, OPT_COMPRESSION},
+	{"zstd-level", required_argument, NULL, OPT_ZSTD_LEVEL},
 	{"tls-creds", required_argument, NULL, OPT_TLS_CREDS},
 	{"plaintext", no_argument, NULL, OPT_PLAINTEXT},
 	{"no-ktls", no_argument, NULL, OPT_NO_KTLS},
@@ -86,6 +89,7 @@ static const char usage[] =
 	"  --dirty-rate N        a guest changes so many entries a second: passes of changes, and a\n"
 	"                        pause at the end\n"
 	"  --compression NAME    none, zstd or hpte (hpte)\n"
+	"  --zstd-level N        how hard zstd tries, 0 to 20 (1)\n"
 	"  --get-server-output   show the server's output too\n"
 	"\n"
 	"Both tables are compared after every test. Exit status: 0; 1 when the test failed or they\n"
@@ -226,6 +230,11 @@ static int parse_one(int c, const char *arg, struct bench_opts *o, const char **
 		*client = "--dirty-rate";
 		return parse_uint("--dirty-rate", arg, 1000, INT64_MAX, &t->dirty_rate);
 	case OPT_COMPRESSION: *client = "--compression"; return parse_codec(arg, &t->codec);
+	case OPT_ZSTD_LEVEL:
+		*client = "--zstd-level";
+		r = parse_uint("--zstd-level", arg, 1000, INT_MAX, &v);
+		t->level = (int)v;
+		return r;
 	case OPT_GET_OUTPUT:
 		*client = "--get-server-output";
 		t->want_output = true;

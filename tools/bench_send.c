@@ -159,6 +159,7 @@ int bench_send_new(const struct bench_end_config *config, struct stream *const *
 		.ring = ring_chunks(t->channels),
 		.chunk = WIRE_PLAIN_MAX,
 		.codec = t->codec,
+		.level = t->level,
 		.max_bandwidth = t->bandwidth / 8,
 		.timeout_ms = BENCH_TIMEOUT_MS,
 		.ops = &flow_ops,

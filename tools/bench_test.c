@@ -13,6 +13,7 @@ void bench_test_default(struct bench_test *t)
 		.seconds = BENCH_SECONDS,
 		.channels = 1,
 		.codec = WIRE_CODEC_HPTE,
+		.level = CODEC_LEVEL,
 		.order = BENCH_ORDER,
 		.table = HPTGEN_LINUX,
 		.interval = 1,
@@ -33,6 +34,9 @@ int bench_test_check(const struct bench_test *t, struct err *err)
 			err, -EINVAL, "either a time (-t) or a number of bytes (-n) ends a test");
 	if (!codec_known(t->codec))
 		return err_set(err, -EINVAL, "compression %d is not known here", (int)t->codec);
+	if (t->level < 0 || t->level > CODEC_LEVEL_MAX)
+		return err_set(err, -EINVAL, "zstd level %d: it should be 0 to %d", t->level,
+			CODEC_LEVEL_MAX);
 	if (t->order < HTAB_ORDER_MIN || t->order > BENCH_ORDER_MAX)
 		return err_set(err, -EINVAL, "a table of order %u: it should be %u to %u", t->order,
 			HTAB_ORDER_MIN, BENCH_ORDER_MAX);
@@ -56,6 +60,7 @@ struct json_object *bench_test_to_json(const struct bench_test *t)
 	json_object_object_add(o, "bytes", json_object_new_uint64(t->bytes));
 	json_object_object_add(o, "channels", json_object_new_int64(t->channels));
 	json_object_object_add(o, "codec", json_object_new_int64(t->codec));
+	json_object_object_add(o, "level", json_object_new_int64(t->level));
 	json_object_object_add(o, "bandwidth", json_object_new_uint64(t->bandwidth));
 	json_object_object_add(o, "dirty_rate", json_object_new_uint64(t->dirty_rate));
 	json_object_object_add(o, "order", json_object_new_int64(t->order));
@@ -108,6 +113,7 @@ int bench_test_from_json(struct json_object *o, struct bench_test *ret, struct e
 		.bytes = number(o, "bytes", INT64_MAX, &why),
 		.channels = (unsigned)number(o, "channels", WIRE_CHANNELS_MAX, &why),
 		.codec = (enum wire_codec)number(o, "codec", UINT8_MAX, &why),
+		.level = (int)number(o, "level", CODEC_LEVEL_MAX, &why),
 		.bandwidth = number(o, "bandwidth", INT64_MAX, &why),
 		.dirty_rate = number(o, "dirty_rate", BENCH_RATE_MAX, &why),
 		.order = (unsigned)number(o, "order", BENCH_ORDER_MAX, &why),

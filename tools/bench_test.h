@@ -12,7 +12,7 @@
 #include "proto/wire.h"
 #include "tools/hptgen.h"
 
-#define BENCH_PROTOCOL     1u /* of the control messages; both ends have to agree */
+#define BENCH_PROTOCOL     2u /* of the control messages; both ends have to agree */
 #define BENCH_PORT         "4661"
 #define BENCH_CHANNELS_MAX WIRE_CHANNELS_MAX
 #define BENCH_ORDER        25u
@@ -30,6 +30,7 @@ struct bench_test {
 	uint64_t bytes; /* of the table (plain records), whole passes; 0: as seconds says */
 	unsigned channels;
 	enum wire_codec codec;
+	int level;              /* zstd's */
 	uint64_t bandwidth;     /* bits/s on the wire, 0: no limit */
 	uint64_t dirty_rate;    /* changed entries a second at the sender, 0: whole-table passes */
 	unsigned order;         /* log2 of the table's bytes */

@@ -191,17 +191,22 @@ end_to_end() {
 }
 
 channels() { # what no number of channels gets past: the cores, shared by both ends
-	local rep codec n
+	local rep codec n some
+	local -a args
 	for ((rep = 1; rep <= reps; rep++)); do
-		for codec in none hpte zstd; do
+		for codec in none hpte zstd zstd-9; do # the last: encoding is nearly all there is
+			args=(--compression "${codec%-*}") some=$passes
+			if [ $codec = zstd-9 ]; then
+				args+=(--zstd-level 9) some=$((passes > 20 ? 20 : passes))
+			fi
 			for n in 1 4; do
 				say "channels: $codec, -P $n, $rep of $reps"
-				moved "channels-$codec-$n" --table user -P "$n" --compression "$codec" \
-					-n $((26000000 * passes))
+				moved "channels-$codec-$n" --table user -P "$n" "${args[@]}" \
+					-n $((26000000 * some))
 			done
 		done
 	done
-	for codec in none hpte zstd; do
+	for codec in none hpte zstd zstd-9; do
 		row --slurpfile a "$out/channels-$codec-4.jsonl" --argjson cores "$(nproc)" \
 			--slurpfile t "$out/channels-$codec-1.jsonl" --arg codec "$codec" '
 			[$a[].table_bytes_per_second / 1e6] as $x |

@@ -38,6 +38,8 @@ START_TEST(bad_options)
 		{{"htab-bench", "-c", "x", "--order", "17"}, "18 to 32"},
 		{{"htab-bench", "-c", "x", "--table", "bsd"}, "linux or user"},
 		{{"htab-bench", "-c", "x", "--compression", "gzip"}, "none, zstd or hpte"},
+		{{"htab-bench", "-c", "x", "--zstd-level", "21"},
+			"zstd level 21: it should be 0 to 20"},
 		{{"htab-bench", "-c", "x", "--dirty-rate", "1G"}, "dirty rate"},
 		{{"htab-bench", "-c", "x", "-R", "--hpt", "f"}, "give --hpt to the server"},
 		{{"htab-bench", "-c", "x", "--plaintext", "--tls-creds", "d"}, "exclude"},
@@ -205,9 +207,9 @@ static void say(struct bench *b, int fd, const char *text, char *answer, size_t 
 	close(fd);
 }
 
-#define TEST                                                                        \
-	"\"reverse\":false,\"seconds\":1.0,\"bytes\":0,\"channels\":1,\"codec\":2," \
-	"\"bandwidth\":0,\"dirty_rate\":0,\"table\":0,\"interval\":1.0,"            \
+#define TEST                                                                                    \
+	"\"reverse\":false,\"seconds\":1.0,\"bytes\":0,\"channels\":1,\"codec\":2,\"level\":1," \
+	"\"bandwidth\":0,\"dirty_rate\":0,\"table\":0,\"interval\":1.0,"                        \
 	"\"want_output\":false,\"json\":false"
 
 START_TEST(strangers)
@@ -219,23 +221,23 @@ START_TEST(strangers)
 		{"[]\n", ""},
 		{"{}garbage\n", ""},
 		{"{}\n", "another version"},
-		{"{\"htab-bench\":2,\"role\":\"control\"}\n", "another version"},
-		{"{\"htab-bench\":1,\"role\":\"x\"}\n", "no known role"},
-		{"{\"htab-bench\":1,\"role\":\"control\"}\n", "there is no test"},
-		{"{\"htab-bench\":1,\"role\":\"control\",\"test\":{}}\n",
+		{"{\"htab-bench\":1,\"role\":\"control\"}\n", "another version"},
+		{"{\"htab-bench\":2,\"role\":\"x\"}\n", "no known role"},
+		{"{\"htab-bench\":2,\"role\":\"control\"}\n", "there is no test"},
+		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{}}\n",
 			"missing or out of range"},
-		{"{\"htab-bench\":1,\"role\":\"control\",\"test\":{" TEST ",\"order\":60}}\n",
+		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST ",\"order\":60}}\n",
 			"'order' is missing or out of range"},
-		{"{\"htab-bench\":1,\"role\":\"control\",\"test\":{" TEST ",\"order\":17}}\n",
+		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST ",\"order\":17}}\n",
 			"order 17"},
-		{"{\"htab-bench\":1,\"role\":\"control\",\"test\":{" TEST ",\"order\":\"18\"}}\n",
+		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST ",\"order\":\"18\"}}\n",
 			"'order' is missing or out of range"},
-		{"{\"htab-bench\":1,\"role\":\"data\",\"cookie\":\"\",\"channel\":0}\n",
+		{"{\"htab-bench\":2,\"role\":\"data\",\"cookie\":\"\",\"channel\":0}\n",
 			"no test waits"},
 		/* a good one, but then out of turn */
-		{"{\"htab-bench\":1,\"role\":\"control\",\"test\":{" TEST ",\"order\":18}}\n{}\n",
+		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST ",\"order\":18}}\n{}\n",
 			"makes no sense here"},
-		{"{\"htab-bench\":1,\"role\":\"control\",\"test\":{" TEST
+		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST
 		 ",\"order\":18}}\n{\"start\":{}}\n",
 			"all of its data connections"},
 	};

@@ -10,7 +10,7 @@
 #include "tools/hptgen.h"
 
 #define ORDER 18u
-#define WAYS  10
+#define WAYS  11
 #define MIB   (1024.0 * 1024.0)
 
 /* What holds after every good test. */
@@ -64,6 +64,7 @@ START_TEST(tests_are_good)
 		{"-t", "0.2"},
 		{"-t", "0.2", "--compression", "none"},
 		{"-n", "1M", "--compression", "zstd"},
+		{"-R", "-n", "1M", "--compression", "zstd", "--zstd-level", "12"},
 		{"-R", "-t", "0.2"},
 		{"-R", "-n", "300k", "--compression", "none"},
 		{"-n", "1M", "--table", "user"},

@@ -39,6 +39,7 @@ static const struct {
 	{"cpu-throttle-increment", "10", "1", "99", {"0", "100"}},
 	{"max-cpu-throttle", "99", "1", "99", {"0", "100"}},
 	{"multifd-channels", "1", "4", "16", {"0", "17", "-1"}},
+	{"multifd-zstd-level", "1", "20", "0", {"-1", "21", "\"9\""}},
 	{"htab-compression", "\"hpte\"", "\"none\"", "\"zstd\"",
 		{"\"lz4\"", "\"\"", "\"nonesuch-and-far-too-long\"", "0"}},
 	{"tls-creds", "\"\"", "\"/etc/pki\"", "\"\"", {"1", "null", "\"a\\u0000b\""}},
