@@ -33,8 +33,8 @@ struct codec *codec_free(struct codec *c); /* takes NULL, returns NULL */
 bool codec_in_place(enum wire_codec codec);
 
 /*
- * Encode: dst has codec_bound(plain) bytes; 0 and *ret_len, or -EIO. Decode: dst has room for plain;
- * 0 when the payload's len bytes gave exactly `plain`, else -EBADMSG, and dst is undefined.
+ * Encode: dst has codec_bound(plain) bytes; 0 and *ret_len, or -EIO. Decode: dst has room for
+ * `plain`; 0 when the payload's len bytes gave exactly that, else -EBADMSG, and dst is undefined.
  */
 int codec_encode(struct codec *c, const uint8_t *src, size_t plain, uint8_t *dst, size_t *ret_len);
 int codec_decode(struct codec *c, const uint8_t *src, size_t len, uint8_t *dst, size_t plain);

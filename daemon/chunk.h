@@ -7,9 +7,9 @@
  * A chunk's buffer holds a whole CHUNK frame. Without a codec its records are read behind the room
  * for both headers, sent from there, received there and written from there; no copies. With one
  * they are needed from the read to the encoder, and from the decoder to the write, alone: a few
- * buffers take turns, which stay in a processor's cache. Chunk seq lives in slot (seq - 1) % size of
- * its channel's ring, and its records in (seq - 1) % plains of those buffers, so a ring is no more
- * than a few sequence numbers.
+ * buffers take turns, which stay in a processor's cache. Chunk seq lives in slot (seq - 1) % size
+ * of its channel's ring, and its records in (seq - 1) % plains of those buffers, so a ring is no
+ * more than a few sequence numbers.
  *
  * In all three, fields marked (lock) are guarded by the flow's lock; a chunk belongs to one actor
  * at a time, as the sequence numbers say.

@@ -50,6 +50,7 @@ libdaemon_la_SOURCES = \
 	daemon/savefile.c daemon/savefile.h \
 	daemon/recover.c \
 	daemon/farewell.c daemon/farewell.h \
+	daemon/latesock.c daemon/latesock.h \
 	daemon/rejoin.c \
 	daemon/reopen.c \
 	daemon/server.c daemon/server.h \

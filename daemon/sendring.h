@@ -76,7 +76,7 @@ static inline bool sendring_is_last(const struct sendring *r)
 	return r->told == r->all->generation && r->ended + 1 == r->all->pass;
 }
 
-/* Under the lock: chunks of the ring in use. One that is acknowledged early is still the sender's. */
+/* Under the lock: chunks in use. One that is acknowledged early is still the sender's. */
 static inline uint64_t sendring_used(const struct sendring *r)
 {
 	return r->filled - (r->acked < r->sent ? r->acked : r->sent);

@@ -16,6 +16,7 @@
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
 #include "daemon/farewell.h"
+#include "daemon/latesock.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/peer.h"
@@ -25,9 +26,8 @@
 #include "daemon/vmstate.h"
 #include "proto/processor.h"
 
-#define LATE_SOCK_S 30    /* that a VM's control socket outlives it */
-#define STOP_MS     20000 /* for what is under way to be put back */
-#define STATUS_MS   100
+#define STOP_MS   20000 /* for what is under way to be put back */
+#define STATUS_MS 100
 
 void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data)
 {
@@ -291,62 +291,6 @@ static void take_notes(struct server *srv, struct vm *vm)
 			source_vm_back(m);
 }
 
-/*
- * A VM's own socket outlives it for a while: a guest that migrated away often takes its VMM with
- * it, and whoever watched wants to hear the end and to ask for the figures.
- */
-struct late_sock {
-	TAILQ_ENTRY(late_sock) link;
-	struct server *srv;
-	struct qmp_sock *sock;
-	struct event *timer;
-	char vm[VM_NAME_MAX + 1];
-};
-
-static void late_free(struct late_sock *l)
-{
-	TAILQ_REMOVE(&l->srv->late_socks, l, link);
-	qmp_sock_free(l->sock);
-	event_free(l->timer);
-	free(l);
-}
-
-static void late_cb(evutil_socket_t fd, short what, void *arg)
-{
-	late_free(arg);
-}
-
-static void late_keep(struct server *srv, struct vm *vm)
-{
-	struct timeval tv = {.tv_sec = LATE_SOCK_S};
-	struct late_sock *l = calloc(1, sizeof(*l));
-
-	if (l)
-		l->timer = evtimer_new(srv->base, late_cb, l);
-	if (!l || !l->timer || event_add(l->timer, &tv) < 0) {
-		free(l);
-		vm->sock = qmp_sock_free(vm->sock);
-		return;
-	}
-	l->srv = srv;
-	l->sock = vm->sock;
-	vm->sock = NULL;
-	snprintf(l->vm, sizeof(l->vm), "%s", vm->reg.name);
-	TAILQ_INSERT_TAIL(&srv->late_socks, l, link);
-}
-
-/* vm NULL: all of them. */
-static void late_end(struct server *srv, const char *vm)
-{
-	struct late_sock *l, *next;
-
-	for (l = TAILQ_FIRST(&srv->late_socks); l; l = next) {
-		next = TAILQ_NEXT(l, link);
-		if (!vm || !strcmp(vm, l->vm))
-			late_free(l);
-	}
-}
-
 static void vm_registered(void *arg, struct vm *vm)
 {
 	struct server *srv = arg;
@@ -354,7 +298,7 @@ static void vm_registered(void *arg, struct vm *vm)
 	char path[sizeof(srv->vm_dir) + VM_NAME_MAX + 8];
 
 	vm->params = srv->config.params;
-	late_end(srv, vm->reg.name);
+	latesock_end(srv, vm->reg.name);
 	snprintf(path, sizeof(path), "%s/%s.qmp", srv->vm_dir, vm->reg.name);
 	if (qmp_listen(srv->qmp, path, 0600, vm->reg.name, &vm->sock, &err) < 0)
 		log_warn("vm %s: %s", vm->reg.name, err.text);
@@ -390,7 +334,7 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 	vm->listener = listener_free(vm->listener);
 	vm_event_uuid(srv, vm, "VM_GONE");
 	if (moved && vm->sock)
-		late_keep(srv, vm);
+		latesock_keep(srv, vm);
 	else
 		vm->sock = qmp_sock_free(vm->sock);
 	server_status(srv);
@@ -598,7 +542,7 @@ void server_end(struct server *srv)
 	peer_end_all();
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		listener_free(srv->listeners[i]);
-	late_end(srv, NULL);
+	latesock_end(srv, NULL);
 	qmp_sock_free(srv->control);
 	qmp_free(srv->qmp);
 	tls_creds_unref(srv->creds);

@@ -55,7 +55,7 @@ struct server {
 	unsigned n_listeners;
 	TAILQ_HEAD(, accepted) accepted; /* connections without a role yet: accept.c */
 	unsigned n_accepted;
-	TAILQ_HEAD(, late_sock) late_socks; /* control sockets of VMs that are gone: server.c */
+	TAILQ_HEAD(, late_sock) late_socks; /* of VMs that are gone: latesock.c */
 	TAILQ_HEAD(migrations, migration) migrations;
 	unsigned n_migrations;
 	TAILQ_HEAD(, farewell) farewells; /* last words of sessions: farewell.c */

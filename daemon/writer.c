@@ -57,7 +57,7 @@ static struct chunk *take(
 	return c;
 }
 
-/* The loop acknowledges what is written: well before the source's ring is full, or for want of work. */
+/* The loop acknowledges what is written: well before the source's ring is full, or when idle. */
 #define TELL_PARTS 4u
 
 static void tell(struct writer *w)

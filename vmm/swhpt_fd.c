@@ -206,10 +206,10 @@ static size_t read_any(struct swhpt_fd *fd, uint8_t *buf, size_t count)
 }
 
 /*
- * An entry of a run of valid ones in pass 1, to dst; false: it is none. Most entries have not changed
- * since they were read last, and need no lock: every change leaves its mark, and the order in which it
- * is made (swhpt_publish()) shows an entry here as it was before the change, or else the lock or the
- * mark: then it is take()'s.
+ * An entry of a run of valid ones in pass 1, to dst; false: it is none. Most entries have not
+ * changed since they were read last, and need no lock: every change leaves its mark, and the order
+ * in which it is made (swhpt_publish()) shows an entry here as it was before the change, or else
+ * the lock or the mark: then it is take()'s.
  */
 static inline bool show(
 	struct swhpt_fd *fd, const struct swhpt_hpte *e, const struct swhpt_rev *rev, uint8_t *dst)
@@ -227,7 +227,7 @@ static inline bool show(
 	return true;
 }
 
-/* Records from fd->index on, of all entries, in pass 1. vec: whole groups at once, where it can be. */
+/* Records from fd->index on, of all entries, in pass 1. vec: whole groups at once, if possible. */
 static inline __attribute__((always_inline)) size_t read_first(
 	struct swhpt_fd *fd, bool vec, uint8_t *buf, size_t count)
 {

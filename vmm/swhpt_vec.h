@@ -21,7 +21,7 @@
 #define SWHPT_NO_VEC
 #endif
 
-/* How many entries of a group are present before the first that is not, by swhpt_vec_show()'s mask. */
+/* Entries of a group that are present before the first that is not, by swhpt_vec_show()'s mask. */
 static inline size_t swhpt_vec_run(int mask)
 {
 	return (size_t)__builtin_ctz(~(unsigned)mask & 0x15555) / 2;
@@ -61,8 +61,10 @@ SWHPT_VEC static inline __m256i swhpt_bswap(__m256i x)
 	return _mm256_shuffle_epi8(x, order);
 }
 
-/* Two entries of a group, to dst. Returns a mask of 2 bits for each, of what is 0 in them: present,
- * and R or C that guest_r lacks. care gets bits when something else is unusual. */
+/*
+ * Two entries of a group, to dst. Returns a mask of 2 bits for each, of what is 0 in them: present,
+ * and R or C that guest_r lacks. *care gets bits when something else is unusual.
+ */
 SWHPT_VEC static inline unsigned swhpt_vec_show_two(
 	const struct swhpt_hpte *e, __m256i x, __m256i rev, uint8_t *dst, __m256i *care)
 {

@@ -494,7 +494,7 @@ static unsigned told_of(struct event_base *base)
 	return told;
 }
 
-/* Whoever waits for an acknowledgement gets it, but not for each chunk while there is more to do. */
+/* Who waits for an acknowledgement gets it, but not for each chunk while there is more to do. */
 START_TEST(writer_tells_of_what_it_wrote)
 {
 	struct event_base *base = event_base_new();
