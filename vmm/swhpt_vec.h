@@ -37,9 +37,20 @@ static inline bool swhpt_vec_usable(void)
 	return !swhpt_no_vec && __builtin_cpu_supports("avx2");
 }
 
+/* Entries and records are aligned as they are. */
+SWHPT_VEC static inline __m256i swhpt_get(const void *p)
+{
+	return _mm256_loadu_si256(p);
+}
+
+SWHPT_VEC static inline void swhpt_put(void *p, __m256i x)
+{
+	_mm256_storeu_si256(p, x);
+}
+
 SWHPT_VEC static inline __m256i swhpt_load_pair(const uint64_t pair[2])
 {
-	return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)pair));
+	return _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)pair));
 }
 
 /* The same pair twice. */
@@ -73,7 +84,7 @@ SWHPT_VEC static inline unsigned swhpt_vec_show_two(
 	const __m256i b = swhpt_pair(HPTE3_R_B, 0);
 	const __m256i look = swhpt_pair(HPTE_V_PRESENT, HPTE_R_RC);
 	const __m256i bad = swhpt_pair(HPTE_V_HVLOCK, HPTE_R_MODIFIED);
-	__m256i again = _mm256_loadu_si256((const __m256i *)e);
+	__m256i again = swhpt_get(e);
 	__m256i guest_r = _mm256_blend_epi32(_mm256_setzero_si256(), rev, 0xcc);
 	__m256i show = _mm256_or_si256(_mm256_and_si256(x, keep), _mm256_or_si256(guest_r, set));
 	__m256i there = _mm256_and_si256(_mm256_andnot_si256(guest_r, x), look);
@@ -81,7 +92,7 @@ SWHPT_VEC static inline unsigned swhpt_vec_show_two(
 
 	show = _mm256_or_si256(
 		show, _mm256_slli_epi64(_mm256_and_si256(swhpt_swap(x), b), HPTE3_B_SHIFT));
-	_mm256_storeu_si256((__m256i *)dst, swhpt_bswap(show));
+	swhpt_put(dst, swhpt_bswap(show));
 	*care = _mm256_or_si256(*care, _mm256_or_si256(off, _mm256_xor_si256(x, again)));
 	there = _mm256_cmpeq_epi64(there, _mm256_setzero_si256());
 	return (unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(there));
@@ -99,18 +110,18 @@ SWHPT_VEC static inline unsigned swhpt_vec_show_two(
 SWHPT_VEC static inline int swhpt_vec_show(
 	const struct swhpt_hpte *e, const struct swhpt_rev *rev, uint8_t *dst)
 {
-	__m256i x0 = _mm256_loadu_si256((const __m256i *)e);
-	__m256i x1 = _mm256_loadu_si256((const __m256i *)(e + 2));
-	__m256i x2 = _mm256_loadu_si256((const __m256i *)(e + 4));
-	__m256i x3 = _mm256_loadu_si256((const __m256i *)(e + 6));
+	__m256i x0 = swhpt_get(e);
+	__m256i x1 = swhpt_get(e + 2);
+	__m256i x2 = swhpt_get(e + 4);
+	__m256i x3 = swhpt_get(e + 6);
 	__m256i care = _mm256_setzero_si256(), r0, r1, r2, r3;
 	unsigned mask;
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	r0 = _mm256_loadu_si256((const __m256i *)rev);
-	r1 = _mm256_loadu_si256((const __m256i *)(rev + 2));
-	r2 = _mm256_loadu_si256((const __m256i *)(rev + 4));
-	r3 = _mm256_loadu_si256((const __m256i *)(rev + 6));
+	r0 = swhpt_get(rev);
+	r1 = swhpt_get(rev + 2);
+	r2 = swhpt_get(rev + 4);
+	r3 = swhpt_get(rev + 6);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	mask = swhpt_vec_show_two(e, x0, r0, dst, &care);
 	mask |= swhpt_vec_show_two(e + 2, x1, r1, dst + 32, &care) << 4;
@@ -145,10 +156,9 @@ SWHPT_VEC static inline size_t swhpt_vec_put(const struct swhpt_alike *a, struct
 	size_t done;
 
 	for (done = 0; done + 2 <= n; done += 2, e += 2, rev += 2, p += 2 * HTAB_HPTE_SIZE) {
-		__m256i old = _mm256_loadu_si256((const __m256i *)e);
-		__m256i old_rev = _mm256_loadu_si256((const __m256i *)rev);
-		__m256i in = _mm256_andnot_si256(
-			clear, swhpt_bswap(_mm256_loadu_si256((const __m256i *)p)));
+		__m256i old = swhpt_get(e);
+		__m256i old_rev = swhpt_get(rev);
+		__m256i in = _mm256_andnot_si256(clear, swhpt_bswap(swhpt_get(p)));
 		__m256i off = _mm256_and_si256(_mm256_xor_si256(in, like), like_mask);
 		__m256i out = _mm256_sub_epi64(_mm256_and_si256(in, gpa), base);
 		__m256i new, new_rev;
@@ -168,8 +178,8 @@ SWHPT_VEC static inline size_t swhpt_vec_put(const struct swhpt_alike *a, struct
 			_mm256_xor_si256(new, old), _mm256_xor_si256(new_rev, old_rev));
 		if (_mm256_testz_si256(off, off))
 			continue; /* memory that is not written costs half */
-		_mm256_storeu_si256((__m256i *)rev, new_rev);
-		_mm256_storeu_si256((__m256i *)e, new);
+		swhpt_put(rev, new_rev);
+		swhpt_put(e, new);
 	}
 	return done;
 }
