@@ -64,6 +64,9 @@ static inline struct chunk *ring_chunk(const struct ring *r, uint64_t seq)
 	return &r->chunk[(seq - 1) % r->size];
 }
 
+/* The same, with a buffer for its records: the one of chunk seq - plains, which is done with it. */
+struct chunk *ring_records(const struct ring *r, uint64_t seq);
+
 /* The stream whose records are written; each kind of table has its own. */
 static inline enum wire_stream table_stream(enum htab_kind kind)
 {
@@ -80,9 +83,6 @@ static inline uint64_t table_entries(unsigned order, uint64_t tlb_entries)
 {
 	return tlb_entries ? tlb_entries : htab_entries(order);
 }
-
-/* The same, with a buffer for its records: the one of chunk seq - plains, which is done with it. */
-struct chunk *ring_records(const struct ring *r, uint64_t seq);
 
 /* "HTAB", "VERIFY", ...; for sentences. */
 const char *wire_stream_name(enum wire_stream stream);

@@ -372,6 +372,8 @@ static void in_generation(void *arg, uint32_t generation, unsigned order)
 {
 	struct migration *m = arg;
 
+	if (m->state == MIG_IN_STOPPING)
+		return;
 	log_info("vm %s: the HPT was changed at the source: generation %u, order %u", m->vm_name,
 		generation, order);
 	vm_htab_closed(m->vm, m);

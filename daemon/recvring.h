@@ -4,7 +4,7 @@
  * The destination's rings: one for each channel, between receiver, writer and loop, and what they
  * have in common.
  *
- *	reported <= written <= received <= reported + size
+ *	reported <= written <= received <= reported + size; received <= written + plains
  *
  * The end of a pass and the beginning of a generation are barriers: the writer passes one when it
  * has come to it by every channel. What came by a channel behind a barrier that another channel has

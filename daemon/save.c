@@ -28,7 +28,8 @@ struct save {
 	struct job *job;     /* under way */
 	int (*work)(struct save *s);
 	void (*then)(struct migration *m);
-	bool gone; /* the file was given up */
+	bool gone;     /* the file was given up */
+	bool put_back; /* and source_stopped_one() heard of it */
 
 	char path[URI_MAX];
 	struct session_id session;
@@ -356,7 +357,9 @@ void save_put_back(struct migration *m)
 	if (s->job || m->out)
 		return; /* it is in use; comes again */
 	if (s->gone) {
-		source_stopped_one(m);
+		if (!s->put_back)
+			source_stopped_one(m);
+		s->put_back = true;
 		return;
 	}
 	s->gone = true;

@@ -234,7 +234,7 @@ enum flow_next sender_step(void *sender, struct flow_wait *wait)
 	if (!s->frame) {
 		enum flow_next next = next_frame(s, now, wait);
 
-		if (next != FLOW_MORE)
+		if (next != FLOW_MORE || !s->frame) /* no frame: the channel is given up */
 			return next;
 	}
 	flow_at("sender-write");

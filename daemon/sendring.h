@@ -5,6 +5,7 @@
  * common: the table that is read, and the pass.
  *
  *	sent <= sending <= filled <= min(acked, sent) + size; acked <= sending
+ *	sent <= sealed <= filled <= sealed + plains
  *	(sent and sending go back, to acked, with a channel that replaces another)
  *
  * A pass is over, and a generation begun, when every channel has carried it.

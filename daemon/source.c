@@ -96,10 +96,8 @@ static void stop_go(struct migration *m)
 
 	if (m->out)
 		source_stop_flow(m);
-	if (m->save) {
-		m->waits++;
+	if (m->save)
 		save_put_back(m);
-	}
 	unthrottle(m);
 	if (m->vm && m->paused) {
 		source_ask_wait(m, &req, resumed_cb);
@@ -128,7 +126,7 @@ void source_stop(
 		peer_linger(m->peer);
 	}
 	m->peer = NULL;
-	m->waits = 1u + (m->out != NULL); /* as in dest_stop() */
+	m->waits = 1u + (m->out != NULL) + (m->save != NULL); /* as in dest_stop() */
 	migration_enter(m, MIG_STOPPING, stop_go);
 }
 

@@ -57,8 +57,13 @@ static struct chunk *take(
 	return c;
 }
 
-/* The loop acknowledges what is written: well before the source's ring is full, or when idle. */
+/*
+ * The loop acknowledges what is written: well before the source's ring is full, when there is no
+ * more to write, and in time: a table may take seconds for a chunk, and the source waits for so long
+ * only. The same goes for a receiver that waits for a buffer, and the source for it.
+ */
 #define TELL_PARTS 4u
+#define TELL_NS    NS_PER_SEC
 
 static void tell(struct writer *w)
 {
@@ -71,7 +76,8 @@ static enum flow_next written(struct writer *w, struct recvring *ring, const str
 {
 	struct recvrings *a = w->rings;
 	struct inflow_stats *s = &a->stats;
-	bool awaited;
+	uint64_t now = a->flow->clock();
+	bool late = now - w->told_at >= TELL_NS, awaited;
 
 	flow_at("writer-written");
 	w->turn = (ring->channel + 1) % a->n;
@@ -93,11 +99,13 @@ static enum flow_next written(struct writer *w, struct recvring *ring, const str
 		s->mismatches = w->mismatches + verify_mismatches(w->verify);
 	}
 	pthread_mutex_unlock(&a->flow->lock);
-	if (awaited)
+	if (awaited || late)
 		flow_wake(a->flow, ring->receiver);
 	w->untold++;
-	if (w->untold >= ring->ring.size / TELL_PARTS)
+	if (w->untold >= ring->ring.size / TELL_PARTS || late) {
+		w->told_at = now;
 		tell(w);
+	}
 	return FLOW_MORE;
 }
 

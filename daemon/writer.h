@@ -18,6 +18,7 @@ struct writer {
 	uint64_t verified, mismatches; /* of VERIFY passes before this one */
 	uint64_t digest[WIRE_CHANNELS_MAX];
 	unsigned untold;  /* chunks written that the loop was not told of */
+	uint64_t told_at; /* when it was told last, there being more to write */
 	unsigned turn;    /* the channel that is looked at first */
 	uint64_t waiting; /* since when a VERIFY chunk has nothing to be compared with; 0: it has */
 	bool feeding;     /* the next chunk is being compared */

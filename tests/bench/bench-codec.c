@@ -89,7 +89,6 @@ int main(int argc, char **argv)
 		bench_die("out of memory");
 	check(&r, enc, dec, work, &e);
 
-	/* The codec works in place: each chunk is copied there first, and that is counted. */
 	for (uint64_t p = 0; p < passes; p++) {
 		const uint8_t *from = r.buf, *coded = e.buf;
 		size_t len;

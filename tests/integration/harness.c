@@ -274,17 +274,23 @@ unsigned process_fds(const struct process *p)
 	return n;
 }
 
-unsigned process_threads(const struct process *p)
+unsigned process_threads(const struct process *p, const char *name)
 {
-	char path[64];
+	char path[HARNESS_PATH], comm[32];
 	struct dirent *e;
 	unsigned n = 0;
+	FILE *f;
 	DIR *d;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)p->pid);
 	d = opendir(path);
-	while (d && (e = readdir(d)))
-		n += e->d_name[0] != '.';
+	while (d && (e = readdir(d))) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", (int)p->pid, e->d_name);
+		f = fopen(path, "re");
+		n += f && fgets(comm, sizeof(comm), f) && !strncmp(comm, name, strlen(name));
+		if (f)
+			fclose(f);
+	}
 	if (d)
 		closedir(d);
 	return n;

@@ -68,7 +68,8 @@ void process_signal(struct process *p, int signal);
 int process_wait(struct process *p);           /* the status of waitpid() */
 bool process_ended(struct process *p);         /* right now */
 unsigned process_fds(const struct process *p); /* open descriptors */
-unsigned process_threads(const struct process *p);
+/* Threads whose names begin so. */
+unsigned process_threads(const struct process *p, const char *name);
 /* Run to the end: its exit status; *ret_out (may be NULL) its stdout, the caller's. */
 int harness_run(struct harness *h, const char *const *argv, char **ret_out);
 

@@ -274,7 +274,8 @@ START_TEST(flow_ends_while_held)
 	h_check(p.h, qmpclient_open(p.b->control, 10000, &c, &err) == 0, "%s", err.text);
 	h_check(p.h, qmpclient_send(c, commands, sizeof(commands) - 1, &err) == 0, "%s", err.text);
 	host_held(p.b, PAIR_VM, "in-stopping");
-	while (process_threads(p.b->process) > 1)
+	while (process_threads(p.b->process, "htab-receiver") ||
+		process_threads(p.b->process, "htab-writer"))
 		h_check(p.h, clock_ns() < deadline, "the flow's threads do not end");
 	for (unsigned i = 0; i < 2; i++) /* turns of the loop, which hears of it */
 		host_do(p.b, "query-status", "{'vm': '" PAIR_VM "'}");

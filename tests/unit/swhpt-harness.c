@@ -18,6 +18,7 @@ void setup(void)
 void teardown(void)
 {
 	h = swhpt_free(h);
+	swhpt_no_vec = false;
 }
 
 struct swhpt_fd *open_fd(uint64_t flags, uint64_t start)

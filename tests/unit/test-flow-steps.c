@@ -156,6 +156,39 @@ START_TEST(pass_that_begins_within_a_step_takes_no_time_backwards)
 }
 END_TEST
 
+static ssize_t none(void *ctx, const void *buf, size_t len)
+{
+	ck_abort_msg("%zu bytes are written to a channel that was given up", len);
+}
+
+/* Nothing is acknowledged in time: the channel goes, and is not touched any more. */
+START_TEST(sender_lets_go_of_a_channel_that_acknowledges_nothing)
+{
+	struct outflow_config c = {.generation = 1, .ring = 100, .chunk = 1000, .recover = true};
+	struct sender s;
+	uint64_t wire;
+
+	ck_assert_int_eq(sendrings_init(&out, &flow, &c), 0);
+	reader = (struct reader){.rings = &out, .io = io, .entries = ENTRIES};
+	out.reader = flow_add(&flow, "reader", reader_step, &reader);
+	sender_init(&s, &out.ring[0], (struct flow_io){.write = sink, .ctx = &s}, TIMEOUT);
+	out.ring[0].sender = flow_add(&flow, "sender", sender_step, &s);
+	read_pass(1);
+	while (flow_step(&flow, out.ring[0].sender, &wait) == FLOW_MORE)
+		;
+	ck_assert(out.done && out.ring[0].ended == 1);
+	wire = out.stats.wire;
+	s.io.write = none;
+	now += 2 * TIMEOUT * NS_PER_MS;
+	ck_assert_int_eq(flow_step(&flow, out.ring[0].sender, &wait), FLOW_MORE);
+	ck_assert_int_eq(flow_step(&flow, out.ring[0].sender, &wait), FLOW_WAIT);
+	ck_assert(out.ring[0].link.down && !flow.failed);
+	ck_assert_uint_eq(out.ring[0].ended, 1);
+	ck_assert_uint_eq(out.stats.wire, wire);
+	sendrings_fini(&out);
+}
+END_TEST
+
 START_TEST(reader_stops_when_the_ring_is_full)
 {
 	for (uint64_t i = 0; i < ENTRIES; i += 2)
@@ -512,6 +545,15 @@ START_TEST(writer_tells_of_what_it_wrote)
 	ck_assert_uint_eq(told_of(base), 1); /* the other two, since no more is there */
 	ck_assert_int_eq(flow_step(&flow, in.writer, &wait), FLOW_WAIT);
 	ck_assert_uint_eq(told_of(base), 0);
+	/* A table that takes a second for each: the source does not wait for four of them. */
+	for (uint64_t seq = 7; seq <= 9; seq++)
+		put_chunk(chunk(seq), (uint32_t)seq, 1, 0);
+	ck_assert_int_eq(drive(in.ring[0].receiver), FLOW_WAIT);
+	for (unsigned step = 1; step <= 3; step++) {
+		now += NS_PER_SEC;
+		ck_assert_int_eq(flow_step(&flow, in.writer, &wait), FLOW_MORE);
+		ck_assert_uint_eq(told_of(base), 1);
+	}
 	receiver_teardown();
 	flow.notify = notify_free(flow.notify);
 	event_base_free(base);
@@ -610,6 +652,7 @@ int main(void)
 	tcase_add_loop_test(tc, lap_ends_with_a_buffer_that_is_full_at_the_end_of_the_table, 0, 5);
 	tcase_add_test(tc, pass_that_begins_within_a_step_takes_no_time_backwards);
 	tcase_add_test(tc, reader_stops_when_the_ring_is_full);
+	tcase_add_test(tc, sender_lets_go_of_a_channel_that_acknowledges_nothing);
 	tcase_add_test(tc, reader_refuses_an_index_that_goes_back);
 	tcase_add_loop_test(tc, receiver_refuses, 0, 16);
 	tcase_add_test(tc, receiver_waits_in_a_frame_but_not_for_ever);

@@ -356,7 +356,7 @@ START_TEST(a_stalled_destination_stops_the_reader)
 	loop("F");
 	outflow_get_stats(f.out, &o);
 	ck_assert_uint_eq(o.chunks, RING);
-	/* one acknowledgement, one chunk more */
+	/* one acknowledgement, one chunk more: so it is with a ring of 4 or less */
 	f.until_written = RING + 1;
 	ck_assert_int_eq(outflow_ack(f.out, 0, 1), 0);
 	loop("F");
