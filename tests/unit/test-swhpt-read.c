@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pass 1 of the software HPT, whole groups at once, gives what entry after entry gives. */
 #include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,6 +110,69 @@ START_TEST(whole_groups_read_as_their_entries)
 }
 END_TEST
 
+#define FLICKER 64u /* entries that come and go */
+#define PASSES  2000u
+
+static atomic_bool over;
+
+/* Each time with another page, which the first doubleword tells as well. */
+static void *flicker(void *arg)
+{
+	uint64_t args[SWHPT_HCALL_ARGS], ret[SWHPT_HCALL_ARGS];
+
+	swhpt_vcpu_enter(h);
+	for (uint64_t n = 1; !atomic_load(&over); n++) {
+		uint64_t page = (MEMORY >> 16) + n % (MEMORY >> 16);
+
+		memcpy(args, (uint64_t[SWHPT_HCALL_ARGS]){0, n % FLICKER}, sizeof(args));
+		swhpt_hcall(h, H_REMOVE, args, ret);
+		memcpy(args, (uint64_t[SWHPT_HCALL_ARGS]){H_EXACT, n % FLICKER, V(page), R(page)},
+			sizeof(args));
+		ck_assert_int_eq(swhpt_hcall(h, H_ENTER, args, ret), H_SUCCESS);
+	}
+	swhpt_vcpu_leave(h);
+	return NULL;
+}
+
+static void *read_pass_1(void *arg)
+{
+	uint8_t *buf = malloc(64 << 10);
+
+	for (unsigned n = 0; n < PASSES; n++) {
+		struct swhpt_fd *fd = open_fd(0, 0);
+		ssize_t len = swhpt_read(fd, buf, 25 + FLICKER * 8 * 3);
+		struct htab_iter it;
+		struct htab_rec rec;
+
+		htab_iter_init(&it, buf, (size_t)len, ENTRIES, HTAB_HOST);
+		while (htab_iter_next(&it, &rec) > 0)
+			for (unsigned i = 0; i < rec.n_valid; i++) {
+				uint64_t v = be64_get(rec.hptes + 16 * (size_t)i) >> 12;
+
+				ck_assert_uint_eq(
+					v, be64_get(rec.hptes + 16 * (size_t)i + 8) >> 16);
+			}
+		swhpt_close(fd);
+	}
+	free(buf);
+	return NULL;
+}
+
+/* Two who read, since either takes the marks of changes away from the other. */
+START_TEST(entries_that_change_are_read_as_they_were_or_are)
+{
+	pthread_t changer, reader;
+
+	atomic_store(&over, false);
+	ck_assert_int_eq(pthread_create(&changer, NULL, flicker, NULL), 0);
+	ck_assert_int_eq(pthread_create(&reader, NULL, read_pass_1, NULL), 0);
+	read_pass_1(NULL);
+	pthread_join(reader, NULL);
+	atomic_store(&over, true);
+	pthread_join(changer, NULL);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("swhpt-read");
@@ -118,6 +183,7 @@ int main(void)
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 120);
 	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, entries_that_change_are_read_as_they_were_or_are);
 	tcase_add_loop_test(c, whole_groups_read_as_their_entries, 0, 4);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

@@ -159,6 +159,30 @@ START_TEST(a_write_of_many_is_a_hypercall_for_each)
 }
 END_TEST
 
+/* Entries of the real mode area among others that are like them but for their address. */
+START_TEST(one_of_several_sets_up_the_real_mode_area)
+{
+	const uint64_t area = 0x4001ffffff000000ull | HPTE_V_BOLTED | HPTE_V_LARGE | HPTE_V_VALID;
+	struct swhpt_fd *w = open_fd(HTAB_FD_WRITE, 0), *r = open_fd(0, ENTRIES);
+	size_t len;
+
+	swhpt_no_vec = _i;
+	ck_assert_int_eq(swhpt_add_memory(h, 0, 1 << 20, 16), 0);
+	len = record(bytes, 800, 2, 6, V(5) | HPTE_V_LARGE, 0x1190); /* what others are like */
+	len += record(bytes + len, 808, 4, 4, V(6) | HPTE_V_LARGE, 0x1190);
+	be64_put(bytes + 48 + 16, area); /* the second and the fourth of the second record */
+	be64_put(bytes + 48 + 48, area);
+	ck_assert_int_eq(swhpt_write_records(w, bytes, len), (ssize_t)len);
+	swhpt_vcpu_enter(h); /* maps nothing: somebody did */
+	swhpt_vcpu_leave(h);
+	ck_assert_int_eq(swhpt_read(r, bytes, sizeof(bytes)), 0); /* the end of the table */
+	len = (size_t)swhpt_read(r, bytes, sizeof(bytes));
+	ck_assert_uint_eq(len, 2 * 8 + 6 * 16);
+	swhpt_close(r);
+	swhpt_close(w);
+}
+END_TEST
+
 START_TEST(memory_that_comes_later_is_memory)
 {
 	struct swhpt_fd *w = open_fd(HTAB_FD_WRITE, 0);
@@ -297,6 +321,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, a_write_of_many_is_a_hypercall_for_each, 0, 4);
+	tcase_add_loop_test(tc, one_of_several_sets_up_the_real_mode_area, 0, 2);
 	tcase_add_test(tc, memory_that_comes_later_is_memory);
 	tcase_add_loop_test(tc, a_write_of_many_ends_at_the_record_that_is_refused, 0, 5);
 	tcase_add_test(tc, what_is_written_while_one_reads_is_read);
