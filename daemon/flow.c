@@ -67,7 +67,9 @@ static void wake_all(struct flow *f)
 
 void flow_notify(struct flow *f)
 {
-	if (f->notify)
+	if (f->notified)
+		f->notified(f);
+	else if (f->notify)
 		notify_post(f->notify);
 }
 

@@ -68,8 +68,9 @@ struct flow {
 	struct flow_actor actor[FLOW_ACTORS_MAX];
 	struct notify *notify;   /* NULL: nobody is told (simulator) */
 	uint64_t (*clock)(void); /* clock_ns(), or the simulator's */
-	/* Instead of eventfds, when not NULL: the simulator's scheduler. */
+	/* Instead of eventfds and notify, when not NULL: the simulator's scheduler, and its loop. */
 	void (*wake)(struct flow *f, unsigned id);
+	void (*notified)(struct flow *f);
 };
 
 /* Where a data channel's bytes come from or go to, as common/stream.h has it; or a test's model. */

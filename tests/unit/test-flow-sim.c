@@ -83,6 +83,7 @@ struct sim {
 	enum fault fault;
 	uint64_t fault_at; /* hook number */
 	uint64_t hooks;
+	bool told; /* the destination's loop: that there is something to look at */
 	bool finished;
 };
 
@@ -108,6 +109,12 @@ static void on_wake(struct flow *f, unsigned id)
 
 	e->asleep[id] = false;
 	e->woken[id] = true; /* by a hook inside its own step, too */
+}
+
+static void on_notified(struct flow *f)
+{
+	if (f == &current->dest.flow)
+		current->told = true;
 }
 
 static void strike(struct sim *s)
@@ -173,6 +180,7 @@ static void setup_end(struct end *e, struct sim *s)
 {
 	flow_init(&e->flow, sim_clock);
 	e->flow.wake = on_wake;
+	e->flow.notified = on_notified;
 	e->sim = s;
 	for (unsigned i = 0; i < ACTORS_MAX; i++)
 		e->wait[i] = (struct flow_wait){.fd = -1, .until = FLOW_FOREVER};
@@ -510,12 +518,16 @@ static bool control_dest(struct sim *s)
 {
 	struct marker marker[RING_MARKERS];
 	struct err err;
-	uint64_t seq[WIRE_CHANNELS_MAX];
-	unsigned n = recvrings_report(&s->to_rings, seq, marker);
-	bool did = n;
+	uint64_t seq[WIRE_CHANNELS_MAX] = {0};
+	bool did = s->told;
+	unsigned n = 0;
 	int r;
 
-	did |= control_generation(s);
+	s->told = false;
+	if (did) {
+		n = recvrings_report(&s->to_rings, seq, marker);
+		control_generation(s);
+	}
 	for (unsigned i = 0; i < n; i++) {
 		if (marker[i].pass == 0)
 			s->dest_passes = 0;
