@@ -68,7 +68,7 @@ struct flow {
 	struct flow_actor actor[FLOW_ACTORS_MAX];
 	struct notify *notify;   /* NULL: nobody is told (simulator) */
 	uint64_t (*clock)(void); /* clock_ns(), or the simulator's */
-	/* Instead of eventfds and notify, when not NULL: the simulator's scheduler, and its loop. */
+	/* Instead of eventfds and notify, when not NULL: the simulator's scheduler and loop. */
 	void (*wake)(struct flow *f, unsigned id);
 	void (*notified)(struct flow *f);
 };

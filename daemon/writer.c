@@ -59,8 +59,8 @@ static struct chunk *take(
 
 /*
  * The loop acknowledges what is written: well before the source's ring is full, when there is no
- * more to write, and in time: a table may take seconds for a chunk, and the source waits for so long
- * only. The same goes for a receiver that waits for a buffer, and the source for it.
+ * more to write, and in time: a table may take seconds for a chunk, and the source's patience ends.
+ * The same goes for a receiver that waits for a buffer, and the source for it.
  */
 #define TELL_PARTS 4u
 #define TELL_NS    NS_PER_SEC
