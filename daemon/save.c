@@ -357,9 +357,10 @@ void save_put_back(struct migration *m)
 	if (s->job || m->out)
 		return; /* it is in use; comes again */
 	if (s->gone) {
-		if (!s->put_back)
-			source_stopped_one(m);
-		s->put_back = true;
+		if (!s->put_back) {
+			s->put_back = true;
+			source_stopped_one(m); /* may free s */
+		}
 		return;
 	}
 	s->gone = true;
