@@ -17,7 +17,7 @@
 #include "common/err.h"
 
 #define QMPCLIENT_TIMEOUT_MS  30000
-#define QMPCLIENT_EVENTS_MAX  4096
+#define QMPCLIENT_EVENTS_MAX  65536
 #define QMPCLIENT_MESSAGE_MAX (16u << 20)
 
 struct qmpclient;

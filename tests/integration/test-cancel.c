@@ -127,10 +127,10 @@ static void cancelled(struct pair *p, const struct plan *plan, struct host *host
 
 	cancel(host);
 	host_status(host, PAIR_VM, "cancelled");
-	if (plan->recovery && strcmp(plan->step, "in-resume")) { /* no connection tells it */
+	if (!strcmp(plan->step, "in-cut")) /* no connection tells the source; it tells b by one */
 		cancel(other);
+	if (plan->recovery && strcmp(plan->step, "in-resume"))
 		host_status(other, PAIR_VM, "cancelled");
-	}
 	pair_is_as_before(p);
 	/* once more, to the end */
 	pair_incoming(p);
@@ -144,6 +144,10 @@ static void cancelled(struct pair *p, const struct plan *plan, struct host *host
 	if (!strcmp(plan->step, "cut") || !strcmp(plan->step, "in-cut"))
 		host_do(p->a, "migrate", "{'vm': '" PAIR_VM "', 'uri': '%s', 'resume': true}",
 			p->b->uri);
+	if (!strcmp(plan->step, "in-active")) {
+		host_held(p->a, PAIR_VM, "active");
+		go_on(p->a);
+	}
 	pair_completes(p);
 }
 
@@ -224,6 +228,8 @@ START_TEST(in_every_state)
 		o.b.hold = hold;
 	else
 		o.a.hold = hold;
+	if (state == MIG_IN_ACTIVE || state == MIG_IN_STOPPING) /* whose source does not go on */
+		o.a.hold = "active";
 	if (plan.fail_activate)
 		o.destination.extra[0] = "--fail-activate";
 	if (plan.die_at_run) {

@@ -291,6 +291,8 @@ START_TEST(not_interrupted)
 
 	if (!step)
 		return;
+	if (_i == MIG_IN_ACTIVE) /* which lasts as long as the source does not go on */
+		o.hold_a = "active";
 	s = stage_new(&o);
 	host_capability(s.a, "htab-recover", true);
 	stage_migrate(&s);
