@@ -8,6 +8,7 @@
 
 #include "common/fd.h"
 #include "daemon/dest.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 
 struct accepted {
@@ -59,7 +60,7 @@ static void timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct peer *p = a->peer;
 
 	log_warn("%s connected and did not say what for within %d s",
-		stream_address(peer_stream(p)), ACCEPTED_TIME_MS / 1000);
+		stream_address(peer_stream(p)), limit_s(LIMIT_GREETING));
 	forget(a);
 	peer_free(p);
 }
@@ -146,7 +147,7 @@ static const struct peer_ops ops = {.frame = frame, .closed = closed};
 
 void accept_stream(void *arg, struct stream *stream, const struct err *err)
 {
-	struct timeval tv = {.tv_sec = ACCEPTED_TIME_MS / 1000};
+	struct timeval tv = limit_tv(LIMIT_GREETING);
 	struct server *srv = arg;
 	struct accepted *a;
 
@@ -184,7 +185,8 @@ int accept_fd(struct server *srv, int fd, struct tls_creds *creds, struct err *e
 		fd_close(fd);
 		return err_set(err, -EBUSY, "too many connections wait to say what they are for");
 	}
-	r = dial_fd(srv->base, fd, true, creds, NULL, HANDSHAKE_MS, fd_cb, a, &a->dial, err);
+	r = dial_fd(srv->base, fd, true, creds, NULL, limit_ms(LIMIT_HANDSHAKE), fd_cb, a, &a->dial,
+		err);
 	if (r < 0)
 		forget(a);
 	return r;

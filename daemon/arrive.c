@@ -10,19 +10,18 @@
 #include "common/fd.h"
 #include "daemon/chunk.h"
 #include "daemon/dest.h"
+#include "daemon/limits.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "proto/processor.h"
-
-#define JOIN_MS 30000
 
 static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 
 	dest_failf(m, -ETIMEDOUT, "the source opened %u of %u data channels within %d s", m->joined,
-		m->channels, JOIN_MS / 1000);
+		m->channels, limit_s(LIMIT_JOIN));
 }
 
 static void join_go(struct migration *m)
@@ -38,7 +37,7 @@ static void join_go(struct migration *m)
 	memcpy(accept.secret, m->secret, sizeof(accept.secret));
 	memcpy(m->join_secret, m->secret, sizeof(m->join_secret));
 	peer_send(m->peer, buf, wire_pack_accept(&accept, buf, sizeof(buf)));
-	migration_timer(m, JOIN_MS, join_timeout_cb);
+	migration_timer(m, limit_ms(LIMIT_JOIN), join_timeout_cb);
 }
 
 /* A descriptor of the VMM's table, for writing and, when both are to be compared, for reading. */
@@ -52,7 +51,8 @@ static int take_htab(
 		return dest_failf(m, reply->error, "the VMM of %s cannot open its HPT: %s",
 			m->vm_name, reply->text);
 	}
-	if (htabio_new(fd, (enum vmm_htab_kind)reply->value, VMM_TIMEOUT_MS, ret, &err) < 0)
+	if (htabio_new(fd, (enum vmm_htab_kind)reply->value, limit_ms(LIMIT_VMM_ANSWER), ret,
+		    &err) < 0)
 		return dest_failf(
 			m, err.code, "the VMM of %s gave what is no HPT: %s", m->vm_name, err.text);
 	return 0;
@@ -76,7 +76,7 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 	if (m->load)
 		load_passes(m);
 	else if (m->open.flags & WIRE_OPEN_VERIFY)
-		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, verify_htab_cb);
+		dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), verify_htab_cb);
 	else
 		m->table_ready(m);
 }
@@ -91,7 +91,7 @@ static void reset_cb(void *arg, const struct vmm_reply *reply, int fd)
 		dest_failf(m, reply->error, "the VMM of %s gives no empty HPT of order %u: %s",
 			m->vm_name, m->order, reply->text);
 	else
-		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, htab_cb);
+		dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), htab_cb);
 }
 
 void dest_new_table(struct migration *m, unsigned order, void (*ready)(struct migration *m))
@@ -100,7 +100,7 @@ void dest_new_table(struct migration *m, unsigned order, void (*ready)(struct mi
 
 	m->order = order;
 	m->table_ready = ready;
-	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, reset_cb);
+	dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), reset_cb);
 }
 
 static void first_table(struct migration *m)
@@ -133,7 +133,7 @@ void dest_prepare(struct migration *m)
 		req.cookie_len = (uint16_t)strlen(m->peer_name);
 		memcpy(req.cookie, m->peer_name, req.cookie_len);
 	}
-	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, loading_cb);
+	dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), loading_cb);
 }
 
 static int refusal(struct err *err, enum wire_refusal *code, enum wire_refusal c, const char *text)

@@ -7,11 +7,10 @@
 #include "common/clock.h"
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
-
-#define AWAY_MS 60000 /* for the VMM's ioctl: a large table takes its time */
 
 /* -- a new generation -- */
 
@@ -48,13 +47,13 @@ static void away_cb(evutil_socket_t fd, short what, void *arg)
 	if (m->hpt == HPT_AWAY && migration_can_cancel(m))
 		source_failf(m, -ETIMEDOUT,
 			"the VMM of %s announced a change of its HPT and did not make it within %d s",
-			m->vm_name, AWAY_MS / 1000);
+			m->vm_name, limit_s(LIMIT_TABLE_CHANGE));
 }
 
 static void go_away(struct migration *m)
 {
 	m->hpt = HPT_AWAY;
-	migration_away(m, AWAY_MS, away_cb);
+	migration_away(m, limit_ms(LIMIT_TABLE_CHANGE), away_cb);
 }
 
 static void opened_cb(void *arg, const struct vmm_reply *reply, int fd)

@@ -10,12 +10,11 @@
 #include "common/fd.h"
 #include "daemon/dumphtab.h"
 #include "daemon/incoming.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
-
-#define SETUP_MS 30000 /* for each step of the connection's making */
 
 int source_open_htab(
 	struct migration *m, int fd, const struct vmm_reply *reply, struct htabio **ret)
@@ -27,7 +26,8 @@ int source_open_htab(
 		return source_failf(m, reply->error, "the VMM of %s cannot open its HPT: %s",
 			m->vm_name, reply->text);
 	}
-	if (htabio_new(fd, (enum vmm_htab_kind)reply->value, VMM_TIMEOUT_MS, ret, &err) < 0)
+	if (htabio_new(fd, (enum vmm_htab_kind)reply->value, limit_ms(LIMIT_VMM_ANSWER), ret,
+		    &err) < 0)
 		return source_failf(
 			m, err.code, "the VMM of %s gave what is no HPT: %s", m->vm_name, err.text);
 	return 0;
@@ -71,7 +71,7 @@ static void setup_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct migration *m = arg;
 
 	source_failf(m, -ETIMEDOUT, "%s did not answer within %d s (%s)", m->uri_text,
-		SETUP_MS / 1000, migration_step(m->state));
+		limit_s(LIMIT_SETUP), migration_step(m->state));
 }
 
 /* A REFUSE or ABORT of the destination, on either connection. */
@@ -186,14 +186,14 @@ void connect_data(struct migration *m)
 	struct err err;
 
 	m->welcomed = false;
-	if (dial_start(m->srv->base, &m->uri, m->creds, tls_hostname(m), SETUP_MS, data_dialled, m,
-		    &m->dial, &err) < 0)
+	if (dial_start(m->srv->base, &m->uri, m->creds, tls_hostname(m), limit_ms(LIMIT_SETUP),
+		    data_dialled, m, &m->dial, &err) < 0)
 		recover_broken(m, &err);
 }
 
 static void join_go(struct migration *m)
 {
-	migration_timer(m, SETUP_MS, setup_timeout_cb);
+	migration_timer(m, limit_ms(LIMIT_SETUP), setup_timeout_cb);
 	connect_data(m);
 }
 
@@ -341,7 +341,7 @@ static const struct peer_ops control_ops = {
 
 static void open_go(struct migration *m)
 {
-	migration_timer(m, SETUP_MS, setup_timeout_cb);
+	migration_timer(m, limit_ms(LIMIT_SETUP), setup_timeout_cb);
 	peer_send_hello(m->peer, WIRE_ROLE_CONTROL, m->srv->config.name);
 	peer_keepalive(m->peer);
 }
@@ -376,11 +376,11 @@ void connect_control(struct migration *m)
 
 	m->connected_fd = -1;
 	if (fd < 0)
-		r = dial_start(m->srv->base, &m->uri, m->creds, name, SETUP_MS, control_dialled, m,
-			&m->dial, &err);
+		r = dial_start(m->srv->base, &m->uri, m->creds, name, limit_ms(LIMIT_SETUP),
+			control_dialled, m, &m->dial, &err);
 	else
 		r = dial_fd(m->srv->base, fd, false, m->creds,
-			!name && m->uri.kind == URI_TCP ? m->uri.host : name, SETUP_MS,
+			!name && m->uri.kind == URI_TCP ? m->uri.host : name, limit_ms(LIMIT_SETUP),
 			control_dialled, m, &m->dial, &err);
 	if (r < 0)
 		recover_broken(m, &err);

@@ -14,12 +14,10 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "daemon/dest.h"
+#include "daemon/limits.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
-
-#define RUN_MS       86400000 /* `activate` takes what it takes: its answer decides */
-#define RUN_AGAIN_MS 2000
 
 static void say(struct migration *m, enum wire_type type)
 {
@@ -49,7 +47,7 @@ static void release_vm(struct migration *m)
 	if (!m->vm)
 		return;
 	vm_set_note(m->vm, &m->session, NOTE_NONE);
-	vm_ask(m->vm, &req, -1, VMM_TIMEOUT_MS, forgotten_cb, NULL);
+	vm_ask(m->vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), forgotten_cb, NULL);
 }
 
 static void killed_cb(void *arg, const struct vmm_reply *reply, int fd)
@@ -67,7 +65,7 @@ static void kill_copy(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_DEAD};
 
-	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, killed_cb);
+	dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), killed_cb);
 }
 
 static void complete(struct migration *m)
@@ -131,7 +129,7 @@ static void run_cb(void *arg, const struct vmm_reply *reply, int fd)
 		m->vm->reg.running = true;
 		vm_set_note(m->vm, &m->session, NOTE_RUN);
 		server_event(m->srv, m->vm_name, "RESUME", NULL);
-		dest_ask(m, &time, -1, VMM_TIMEOUT_MS, time_cb);
+		dest_ask(m, &time, -1, limit_ms(LIMIT_VMM_ANSWER), time_cb);
 		migration_enter(m, MIG_IN_RUNNING, running_go);
 		return;
 	}
@@ -141,7 +139,7 @@ static void run_cb(void *arg, const struct vmm_reply *reply, int fd)
 		log_err("vm %s: %s", m->vm_name, m->error.text);
 		say_and_close(m, WIRE_UNKNOWN);
 		if (migration_is_file(m) && m->vm)
-			migration_timer(m, RUN_AGAIN_MS, run_again_cb);
+			migration_timer(m, limit_ms(LIMIT_RUN_AGAIN), run_again_cb);
 		return; /* still IN_RUN: asked again with the next COMMIT */
 	}
 	m->never = true;
@@ -156,7 +154,7 @@ static void run_go(struct migration *m)
 
 	m->asked_run = true;
 	if (m->vm)
-		dest_ask(m, &req, -1, RUN_MS, run_cb);
+		dest_ask(m, &req, -1, limit_ms(LIMIT_ACTIVATE), run_cb);
 	/* else: when it is back */
 }
 
@@ -167,7 +165,7 @@ static void ready_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	if (m->state == MIG_IN_READY)
 		dest_failf(m, -ETIMEDOUT,
 			"the source has not said for %d s whether the guest is to run here",
-			READY_WAIT_MS / 1000);
+			limit_s(LIMIT_READY_WAIT));
 }
 
 static void ready_go(struct migration *m)
@@ -176,7 +174,7 @@ static void ready_go(struct migration *m)
 	if (migration_is_file(m))
 		migration_enter(m, MIG_IN_RUN, run_go);
 	else if (!m->peer)
-		migration_timer(m, READY_WAIT_MS, ready_timeout_cb);
+		migration_timer(m, limit_ms(LIMIT_READY_WAIT), ready_timeout_cb);
 }
 
 void decide_ready(struct migration *m)
@@ -188,7 +186,7 @@ void decide_ready(struct migration *m)
 void decide_disconnected(struct migration *m)
 {
 	if (m->state == MIG_IN_READY)
-		migration_timer(m, READY_WAIT_MS, ready_timeout_cb);
+		migration_timer(m, limit_ms(LIMIT_READY_WAIT), ready_timeout_cb);
 	/* IN_RUN, IN_RUNNING, IN_LOST: the source asks again */
 }
 

@@ -10,13 +10,12 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/limits.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "proto/state.h"
 #include "proto/timebase.h"
-
-#define CHANNEL_MS 30000
 
 void dest_ask(struct migration *m, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb)
 {
@@ -58,7 +57,7 @@ static void stop_go(struct migration *m)
 	if (m->vm && load_told(m)) {
 		m->waits++;
 		m->vm_waits++;
-		dest_ask(m, &req, -1, VMM_TIMEOUT_MS, dead_cb);
+		dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), dead_cb);
 	} else if (m->vm_dead && !m->asked_run) {
 		m->never = true;
 	}
@@ -133,7 +132,7 @@ static void note_go(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_READY};
 
-	dest_ask(m, &req, -1, VMM_TIMEOUT_MS, ready_cb);
+	dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), ready_cb);
 }
 
 static void state_set_cb(void *arg, const struct vmm_reply *reply, int fd)
@@ -157,7 +156,7 @@ static void state_go(struct migration *m)
 	if (r < 0)
 		dest_failf(m, r, "no machine state of %s arrived", m->vm_name);
 	else
-		dest_ask(m, &req, m->state_fd, VMM_TIMEOUT_MS, state_set_cb);
+		dest_ask(m, &req, m->state_fd, limit_ms(LIMIT_VMM_ANSWER), state_set_cb);
 }
 
 void dest_set_state(struct migration *m)
@@ -397,7 +396,7 @@ static void in_failed(void *arg, const struct err *err)
 	if (m->peer && migration_is_cut(err)) {
 		/* The source hung up: its ABORT, which says why, may be on its way. */
 		m->error = *err;
-		migration_limit(m, MIGRATION_CUT_MS, channel_lost_cb);
+		migration_limit(m, limit_ms(LIMIT_CUT_CAUSE), channel_lost_cb);
 		return;
 	}
 	dest_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
@@ -420,7 +419,7 @@ static void ended_cb(evutil_socket_t fd, short what, void *arg)
 
 	err_set(&err, -ETIMEDOUT,
 		"the source closed its data channel %d s ago, and has not said that it is done",
-		CHANNEL_MS / 1000);
+		limit_s(LIMIT_CHANNEL_SILENCE));
 	if (m->state == MIG_IN_ACTIVE)
 		rejoin_broken(m, &err);
 }
@@ -431,7 +430,7 @@ static void in_ended(void *arg)
 	struct migration *m = arg;
 
 	if (m->state == MIG_IN_ACTIVE && !m->load)
-		migration_timer(m, CHANNEL_MS, ended_cb);
+		migration_timer(m, limit_ms(LIMIT_CHANNEL_SILENCE), ended_cb);
 }
 
 static const struct inflow_ops in_ops = {
@@ -466,7 +465,7 @@ int dest_flow(struct migration *m, struct err *err)
 		.ring = m->ring,
 		.codec = m->open.codec,
 		.recover = m->recoverable,
-		.timeout_ms = CHANNEL_MS,
+		.timeout_ms = limit_ms(LIMIT_CHANNEL_SILENCE),
 		.ops = &in_ops,
 		.arg = m,
 	};

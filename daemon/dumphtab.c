@@ -12,6 +12,7 @@
 #include "common/fd.h"
 #include "daemon/htabio.h"
 #include "daemon/job.h"
+#include "daemon/limits.h"
 #include "daemon/migration.h"
 
 #define READ_BYTES (256u << 10)
@@ -130,7 +131,8 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 		r = err_set(&err, reply->error, "the VMM of %s cannot open its HPT: %s", d->vm_name,
 			reply->text);
 	} else {
-		r = htabio_new(fd, (enum vmm_htab_kind)reply->value, VMM_TIMEOUT_MS, &d->io, &err);
+		r = htabio_new(fd, (enum vmm_htab_kind)reply->value, limit_ms(LIMIT_VMM_ANSWER),
+			&d->io, &err);
 	}
 	if (r == 0)
 		r = job_start(d->srv->base, "htab-dump", work, done, d, &d->job, &err);
@@ -197,5 +199,5 @@ void dumphtab_start(struct server *srv, struct vm *vm, int fd, struct qmp_call *
 	snprintf(d->vm_name, sizeof(d->vm_name), "%s", vm->reg.name);
 	vm->dump = d;
 	srv->n_dumps++;
-	vm_ask(vm, &req, -1, VMM_TIMEOUT_MS, htab_cb, d);
+	vm_ask(vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), htab_cb, d);
 }

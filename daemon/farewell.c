@@ -7,12 +7,10 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 
-#define ANSWER_MS     10000 /* for each attempt */
-#define RETRY_MS      1000
-#define RETRY_MAX_MS  10000
 #define FAREWELLS_MAX 64 /* at once; further ones are said once */
 
 struct farewell {
@@ -62,15 +60,11 @@ static void wait_ms(struct farewell *f, int64_t ms)
 /* Nobody has heard it yet: later, if that can still help. */
 static void again(struct farewell *f, const char *why)
 {
-	int64_t ms = RETRY_MS << (f->attempts < 5 ? f->attempts : 5);
+	int64_t ms = limit_backoff_ms(f->attempts);
 
 	hang_up(f);
 	log_debug("vm %s: %s has not heard that its session is over: %s", f->vm_name, f->uri_text,
 		why);
-	if (f->attempts == 0)
-		ms = 0;
-	if (ms > RETRY_MAX_MS)
-		ms = RETRY_MAX_MS;
 	if (clock_ns() + (uint64_t)ms * NS_PER_MS >= f->deadline) {
 		log_warn("vm %s: %s could not be told that the session is over: it keeps its VM "
 			 "until its own recover-timeout: %s",
@@ -139,9 +133,9 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
 	}
 	f->attempts++;
 	f->greeted = false;
-	wait_ms(f, ANSWER_MS);
+	wait_ms(f, limit_ms(LIMIT_FAREWELL));
 	if (dial_start(f->srv->base, &f->uri, f->creds, f->hostname[0] ? f->hostname : NULL,
-		    ANSWER_MS, dialled, f, &f->dial, &err) < 0)
+		    limit_ms(LIMIT_FAREWELL), dialled, f, &f->dial, &err) < 0)
 		again(f, err.text);
 }
 
@@ -194,7 +188,7 @@ void farewell_say(struct migration *m, struct peer *peer, enum wire_refusal code
 	f->greeted = true;
 	peer_set_ops(peer, &ops, f);
 	peer_push(peer);
-	wait_ms(f, ANSWER_MS);
+	wait_ms(f, limit_ms(LIMIT_FAREWELL));
 }
 
 void farewell_end_all(struct server *srv)

@@ -12,17 +12,14 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
 
-#define REDIAL_MS      1000
-#define REDIAL_MAX_MS  10000
 #define COOKIE_VERSION 1
 #define CLOSED_TRIES   5
-#define UNDO_AGAIN_MS  2000
-#define BACK_MS        10000 /* in which a VMM that lives registers again */
 
 static void redial_cb(evutil_socket_t fd, short what, void *arg);
 
@@ -72,7 +69,7 @@ void handover_finish(struct migration *m)
 		m->peer = NULL;
 	} else if (!migration_is_file(m) && m->redials < CLOSED_TRIES) {
 		/* The destination may not migrate this guest on before it heard CLOSED. */
-		migration_timer(m, m->redials++ * REDIAL_MS, redial_cb);
+		migration_timer(m, m->redials++ * limit_ms(LIMIT_REDIAL), redial_cb);
 		return;
 	} else if (!migration_is_file(m)) {
 		log_warn("vm %s: %s was not told that the session is closed: it has to be resolved "
@@ -141,7 +138,7 @@ static void undone_cb(void *arg, const struct vmm_reply *reply, int fd)
 		log_err("vm %s: its guest never runs at the destination and could not be resumed "
 			"here, it is tried again: %s",
 			m->vm_name, reply->text);
-		migration_timer(m, UNDO_AGAIN_MS, undo_again_cb);
+		migration_timer(m, limit_ms(LIMIT_UNDO_AGAIN), undo_again_cb);
 		return;
 	}
 	m->vm->reg.running = true;
@@ -330,8 +327,8 @@ static void redial_cb(evutil_socket_t fd, short what, void *arg)
 	else if (server_creds(m->srv, &m->params, &m->creds, &err) < 0)
 		handover_no_answer(m, &err);
 	else if (dial_start(m->srv->base, &m->uri, m->creds,
-			 m->params.tls_hostname[0] ? m->params.tls_hostname : NULL, REDIAL_MAX_MS,
-			 asking_dialled, m, &m->dial, &err) < 0)
+			 m->params.tls_hostname[0] ? m->params.tls_hostname : NULL,
+			 limit_ms(LIMIT_REDIAL_MAX), asking_dialled, m, &m->dial, &err) < 0)
 		handover_no_answer(m, &err);
 }
 
@@ -357,13 +354,7 @@ static void tell_unresolved(struct migration *m)
 
 static void asking_go(struct migration *m)
 {
-	int ms = REDIAL_MS << (m->redials < 4 ? m->redials : 4);
-
-	migration_timer(m,
-		m->redials == 0              ? 0
-			: ms > REDIAL_MAX_MS ? REDIAL_MAX_MS
-					     : ms,
-		redial_cb);
+	migration_timer(m, limit_backoff_ms(m->redials), redial_cb);
 	if (m->redials++ % 16 == 1)
 		tell_unresolved(m);
 }
@@ -451,7 +442,7 @@ void source_vm_gone(struct migration *m, bool dead)
 			m->released = true;
 			handover_finish(m);
 		} else if (!m->released) { /* a VMM that has let go does not come back */
-			migration_timer(m, BACK_MS, not_back_cb);
+			migration_timer(m, limit_ms(LIMIT_VMM_BACK), not_back_cb);
 		}
 	}
 	/* COMMIT, ASKING: go on asking; the VMM comes back with its note, or it is dead */
@@ -477,7 +468,7 @@ void source_attach(struct migration *m, struct vm *vm)
 	if (m->state == MIG_COMPLETED) { /* RELEASE did not reach it */
 		struct vmm_request req = {.type = VMM_RELEASE, .session = m->session};
 
-		vm_ask(vm, &req, -1, VMM_TIMEOUT_MS, NULL, NULL);
+		vm_ask(vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), NULL, NULL);
 		return;
 	}
 	m->vm = vm;

@@ -7,6 +7,7 @@
 
 #include "common/fd.h"
 #include "daemon/accept.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 
 int incoming_take_socket(
@@ -52,8 +53,8 @@ static int listen_fd(struct server *srv, struct vm *vm, const struct uri *uri, s
 	}
 	if (!listens)
 		return accept_fd(srv, fd, srv->creds, err);
-	r = listener_fd(srv->base, fd, uri, srv->creds, HANDSHAKES_MAX, HANDSHAKE_MS, accept_stream,
-		srv, &l, err);
+	r = listener_fd(srv->base, fd, uri, srv->creds, HANDSHAKES_MAX, limit_ms(LIMIT_HANDSHAKE),
+		accept_stream, srv, &l, err);
 	if (r < 0)
 		return r;
 	listener_free(vm->listener);

@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/limits.h"
 #include "daemon/server.h"
-
-#define LATE_SOCK_S 30
 
 struct late_sock {
 	TAILQ_ENTRY(late_sock) link;
@@ -32,7 +31,7 @@ static void late_cb(evutil_socket_t fd, short what, void *arg)
 
 void latesock_keep(struct server *srv, struct vm *vm)
 {
-	struct timeval tv = {.tv_sec = LATE_SOCK_S};
+	struct timeval tv = limit_tv(LIMIT_LATE_SOCKET);
 	struct late_sock *l = calloc(1, sizeof(*l));
 
 	if (l)

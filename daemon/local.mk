@@ -40,6 +40,7 @@ libdaemon_la_SOURCES = \
 	daemon/handover.c \
 	daemon/incoming.c daemon/incoming.h \
 	daemon/job.c daemon/job.h \
+	daemon/limits.c daemon/limits.h \
 	daemon/load.c daemon/load.h \
 	daemon/loadfile.c daemon/loadfile.h \
 	daemon/log.c daemon/log.h \

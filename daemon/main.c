@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/settings.h"
@@ -86,7 +87,9 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	int r, lock;
 
-	r = settings_parse(argc, argv, &srv.config, &err);
+	r = limits_set(getenv("HTAB_MIGRATED_LIMITS"), &err);
+	if (r == 0)
+		r = settings_parse(argc, argv, &srv.config, &err);
 	if (r < 0)
 		fprintf(stderr, "htab-migrated: %s\n", err.text);
 	if (r)

@@ -231,4 +231,3 @@ void migration_limit(struct migration *m, int64_t ms, event_callback_fn cb);
 void migration_away(struct migration *m, int64_t ms, event_callback_fn cb);
 /* Is this the end of a connection, and so perhaps not the cause of what happened? */
 bool migration_is_cut(const struct err *err);
-#define MIGRATION_CUT_MS 1000 /* how long the cause is waited for */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/limits.h"
 #include "daemon/peer.h"
 
 #include <assert.h>
@@ -11,8 +12,7 @@
 #include "common/clock.h"
 #include "daemon/log.h"
 
-#define FRAMES_A_TURN    16 /* so that one peer does not hold the loop */
-#define FINISH_TIMEOUT_S 5
+#define FRAMES_A_TURN 16 /* so that one peer does not hold the loop */
 
 struct peer {
 	LIST_ENTRY(peer) link; /* in `parted`, from the last word on */
@@ -46,7 +46,7 @@ static LIST_HEAD(, peer) parted = LIST_HEAD_INITIALIZER(parted);
 
 static void part(struct peer *p)
 {
-	struct timeval tv = {.tv_sec = FINISH_TIMEOUT_S};
+	struct timeval tv = limit_tv(LIMIT_PEER_FINISH);
 
 	LIST_INSERT_HEAD(&parted, p, link);
 	event_del(p->tick);
@@ -311,7 +311,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
 	}
 	if (!p->keepalive)
 		return;
-	if (now - p->heard > PEER_SILENCE_S * NS_PER_SEC && !p->paused) {
+	if (now - p->heard > (uint64_t)limit_ms(LIMIT_PEER_SILENCE) * NS_PER_MS && !p->paused) {
 		fail(p, -ETIMEDOUT,
 			"has been silent for too long: is the peer or the network dead?");
 		return;
@@ -354,7 +354,7 @@ void peer_set_ops(struct peer *p, const struct peer_ops *ops, void *arg)
 
 void peer_keepalive(struct peer *p)
 {
-	struct timeval tv = {.tv_sec = PEER_PING_S};
+	struct timeval tv = limit_tv(LIMIT_PING);
 
 	p->keepalive = true;
 	event_add(p->tick, &tv);

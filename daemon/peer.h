@@ -11,8 +11,6 @@
 #include "proto/clocksync.h"
 #include "proto/wire.h"
 
-#define PEER_PING_S    5
-#define PEER_SILENCE_S 30         /* without any frame: the peer or the network is dead */
 #define PEER_QUEUE_MAX (4u << 20) /* bytes waiting for a peer that does not read */
 
 struct peer;
@@ -35,7 +33,7 @@ int peer_new(struct event_base *base, struct stream *stream, const struct peer_o
 	struct peer **ret);
 /* Another owner takes over. */
 void peer_set_ops(struct peer *p, const struct peer_ops *ops, void *arg);
-/* Send PING when quiet, and end after PEER_SILENCE_S without a frame. Off for joining channels. */
+/* Send PING when quiet, end after LIMIT_PEER_SILENCE without a frame. Off for joining channels. */
 void peer_keepalive(struct peer *p);
 
 /* Measure the round trip now. */

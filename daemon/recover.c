@@ -9,13 +9,10 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
-
-#define STEP_MS      30000 /* for each of the destination's answers */
-#define RETRY_MS     1000
-#define RETRY_MAX_MS 10000
 
 static void resume_go(struct migration *m);
 
@@ -29,11 +26,9 @@ static void retry_cb(evutil_socket_t fd, short what, void *arg)
 
 static void cut_go(struct migration *m)
 {
-	int64_t ms = RETRY_MS << (m->attempts < 5 ? m->attempts : 5);
-
 	if (m->by_hand || !m->keeps)
 		return; /* somebody has to resume it */
-	migration_timer(m, m->attempts == 0 ? 0 : ms < RETRY_MAX_MS ? ms : RETRY_MAX_MS, retry_cb);
+	migration_timer(m, limit_backoff_ms(m->attempts), retry_cb);
 }
 
 static void give_up_cb(evutil_socket_t fd, short what, void *arg)
@@ -144,8 +139,8 @@ static void step_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct migration *m = arg;
 	struct err err;
 
-	err_set(&err, -ETIMEDOUT, "%s did not answer within %d s (%s)", m->uri_text, STEP_MS / 1000,
-		migration_step(m->state));
+	err_set(&err, -ETIMEDOUT, "%s did not answer within %d s (%s)", m->uri_text,
+		limit_s(LIMIT_RESUME_STEP), migration_step(m->state));
 	recover_broken(m, &err);
 }
 
@@ -174,7 +169,7 @@ void recover_parked(void *arg)
 
 void recover_dialled(struct migration *m)
 {
-	migration_timer(m, STEP_MS, step_timeout_cb);
+	migration_timer(m, limit_ms(LIMIT_RESUME_STEP), step_timeout_cb);
 	peer_send_hello(m->peer, WIRE_ROLE_CONTROL, m->srv->config.name);
 	peer_keepalive(m->peer);
 }
@@ -215,7 +210,7 @@ static int resumed(struct migration *m, const uint8_t *body, size_t len)
 	}
 	memcpy(m->join_secret, r.secret, sizeof(m->join_secret));
 	m->elsewhere = false;
-	migration_timer(m, STEP_MS, step_timeout_cb);
+	migration_timer(m, limit_ms(LIMIT_RESUME_STEP), step_timeout_cb);
 	connect_data(m);
 	return 0;
 }

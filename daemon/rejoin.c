@@ -11,10 +11,9 @@
 
 #include "common/clock.h"
 #include "daemon/dest.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
-
-#define JOIN_MS 30000
 
 static void cut_go(struct migration *m)
 {
@@ -85,7 +84,7 @@ static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct err err;
 
 	err_set(&err, -ETIMEDOUT, "the source opened %u of %u data channels within %d s", m->joined,
-		m->channels, JOIN_MS / 1000);
+		m->channels, limit_s(LIMIT_JOIN));
 	rejoin_broken(m, &err);
 }
 
@@ -103,7 +102,7 @@ static void resume_go(struct migration *m)
 	memcpy(r.secret, m->join_secret, sizeof(r.secret));
 	m->answered = true;
 	peer_send(m->peer, buf, wire_pack_resumed(&r, buf, sizeof(buf)));
-	migration_timer(m, JOIN_MS, join_timeout_cb);
+	migration_timer(m, limit_ms(LIMIT_JOIN), join_timeout_cb);
 }
 
 void rejoin_settled(void *arg, const struct wire_resumed *resumed)

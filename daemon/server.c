@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/limits.h"
 #include "daemon/server.h"
 
 #include <assert.h>
@@ -25,9 +26,6 @@
 #include "daemon/source.h"
 #include "daemon/vmstate.h"
 #include "proto/processor.h"
-
-#define STOP_MS   20000 /* for what is under way to be put back */
-#define STATUS_MS 100
 
 void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data)
 {
@@ -97,7 +95,7 @@ static void describe(struct server *srv, char *buf, size_t len)
 
 static void status_cb(evutil_socket_t fd, short what, void *arg)
 {
-	struct timeval later = {.tv_usec = STATUS_MS * 1000};
+	struct timeval later = limit_tv(LIMIT_STATUS);
 	struct server *srv = arg;
 	char text[ERR_TEXT_MAX * 2 + 64] = "STATUS=";
 
@@ -108,7 +106,7 @@ static void status_cb(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* At once, but not more often than STATUS_MS; the last one is always told. */
+/* At once, but not more often than LIMIT_STATUS; the last one is always told. */
 void server_status(struct server *srv)
 {
 	if (!srv->status_timer)
@@ -171,8 +169,8 @@ int server_listen(struct server *srv, const char *text, struct err *err)
 	if (srv->n_listeners == LISTEN_MAX)
 		return err_set(
 			err, -ENOSPC, "this daemon listens at %d addresses already", LISTEN_MAX);
-	r = listener_start(srv->base, &uri, srv->creds, HANDSHAKES_MAX, HANDSHAKE_MS, accept_stream,
-		srv, &srv->listeners[srv->n_listeners], err);
+	r = listener_start(srv->base, &uri, srv->creds, HANDSHAKES_MAX, limit_ms(LIMIT_HANDSHAKE),
+		accept_stream, srv, &srv->listeners[srv->n_listeners], err);
 	if (r < 0)
 		return r;
 	log_info("listening at %s", listener_uri(srv->listeners[srv->n_listeners]));
@@ -485,7 +483,7 @@ bool server_full(struct server *srv)
 
 void server_stop(struct server *srv)
 {
-	struct timeval tv = {.tv_sec = STOP_MS / 1000};
+	struct timeval tv = limit_tv(LIMIT_STOP);
 	struct migration *m;
 
 	if (srv->stopping)

@@ -19,10 +19,6 @@
 #define HISTORY_KEEP   128 /* from there on the oldest that ended are forgotten */
 #define ALLOW_MAX      64
 #define HANDSHAKES_MAX 32
-#define HANDSHAKE_MS   10000
-#define VMM_TIMEOUT_MS 30000
-/* Without a connection before READY becomes DEAD: long, it may be the last whole copy. */
-#define READY_WAIT_MS 300000
 
 /* Which uid may register which VMs: shell patterns on the name or the UUID. */
 struct allow_rule {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/limits.h"
 #include "daemon/source.h"
 
 #include <assert.h>
@@ -15,8 +16,6 @@
 #include "daemon/log.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
-
-#define CHANNEL_MS 30000 /* of silence on the data channel */
 
 static void drop_connection(struct migration *m)
 {
@@ -40,7 +39,7 @@ void source_stopped_one(struct migration *m)
 void source_ask(struct migration *m, struct vmm_request *req, vm_reply_cb *cb)
 {
 	req->session = m->session;
-	vm_ask(m->vm, req, -1, VMM_TIMEOUT_MS, cb, m);
+	vm_ask(m->vm, req, -1, limit_ms(LIMIT_VMM_ANSWER), cb, m);
 }
 
 void source_ask_wait(struct migration *m, struct vmm_request *req, vm_reply_cb *cb)
@@ -86,7 +85,7 @@ static void unthrottle(struct migration *m)
 	struct vmm_request req = {.type = VMM_THROTTLE, .percent = 0};
 
 	if (m->throttle && m->vm)
-		vm_ask(m->vm, &req, -1, VMM_TIMEOUT_MS, NULL, NULL);
+		vm_ask(m->vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), NULL, NULL);
 	m->throttle = 0;
 }
 
@@ -188,7 +187,7 @@ static void slow_down(struct migration *m)
 	req.percent = m->throttle;
 	log_info("vm %s: does not converge, its vCPUs are slowed down by %u%%", m->vm_name,
 		m->throttle);
-	vm_ask(m->vm, &req, -1, VMM_TIMEOUT_MS, NULL, NULL);
+	vm_ask(m->vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), NULL, NULL);
 }
 
 /* What the pass that just ended tells about the next one and about a pause now. */
@@ -272,7 +271,7 @@ static void out_failed(void *arg, const struct err *err)
 	if (m->peer && migration_is_cut(err)) {
 		/* The destination hung up: its ABORT, which says why, may be on its way. */
 		m->error = *err;
-		migration_limit(m, MIGRATION_CUT_MS, channel_lost_cb);
+		migration_limit(m, limit_ms(LIMIT_CUT_CAUSE), channel_lost_cb);
 		return;
 	}
 	source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, err);
@@ -373,7 +372,7 @@ void source_flow(struct migration *m, struct htabio *io)
 		.level = (int)m->params.zstd_level,
 		.max_bandwidth = (uint64_t)m->params.max_bandwidth,
 		.recover = m->recoverable,
-		.timeout_ms = CHANNEL_MS,
+		.timeout_ms = limit_ms(LIMIT_CHANNEL_SILENCE),
 		.ops = &out_ops,
 		.arg = m,
 	};

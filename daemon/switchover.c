@@ -11,16 +11,14 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "daemon/chunk.h"
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
 #include "proto/state.h"
 
-#define LEASE_RENEW_MS 2000
-#define NOTE_MS        86400000     /* `inactivate` takes what it takes: its answer decides */
-#define ANSWER_MS      120000       /* for READY and VERIFIED, once all has been sent */
-#define STATE_QUEUE    (256u << 10) /* bytes of state waiting in the peer */
+#define STATE_QUEUE (256u << 10) /* bytes of state waiting in the peer */
 
 /* -- END, READY, the note -- */
 
@@ -33,7 +31,7 @@ static void answer_limit_cb(evutil_socket_t fd, short what, void *arg)
 		handover_commit(m);
 	else if (migration_can_cancel(m))
 		source_failf(m, -ETIMEDOUT, "%s did not answer for %d s (%s)", m->uri_text,
-			ANSWER_MS / 1000, migration_step(m->state));
+			limit_s(LIMIT_ANSWER), migration_step(m->state));
 }
 
 static void noted_cb(void *arg, const struct vmm_reply *reply, int fd)
@@ -59,7 +57,7 @@ static void committing_go(struct migration *m)
 	req.session = m->session;
 	req.cookie_len = m->cookie_len;
 	memcpy(req.cookie, m->cookie, m->cookie_len);
-	vm_ask(m->vm, &req, -1, NOTE_MS, noted_cb, m);
+	vm_ask(m->vm, &req, -1, limit_ms(LIMIT_INACTIVATE), noted_cb, m);
 }
 
 void switchover_note(struct migration *m)
@@ -90,7 +88,7 @@ static void send_end(struct migration *m)
 		peer_send(m->peer, buf, n);
 	switchover_describe_end(m);
 	peer_send(m->peer, buf, wire_pack_end(&m->end, buf, sizeof(buf)));
-	migration_limit(m, ANSWER_MS, answer_limit_cb);
+	migration_limit(m, limit_ms(LIMIT_ANSWER), answer_limit_cb);
 }
 
 /* -- machine state -- */
@@ -218,7 +216,7 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 		else
 			migration_enter(m, MIG_STATE, state_go);
 	} else if (m->state == MIG_VERIFY) /* it ends with the destination's VERIFIED */
-		migration_limit(m, ANSWER_MS, answer_limit_cb);
+		migration_limit(m, limit_ms(LIMIT_ANSWER), answer_limit_cb);
 }
 
 static void last_pass(struct migration *m)
@@ -269,7 +267,7 @@ static void lease_cb(evutil_socket_t fd, short what, void *arg)
 
 	if (m->vm)
 		vm_tell(m->vm, &req);
-	migration_timer(m, LEASE_RENEW_MS, lease_cb);
+	migration_timer(m, limit_ms(LIMIT_LEASE_RENEW), lease_cb);
 }
 
 static void paused_cb(void *arg, const struct vmm_reply *reply, int fd)
@@ -298,7 +296,7 @@ static void pause_go(struct migration *m)
 
 	m->t_pause = clock_ns();
 	m->paused = true;
-	migration_timer(m, LEASE_RENEW_MS, lease_cb);
+	migration_timer(m, limit_ms(LIMIT_LEASE_RENEW), lease_cb);
 	source_ask(m, &req, paused_cb);
 }
 

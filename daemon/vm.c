@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/limits.h"
 #include "daemon/vm_impl.h"
 
 #include <assert.h>
@@ -15,9 +16,7 @@
 #include "common/fd.h"
 #include "daemon/log.h"
 
-#define REGISTER_TIMEOUT_S 10
-#define DEATH_TIMEOUT_S    5
-#define OUT_MAX            64 /* packets waiting for a VMM that does not read */
+#define OUT_MAX 64 /* packets waiting for a VMM that does not read */
 
 struct vm_request {
 	TAILQ_ENTRY(vm_request) link;
@@ -160,7 +159,7 @@ static void death_cb(evutil_socket_t fd, short what, void *arg)
  */
 static void end_of_connection(struct vm *vm)
 {
-	struct timeval tv = {.tv_sec = DEATH_TIMEOUT_S};
+	struct timeval tv = limit_tv(LIMIT_VMM_DEATH);
 
 	vm->readable = event_free_null(vm->readable);
 	vm->writable = event_free_null(vm->writable);
@@ -498,13 +497,13 @@ static void register_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct vm *vm = arg;
 
 	log_warn("a VMM (pid %d) connected and did not register in %d s", (int)vm->pid,
-		REGISTER_TIMEOUT_S);
+		limit_s(LIMIT_VMM_REGISTER));
 	end_of_connection(vm);
 }
 
 struct vm *vm_new(struct vms *v, int fd, const struct ucred *cred)
 {
-	struct timeval tv = {.tv_sec = REGISTER_TIMEOUT_S};
+	struct timeval tv = limit_tv(LIMIT_VMM_REGISTER);
 	struct vm *vm = calloc(1, sizeof(*vm));
 
 	if (!vm)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/limits.h"
 #include "daemon/vmstate.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ struct query {
 	uint32_t vcpus;
 };
 
-/* A whole reading, for its next page: the VMM's memory. One for each VM, for READING_S. */
+/* A whole reading, for its next page: the VMM's memory. One for each VM, for a time. */
 struct reading {
 	const struct view *view;
 	int64_t vcpu, id;
@@ -48,8 +49,6 @@ struct reading {
 	struct event *timer;
 	struct vm *vm;
 };
-
-#define READING_S 30
 
 /* Is the next element, of that vCPU, one of this page? */
 static bool wanted(struct query *q, int64_t vcpu)
@@ -215,7 +214,7 @@ static void reading_cb(evutil_socket_t fd, short what, void *arg)
 static int64_t keep(const struct query *q, struct vm *vm, int fd)
 {
 	static int64_t last;
-	struct timeval tv = {.tv_sec = READING_S};
+	struct timeval tv = limit_tv(LIMIT_READING);
 	struct reading *r = calloc(1, sizeof(*r));
 
 	vmstate_forget(vm);
@@ -290,7 +289,7 @@ static int next_page(struct query *q, struct vm *vm, struct err *err)
 	if (!r || r->id != q->ask.reading || r->view != q->view || r->vcpu != q->ask.vcpu)
 		return err_set(err, -ESTALE,
 			"there is no reading %lld of the %s of VM %s to go on with: it is kept for %d s, and until the next one: ask without 'start'",
-			(long long)q->ask.reading, q->view->name, q->vm, READING_S);
+			(long long)q->ask.reading, q->view->name, q->vm, limit_s(LIMIT_READING));
 	fd = fcntl(r->fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return err_set(err, -errno, "out of descriptors");
@@ -343,7 +342,7 @@ static void look(struct server *srv, struct vm *vm, struct qmp_call *call,
 		return;
 	}
 	*q = page;
-	vm_ask(vm, &req, -1, VMM_TIMEOUT_MS, reply_cb, q);
+	vm_ask(vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), reply_cb, q);
 }
 
 void vmstate_query(

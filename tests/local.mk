@@ -309,7 +309,10 @@ if HAVE_CHECK
 daemon_test_cflags = $(libdaemon_la_CFLAGS) $(CHECK_CFLAGS)
 daemon_test_libs = libdaemon.la libflow.la libqmp.la libnet.la libbase.la libproto.la \
 	$(CHECK_LIBS) $(EVENT_LIBS) $(JSON_LIBS) $(OPENSSL_LIBS) $(SYSTEMD_LIBS)
-UNIT_TESTS += tests/unit/test-converge tests/unit/test-params tests/unit/test-migration
+UNIT_TESTS += tests/unit/test-converge tests/unit/test-params tests/unit/test-migration \
+	tests/unit/test-limits
+tests_unit_test_limits_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_limits_LDADD = libdaemon.la libbase.la $(CHECK_LIBS)
 tests_unit_test_converge_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_converge_LDADD = libdaemon.la $(CHECK_LIBS)
 tests_unit_test_params_CFLAGS = $(daemon_test_cflags)

@@ -13,8 +13,8 @@
 #include "tests/integration/pair.h"
 
 #define VM         "vm1"
-#define CUT_NS     (2 * NS_PER_SEC) /* more than MIGRATION_CUT_MS of daemon/migration.h */
-#define UNDO_NS    (3 * NS_PER_SEC) /* more than UNDO_AGAIN_MS of daemon/handover.c */
+#define CUT_NS     (2 * NS_PER_SEC) /* more than LIMIT_CUT_CAUSE */
+#define UNDO_NS    (3 * NS_PER_SEC) /* more than LIMIT_UNDO_AGAIN */
 #define CUT_TRIES  10
 #define UUID       "75000000-0000-0000-0000-000000000000"
 #define UUID_FIRST 0x75
