@@ -123,6 +123,7 @@ struct host_opts {
 	bool bare;            /* neither --tls-creds nor --plaintext */
 	const char *listen;   /* NULL: tcp:127.0.0.1:0 */
 	const char *hold;     /* HTAB_MIGRATED_HOLD */
+	const char *limits;   /* HTAB_MIGRATED_LIMITS */
 	const char *config;   /* --config */
 	const char *extra[8]; /* more arguments */
 };

@@ -128,7 +128,7 @@ void host_restart(struct host *host)
 {
 	const char *argv[32] = {"htab-migrated"}, *env[8];
 	const struct host_opts *o = &host->opts;
-	char hold[128], notify[HARNESS_PATH + 24], what[64];
+	char hold[128], limits[256], notify[HARNESS_PATH + 24], what[64];
 	unsigned n = 1, n_env = 0;
 
 	add(argv, &n, "--control", host->control);
@@ -153,6 +153,10 @@ void host_restart(struct host *host)
 	if (o->hold) {
 		snprintf(hold, sizeof(hold), "HTAB_MIGRATED_HOLD=%s", o->hold);
 		env[n_env++] = hold;
+	}
+	if (o->limits) {
+		snprintf(limits, sizeof(limits), "HTAB_MIGRATED_LIMITS=%s", o->limits);
+		env[n_env++] = limits;
 	}
 	env[n_env] = NULL;
 
