@@ -22,24 +22,6 @@ const char *commands_text(struct json_object *args, const char *name)
 	return json_object_object_get_ex(args, name, &v) ? json_object_get_string(v) : NULL;
 }
 
-struct vm *commands_vm(
-	struct server *srv, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	const char *named = commands_text(args, "vm");
-	struct err err = {0};
-	struct vm *found;
-
-	found = vms_find(srv->vms, named ? named : vm, &err);
-	if (found && vm && strcmp(found->reg.name, vm)) {
-		err_set_class(&err, ERR_DEVICE_NOT_FOUND, -ENODEV,
-			"this socket is VM %s's and knows no other", vm);
-		found = NULL;
-	}
-	if (!found)
-		qmp_fail(call, &err);
-	return found;
-}
-
 static void finish(struct qmp_call *call, int r, const struct err *err)
 {
 	if (r < 0)
@@ -56,14 +38,11 @@ static void change_params(struct server *srv, struct qmp_call *call, const char 
 	int (*change)(struct params *p, struct json_object *args, struct err *err))
 {
 	struct err err = {0};
-	struct vm *v = NULL;
+	struct vm *v;
 	int r;
 
-	if (vm || commands_text(args, "vm")) {
-		v = commands_vm(srv, call, vm, args);
-		if (!v)
-			return;
-	}
+	if (commands_vm_or_all(srv, call, vm, args, &v) < 0)
+		return;
 	r = change(v ? &v->params : &srv->config.params, args, &err);
 	for (struct vm *each = vms_first(srv->vms); r == 0 && each; each = vms_next(each)) {
 		struct migration *m = each->migration;
@@ -121,13 +100,15 @@ static int change_capabilities(struct params *p, struct json_object *args, struc
 static void set_capabilities(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	const char *name = commands_text(args, "vm") ? commands_text(args, "vm") : vm;
 	struct server *srv = opaque;
 	struct migration *m;
 	struct err err;
+	struct vm *v;
 
+	if (commands_vm_or_all(srv, call, vm, args, &v) < 0)
+		return;
 	TAILQ_FOREACH (m, &srv->migrations, link) {
-		if (m->incoming || migration_is_final(m) || (name && strcmp(name, m->vm_name)))
+		if (m->incoming || migration_is_final(m) || (v && m->vm != v))
 			continue;
 		err_set(&err, -EBUSY, "There's a migration process in progress: VM %s", m->vm_name);
 		qmp_fail(call, &err);
@@ -159,31 +140,9 @@ static void migrate(void *opaque, struct qmp_call *call, const char *vm, struct 
 	finish(call, r, &err);
 }
 
-/* The migration of a VM that is under way; a VMM that is away still has its migration. */
-static struct migration *running_migration(
-	struct server *srv, struct qmp_call *call, const char *vm, struct json_object *args)
-{
-	const char *name = commands_text(args, "vm") && !vm ? commands_text(args, "vm") : vm;
-	struct err err = {0};
-	struct migration *m;
-	struct vm *v;
-
-	TAILQ_FOREACH (m, &srv->migrations, link)
-		if (!migration_is_final(m) && name && !strcmp(m->vm_name, name))
-			return m;
-	v = commands_vm(srv, call, vm, args);
-	if (!v)
-		return NULL;
-	if (v->migration && !migration_is_final(v->migration))
-		return v->migration;
-	err_set_class(&err, ERR_DEVICE_NOT_ACTIVE, -ENOENT, "VM %s is not migrating", v->reg.name);
-	qmp_fail(call, &err);
-	return NULL;
-}
-
 static void cancel(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct migration *m = running_migration(opaque, call, vm, args);
+	struct migration *m = commands_running(opaque, call, vm, args);
 	struct err err = {0};
 
 	if (m)
@@ -193,7 +152,7 @@ static void cancel(void *opaque, struct qmp_call *call, const char *vm, struct j
 static void pause_migration(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct migration *m = running_migration(opaque, call, vm, args);
+	struct migration *m = commands_running(opaque, call, vm, args);
 	struct err err = {0};
 	int r;
 
@@ -227,7 +186,7 @@ static void recover(void *opaque, struct qmp_call *call, const char *vm, struct 
 
 static void go_on(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct migration *m = running_migration(opaque, call, vm, args);
+	struct migration *m = commands_running(opaque, call, vm, args);
 	struct err err = {0};
 
 	if (!m)
@@ -347,16 +306,9 @@ static void resolve(void *opaque, struct qmp_call *call, const char *vm, struct 
 			&err);
 		return;
 	}
-	m = running_migration(opaque, call, vm, args);
+	m = commands_session(opaque, call, vm, args, &id);
 	if (!m)
 		return;
-	if (!session_eq(&m->session, &id)) {
-		finish(call,
-			err_set(&err, -ENOENT, "session %s of VM %s is not to be resolved here",
-				commands_text(args, "session"), m->vm_name),
-			&err);
-		return;
-	}
 	log_note("vm %s: an operator resolves session %s: %s", m->vm_name,
 		commands_text(args, "session"), action);
 	r = m->incoming ? dest_resolve(m, run, &err) : source_resolve(m, run, &err);
@@ -367,7 +319,7 @@ static void resolve(void *opaque, struct qmp_call *call, const char *vm, struct 
 static void x_continue(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct migration *m = running_migration(opaque, call, vm, args);
+	struct migration *m = commands_running(opaque, call, vm, args);
 	void (*go)(struct migration * m);
 	struct err err = {0};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* What commands.c and commands_query.c share. The loop's thread. */
+/* What the commands share. The loop's thread. */
 #include <json-c/json.h>
 
 #include "daemon/commands.h"
@@ -8,9 +8,32 @@
 
 /* The argument of that name, valid as long as args; NULL: not given. */
 const char *commands_text(struct json_object *args, const char *name);
-/* The VM meant: by argument, by the socket, or the only one. NULL: the call is answered. */
+
+/*
+ * -- commands_find.c: whom a command is about --
+ *
+ * By argument `vm` (a name or UUID), by the socket (own: its VM's name, which takes no other), or
+ * the only one. What finds nothing has answered the call.
+ */
+
+/* A VM that is registered, or NULL. */
 struct vm *commands_vm(
-	struct server *srv, struct qmp_call *call, const char *vm, struct json_object *args);
+	struct server *srv, struct qmp_call *call, const char *own, struct json_object *args);
+/* The same, but no `vm` on the shared socket is every VM: 0 and *ret NULL. */
+int commands_vm_or_all(struct server *srv, struct qmp_call *call, const char *own,
+	struct json_object *args, struct vm **ret);
+/*
+ * A VM's migration that is under way, or else its last: 0, *ret NULL when there was none. The VM
+ * may be gone, and so the only one is that of all known, not of those registered.
+ */
+int commands_migration(struct server *srv, struct qmp_call *call, const char *own,
+	struct json_object *args, struct migration **ret);
+/* The migration that is under way, or NULL. */
+struct migration *commands_running(
+	struct server *srv, struct qmp_call *call, const char *own, struct json_object *args);
+/* The session's migration that is under way, if it is the VM's that is named, or NULL. */
+struct migration *commands_session(struct server *srv, struct qmp_call *call, const char *own,
+	struct json_object *args, const struct session_id *session);
 
 /* -- commands_query.c: opaque is the server, vm the socket's or NULL -- */
 

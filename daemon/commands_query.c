@@ -159,55 +159,40 @@ void query_daemon(void *opaque, struct qmp_call *call, const char *vm, struct js
 	qmp_return(call, o);
 }
 
-/* A VM that is gone has left its migrations: found by name, the newest first. */
 void query_migrate(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	const char *name = commands_text(args, "vm");
-	struct server *srv = opaque;
-	struct err err = {0};
-	struct migration *m = NULL;
-	struct vm *v;
+	struct migration *m;
 
-	if (name && vm && strcmp(name, vm))
-		name = NULL;
-	v = vms_find(srv->vms, name ? name : vm, &err);
-	if (v) {
-		m = v->migration;
-	} else {
-		TAILQ_FOREACH (m, &srv->migrations, link)
-			if (!(name || vm) || !strcmp(m->vm_name, name ? name : vm))
-				break;
-		if (!m) {
-			qmp_fail(call, &err);
-			return;
-		}
-	}
-	qmp_return(call, m ? migration_json(m) : NULL);
+	if (commands_migration(opaque, call, vm, args, &m) == 0)
+		qmp_return(call, m ? migration_json(m) : NULL);
+}
+
+/* Those of the VM meant; with no VM or several, and none named, what a new one starts with. */
+static const struct params *settings_of(
+	struct server *srv, struct qmp_call *call, const char *own, struct json_object *args)
+{
+	struct vm *first = vms_first(srv->vms), *vm;
+
+	if (commands_vm_or_all(srv, call, own, args, &vm) < 0)
+		return NULL;
+	if (!vm && first && !vms_next(first))
+		vm = first;
+	return vm ? &vm->params : &srv->config.params;
 }
 
 void query_parameters(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct server *srv = opaque;
-	struct vm *v = NULL;
+	const struct params *p = settings_of(opaque, call, vm, args);
 
-	if (vm || commands_text(args, "vm")) {
-		v = commands_vm(srv, call, vm, args);
-		if (!v)
-			return;
-	}
-	qmp_return(call, params_json(v ? &v->params : &srv->config.params));
+	if (p)
+		qmp_return(call, params_json(p));
 }
 
 void query_capabilities(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct server *srv = opaque;
-	struct vm *v = NULL;
+	const struct params *p = settings_of(opaque, call, vm, args);
 
-	if (vm || commands_text(args, "vm")) {
-		v = commands_vm(srv, call, vm, args);
-		if (!v)
-			return;
-	}
-	qmp_return(call, params_capabilities(v ? &v->params : &srv->config.params));
+	if (p)
+		qmp_return(call, params_capabilities(p));
 }

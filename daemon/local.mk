@@ -30,7 +30,7 @@ libdaemon_la_SOURCES = \
 	daemon/arrive.c \
 	daemon/change.c daemon/change.h \
 	daemon/commands.c daemon/commands.h \
-	daemon/commands_impl.h daemon/commands_query.c \
+	daemon/commands_find.c daemon/commands_impl.h daemon/commands_query.c \
 	daemon/connect.c \
 	daemon/converge.c daemon/converge.h \
 	daemon/decide.c \

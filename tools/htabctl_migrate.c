@@ -22,8 +22,7 @@
 /* A migration that is waited for. */
 struct wait {
 	struct ctl *ctl;
-	const char *arg; /* the VM as the user named it, NULL: the only one */
-	char name[128];  /* the VM's name, as events have it */
+	char name[128]; /* the VM's, as events have it */
 	const char *uri;
 	bool load; /* from uri, not to it */
 	bool tty, drawn;
@@ -84,7 +83,8 @@ static int look(struct wait *w)
 	struct err err = {0};
 	bool news;
 
-	if (ctl_call(w->ctl, "query-migrate", ctl_vm_args(w->arg), &answer, &err) < 0) {
+	if (ctl_call(w->ctl, "query-migrate", ctl_vm_args(w->name[0] ? w->name : NULL), &answer,
+		    &err) < 0) {
 		/* the VM may be gone as soon as the guest runs elsewhere; events have told */
 		if (err.code == -EREMOTE && w->over)
 			return 0;
@@ -226,7 +226,6 @@ static int run(struct ctl *ctl, const char *vm_arg, const char *uri, const char 
 {
 	struct wait w = {
 		.ctl = ctl,
-		.arg = vm_arg,
 		.uri = uri,
 		.load = strcmp(command, "migrate") != 0,
 		.tty = isatty(STDERR_FILENO) && !ctl->json,
@@ -243,10 +242,10 @@ static int run(struct ctl *ctl, const char *vm_arg, const char *uri, const char 
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	w.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	vm = ctl_find_vm(ctl, w.arg);
-	snprintf(w.name, sizeof(w.name), "%s", member_text(vm, "name", w.arg ? w.arg : ""));
+	vm = ctl_find_vm(ctl, vm_arg);
+	snprintf(w.name, sizeof(w.name), "%s", member_text(vm, "name", vm_arg ? vm_arg : ""));
 	json_object_put(vm);
-	args = ctl_vm_args(w.arg);
+	args = ctl_vm_args(vm_arg);
 	json_object_object_add(args, "uri", json_object_new_string(w.uri));
 	if (ctl->resume)
 		json_object_object_add(args, "resume", json_object_new_boolean(true));

@@ -466,6 +466,92 @@ START_TEST(vm_left_out)
 }
 END_TEST
 
+#define UUID_1 "01234567-89ab-cdef-0123-456789abcdef"
+
+/* On that socket, this is refused because of the VM. */
+static void not_this_vm(
+	struct harness *h, struct qmpclient *c, const char *command, const char *args)
+{
+	struct err err = {0};
+
+	h_check(h, qmpclient_call(c, command, harness_json(h, "%s", args), NULL, &err) == -EREMOTE,
+		"%s %s is accepted", command, args);
+	h_check(h, err.class == ERR_DEVICE_NOT_FOUND, "%s: class %s (%s)", command,
+		err_class_name(err.class), err.text);
+}
+
+static void is_migration_of(struct host *a, const char *args, const char *vm)
+{
+	struct json_object *o = args ? host_ask(a, "query-migrate", "%s", args)
+				     : host_ask(a, "query-migrate", NULL);
+
+	h_check(a->h, !strcmp(member_text(o, "vm", ""), vm), "query-migrate %s: %s",
+		args ? args : "", json_object_to_json_string(o));
+	json_object_put(o);
+}
+
+/* A migration of vm1 is under way, and vm2 is there: no command takes one for the other. */
+START_TEST(which_vm_is_meant)
+{
+	static const char *const commands[] = {"query-status", "query-migrate", "migrate_cancel",
+		"migrate-pause", "x-continue", "query-migrate-parameters",
+		"query-migrate-capabilities", "query-vm-state"};
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", &(struct host_opts){.hold = "connect"});
+	struct guest *g1 = guest_start(a, "vm1", &(struct guest_opts){.uuid = UUID_1});
+	struct guest *g2 = guest_start(a, "vm2", NULL);
+	struct qmpclient *c;
+	struct err err = {0};
+
+	host_do(a, "migrate", "{'vm': 'vm1', 'uri': 'unix:/nowhere/at/all'}");
+	host_held(a, "vm1", "connect");
+	h_check(h, qmpclient_open(harness_path(h, "a/vm/vm1.qmp"), 10000, &c, &err) == 0, "%s",
+		err.text);
+	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		not_this_vm(h, c, commands[i], "{'vm': 'vm2'}");
+	not_this_vm(h, c, "migrate-set-parameters", "{'vm': 'vm2', 'downtime-limit': 1}");
+	not_this_vm(h, c, "migrate", "{'vm': 'vm2', 'uri': 'unix:/nowhere/at/all'}");
+	qmpclient_free(c);
+	h_check(h, qmpclient_open(harness_path(h, "a/vm/vm2.qmp"), 10000, &c, &err) == 0, "%s",
+		err.text);
+	not_this_vm(h, c, "migrate_cancel", "{'vm': 'vm1'}");
+	not_this_vm(h, c, "migrate_cancel", "{'vm': '" UUID_1 "'}");
+	qmpclient_free(c);
+
+	is_migration_of(a, "{'vm': 'vm1'}", "vm1");
+	is_migration_of(a, "{'vm': '" UUID_1 "'}", "vm1");
+	for (unsigned i = 0; i < 3; i++) {
+		static const char *const no_vm[] = {
+			"query-migrate", "migrate_cancel", "query-status"};
+
+		host_refused(a, &err, no_vm[i], NULL);
+		h_check_text(h, err.text, "'vm'");
+	}
+	host_refused(a, &err, "migrate_cancel", "{'vm': 'vm2'}");
+	h_check(h, err.class == ERR_DEVICE_NOT_ACTIVE, "class %s", err_class_name(err.class));
+	host_refused(a, &err, "migrate-set-capabilities",
+		"{'vm': '" UUID_1 "', 'capabilities': [{'capability': 'verify', 'state': true}]}");
+	h_check_text(h, err.text, "in progress");
+
+	host_do(a, "migrate_cancel", "{'vm': '" UUID_1 "'}");
+	host_status(a, "vm1", "cancelled");
+	guest_stop(g1);
+	json_object_put(host_event(a, "VM_GONE", "vm1", NULL, NULL));
+	is_migration_of(a, "{'vm': 'vm1'}", "vm1");
+	is_migration_of(a, "{'vm': '" UUID_1 "'}", "vm1");
+	host_refused(a, &err, "query-migrate", NULL); /* vm1's, or vm2's that it never had? */
+	h_check_text(h, err.text, "'vm'");
+	host_refused(a, &err, "migrate_cancel", "{'vm': 'vm1'}");
+	h_check(h, err.class == ERR_DEVICE_NOT_ACTIVE, "class %s", err_class_name(err.class));
+	guest_stop(g2);
+	json_object_put(host_event(a, "VM_GONE", "vm2", NULL, NULL));
+	is_migration_of(a, NULL, "vm1");
+	host_refused(a, &err, "query-migrate", "{'vm': 'vm2'}");
+	h_check(h, err.class == ERR_DEVICE_NOT_FOUND, "class %s", err_class_name(err.class));
+	harness_free(h);
+}
+END_TEST
+
 /* --- settings ----------------------------------------------------------------------------- */
 
 static int64_t parameter(struct host *a, const char *vm, const char *name)
@@ -509,9 +595,10 @@ START_TEST(parameters)
 	h_check(h, parameter(a, "vm1", "downtime-limit") == 111, "it does not reach a VM");
 	host_do(a, "migrate-set-parameters", "{'vm': 'vm1', 'downtime-limit': 222}");
 	h_check(h, parameter(a, "vm1", "downtime-limit") == 222, "it does not reach the VM");
-	h_check(h, parameter(a, NULL, "downtime-limit") == 111, "one VM's reaches all");
+	h_check(h, parameter(a, NULL, "downtime-limit") == 222, "the only VM's is not told");
 	guest_start(a, "vm2", NULL);
 	h_check(h, parameter(a, "vm2", "downtime-limit") == 111, "a new VM does not have it");
+	h_check(h, parameter(a, NULL, "downtime-limit") == 111, "one VM's reaches all");
 	harness_free(h);
 }
 END_TEST
@@ -606,6 +693,7 @@ int main(void)
 	harness_add(c, many_clients);
 	harness_add(c, socket_of_a_vm);
 	harness_add(c, vm_left_out);
+	harness_add(c, which_vm_is_meant);
 	harness_add(c, parameters);
 	harness_add(c, capabilities);
 	harness_add(c, what_there_is);
