@@ -55,7 +55,7 @@ int commands_vm_or_all(struct server *srv, struct qmp_call *call, const char *ow
 	return 0;
 }
 
-/* Of a VM that is registered: what is under way comes first, also when its VMM was away meanwhile. */
+/* Of a VM that is registered: what is under way comes first, also when its VMM was away. */
 static struct migration *of_vm(struct server *srv, struct vm *vm)
 {
 	struct migration *m;
@@ -84,10 +84,10 @@ static struct migration *of_gone(struct server *srv, const char *text)
 	return found;
 }
 
-/* Who is meant: one of both at least. m: what is under way, or the last, NULL: it never migrated. */
+/* Who is meant: one of both at least. */
 struct target {
-	struct vm *vm; /* NULL: it is gone */
-	struct migration *m;
+	struct vm *vm;       /* NULL: it is gone */
+	struct migration *m; /* what is under way, or the last; NULL: it never migrated */
 };
 
 /* The only VM that is known: one that is gone counts as long as its migration is remembered. */
