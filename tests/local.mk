@@ -24,7 +24,7 @@ check-integration:
 
 .PHONY: check-unit check-integration
 
-EXTRA_DIST += .ci/run tests/suites tests/e500 tests/powernv tests/model tests/x86/boot.sh
+EXTRA_DIST += .ci/run tests/suites tests/delays tests/e500 tests/powernv tests/model tests/x86/boot.sh
 
 # What the documents say of options, commands, parameters and functions.
 UNIT_SHELL += tests/unit/manual.test

@@ -3,7 +3,7 @@
 #
 # A suite is an executable tests/suites/NAME that `./run` lists as fast or slow. It reports with
 # pass, fail and skip, ends with finish, and can also be started by hand. A comment
-# "# limit: SECONDS" in it changes ./run's time limit (900).
+# "# limit: SECONDS" in it changes ./run's time limit (1800).
 #
 # build/VARIANT is where a variant is built: gcc, clang, asan, tsan, ppc64le ...
 
@@ -39,9 +39,8 @@ finish() {
 	exit
 }
 
-# build_variant NAME [CONFIGURE-ARGUMENT...]: configures when there is need, and makes everything.
-# Says nothing when all goes well.
-build_variant() {
+# configure_variant NAME [CONFIGURE-ARGUMENT...]: when there is need. Silent when all goes well.
+configure_variant() {
 	local dir=$build/$1 args
 	args=$(printf '%s\n' "${@:2}")
 	mkdir -p "$build"
@@ -60,7 +59,11 @@ build_variant() {
 		(cd "$dir" && ../../configure --quiet --enable-werror "${@:2}") || return 1
 		echo "$args" >"$dir/.arguments"
 	fi
-	make -s -C "$dir" -j "$jobs"
+}
+
+# build_variant NAME [CONFIGURE-ARGUMENT...]: the same, and makes everything.
+build_variant() {
+	configure_variant "$@" && make -s -C "$build/$1" -j "$jobs"
 }
 
 # build_ppc64le: the cross build in build/ppc64le, installed into build/ppc64le-root.
