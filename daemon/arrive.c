@@ -10,6 +10,7 @@
 #include "common/fd.h"
 #include "daemon/chunk.h"
 #include "daemon/dest.h"
+#include "daemon/dumphtab.h"
 #include "daemon/limits.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
@@ -219,6 +220,10 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 		return err_set(err, -EBUSY,
 			"VM %s waits here but may not take a guest yet: say 'htabctl incoming %s' there",
 			vm->reg.name, vm->reg.name);
+	if (dumphtab_check(vm, err) < 0) {
+		*code = WIRE_REFUSE_BUSY;
+		return -EBUSY;
+	}
 	if (vm->authz[0] && !stream_peer_matches(s, vm->authz)) {
 		log_warn("vm %s: '%s' (%s) may not send it a guest: tls-authz is '%s'",
 			vm->reg.name, stream_peer(s), stream_address(s), vm->authz);

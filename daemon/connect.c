@@ -461,10 +461,8 @@ static int check_start(struct server *srv, struct vm *vm, struct err *err)
 		return err_set(err, -EBUSY,
 			"the last migration of VM %s still reads its HPT: try again in a moment",
 			vm->reg.name);
-	if (dumphtab_busy(vm))
-		return err_set(err, -EBUSY,
-			"the table of VM %s is being read for a client (dump-htab): try again",
-			vm->reg.name);
+	if (dumphtab_check(vm, err) < 0)
+		return -EBUSY;
 	if (vm->reg.incoming)
 		return err_set(err, -EINVAL,
 			"VM %s waits for a guest itself: it has none to migrate", vm->reg.name);

@@ -145,6 +145,15 @@ bool dumphtab_busy(const struct vm *vm)
 	return vm->dump;
 }
 
+int dumphtab_check(const struct vm *vm, struct err *err)
+{
+	if (!vm->dump)
+		return 0;
+	return err_set(err, -EBUSY,
+		"the table of VM %s is being read for a client (dump-htab): try again",
+		vm->reg.name);
+}
+
 void dumphtab_vm_gone(struct vm *vm)
 {
 	if (vm->dump)

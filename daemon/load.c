@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "daemon/dest.h"
+#include "daemon/dumphtab.h"
 #include "daemon/filepath.h"
 #include "daemon/job.h"
 #include "daemon/loadfile.h"
@@ -159,6 +160,8 @@ int load_start(
 
 	if (r < 0)
 		return r;
+	if (dumphtab_check(vm, err) < 0)
+		return -EBUSY;
 	if (server_full(srv) || srv->stopping)
 		return err_set(err, -EBUSY,
 			srv->stopping ? "the daemon is stopping"

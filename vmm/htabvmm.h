@@ -225,7 +225,8 @@ int htabvmm_htab_changed(struct htabvmm *h, unsigned order);
 /*
  * The VMM is about to read its table by itself, through an htab fd of its own (1), or is done with
  * it (0). Every read takes changes away from all other readers of the VM, so it is -EBUSY while the
- * daemon has one, and the daemon gets none while the VMM has: a migration is then refused.
+ * daemon has one, and the daemon gets none while the VMM has: a migration is then refused. It is
+ * -EBUSY as well while a guest arrives, whose table is not whole, and none arrives meanwhile.
  */
 int htabvmm_htab_reserve(struct htabvmm *h, int on);
 

@@ -15,6 +15,8 @@ static int may_load(struct htabvmm *h, struct err *e)
 			"VM '%s' does not wait for a guest: start its VMM as a "
 			"destination",
 			h->name);
+	if (htab_reserved(h, e) < 0)
+		return -EBUSY;
 	for (unsigned i = 0; i < sizeof(busy) / sizeof(busy[0]); i++) {
 		struct session *s = sessions_in(&h->sessions, busy[i]);
 

@@ -23,14 +23,21 @@ static int may_write(struct htabvmm *h, struct err *e)
 		h->name);
 }
 
+int htab_reserved(const struct htabvmm *h, struct err *e)
+{
+	if (!h->reserved)
+		return 0;
+	return err_set(e, -EBUSY,
+		"VM '%s' reads its page table itself (a snapshot or a dump): try again when that "
+		"is over",
+		h->name);
+}
+
 /* A read takes changes away from every other reader, so there is one. */
 static int may_read(struct htabvmm *h, uint32_t flags, struct err *e)
 {
-	if (h->reserved)
-		return err_set(e, -EBUSY,
-			"VM '%s' reads its page table itself (a snapshot or a dump): try again when "
-			"that is over",
-			h->name);
+	if (htab_reserved(h, e) < 0)
+		return -EBUSY;
 	if (h->reader && !(flags & VMM_HTAB_SECOND))
 		return err_set(e, -EBUSY,
 			"the page table of VM '%s' is being read already, and a second reader would "
@@ -88,7 +95,7 @@ void htab_close(struct htabvmm *h)
 
 int htabvmm_htab_reserve(struct htabvmm *h, int on)
 {
-	if (on && (h->reader || h->reserved))
+	if (on && (h->reader || h->reserved || sessions_in(&h->sessions, SESSION_LOADING)))
 		return -EBUSY;
 	h->reserved = on;
 	return 0;

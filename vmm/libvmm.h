@@ -155,6 +155,8 @@ void request_reply_session(struct htabvmm *h, const struct vmm_request *req, con
 /* libhtab.c */
 void htab_open(struct htabvmm *h, const struct vmm_request *req);
 void htab_close(struct htabvmm *h); /* CLOSE_HTAB */
+/* Does the VMM read its table itself? 0: no, or -EBUSY with a sentence. */
+int htab_reserved(const struct htabvmm *h, struct err *e);
 void htab_answer(struct htabvmm *h, const struct vmm_request *req);
 /* No answer comes any more: the daemon is gone, or took too long. */
 void htab_unanswered(struct htabvmm *h, const char *why);

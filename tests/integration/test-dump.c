@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "tests/integration/pair.h"
 #include "tests/integration/saving.h"
 
 /* htabctl --json dump WHAT ...: its one object, the caller's; the exit status has to be that. */
@@ -143,39 +144,105 @@ START_TEST(not_during_a_migration)
 }
 END_TEST
 
+/* A client that asks for the VM's table in fd, and has no answer yet. */
+static struct qmpclient *dump_begins(struct host *host, int fd)
+{
+	static const char text[] = "{\"execute\": \"dump-htab\", \"arguments\": "
+				   "{\"vm\": \"" SAVING_VM "\", \"fdname\": \"d\"}}";
+	struct harness *h = host->h;
+	struct qmpclient *c;
+	struct err err;
+
+	h_check(h, qmpclient_open(host->control, 10000, &c, &err) == 0, "%s", err.text);
+	h_check(h, qmpclient_getfd(c, "d", fd, &err) == 0, "%s", err.text);
+	h_check(h, qmpclient_send(c, text, strlen(text), &err) == 0, "%s", err.text);
+	return c;
+}
+
+/* Its answer, the caller's. */
+static struct json_object *dump_ends(struct host *host, struct qmpclient *c)
+{
+	struct json_object *o = harness_answer(host->h, c);
+
+	qmpclient_free(c);
+	return o;
+}
+
 /* The reverse: its VMM does not answer, so that the table stays to be read. */
 START_TEST(no_migration_during_a_dump)
 {
-	static const char command[] = "{'execute': 'dump-htab', 'arguments': {'vm': '" SAVING_VM
-				      "', 'fdname': 'd'}}";
 	struct saving s = saving_new(&(struct saving_opts){.source = {.rate = 1000}});
-	struct json_object *o = harness_json(s.h, "%s", command);
-	const char *text = json_object_to_json_string(o);
 	struct qmpclient *other;
+	struct json_object *o;
 	int fd = fd_memfd("test-dump");
 	struct stat st;
 	struct err err;
 
 	process_signal(s.source->process, SIGSTOP);
-	h_check(s.h, qmpclient_open(s.host->control, 10000, &other, &err) == 0, "%s", err.text);
-	h_check(s.h, qmpclient_getfd(other, "d", fd, &err) == 0, "%s", err.text);
-	h_check(s.h, qmpclient_send(other, text, strlen(text), &err) == 0, "%s", err.text);
-	json_object_put(o);
+	other = dump_begins(s.host, fd);
 	host_refused(s.host, &err, "migrate", "{'uri': 'file:%s'}", s.path);
 	h_check_text(s.h, err.text, "is being read for a client (dump-htab): try again");
 	process_signal(s.source->process, SIGCONT);
-	h_check(s.h, qmpclient_read(other, 60000, &o, &err) == 0, "%s", err.text);
+	o = dump_ends(s.host, other);
 	h_check(s.h,
 		fstat(fd, &st) == 0 && st.st_size > 100000 &&
 			member_int(member(o, "return"), "bytes", 0) == st.st_size,
 		"the answer is %s, with %lld bytes", json_object_to_json_string(o),
 		(long long)st.st_size);
 	json_object_put(o);
-	qmpclient_free(other);
 	close(fd);
 	saving_save(&s);
 	saving_saved(&s);
 	saving_free(&s);
+}
+END_TEST
+
+/* A VM that waits: its table is read, and no guest arrives meanwhile, from wherever. */
+START_TEST(no_guest_arrives_during_a_dump)
+{
+	struct pair p = pair_new(&(struct pair_opts){.source = {.rate = 1000}});
+	int fd = fd_memfd("test-dump");
+	struct qmpclient *other;
+	struct json_object *o;
+	struct err err;
+
+	process_signal(p.destination->process, SIGSTOP);
+	other = dump_begins(p.b, fd);
+	pair_migrate(&p);
+	pair_fails(&p, "is being read for a client (dump-htab): try again");
+	host_refused(p.b, &err, "migrate-incoming", "{'uri': 'file:/tmp/none'}");
+	h_check_text(p.h, err.text, "is being read for a client (dump-htab): try again");
+	process_signal(p.destination->process, SIGCONT);
+	o = dump_ends(p.b, other);
+	h_check(p.h, member(o, "return"), "the answer is %s", json_object_to_json_string(o));
+	json_object_put(o);
+	close(fd);
+	pair_migrate(&p); /* that was no use of the permission */
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+START_TEST(not_while_a_guest_arrives)
+{
+	static const char *const steps[] = {"in-prepare", "in-finish", "in-ready", "in-run"};
+	struct pair p = pair_new(&(struct pair_opts){
+		.b.hold = steps[_i],
+		.source = {.rate = 1000},
+	});
+	int fd = fd_memfd("test-dump");
+	struct json_object *o;
+
+	pair_migrate(&p);
+	host_held(p.b, PAIR_VM, steps[_i]);
+	o = dump_ends(p.b, dump_begins(p.b, fd));
+	h_check_text(
+		p.h, member_text(member(o, "error"), "desc", ""), "which alone may read its table");
+	json_object_put(o);
+	close(fd);
+	host_do(p.b, "x-continue", NULL);
+	pair_completes(&p);
+	pair_free(&p);
 }
 END_TEST
 
@@ -187,20 +254,14 @@ START_TEST(vmm_that_dies)
 	struct json_object *o;
 	int fd = fd_memfd("test-dump");
 	struct err err;
-	static const char text[] = "{\"execute\": \"dump-htab\", \"arguments\": "
-				   "{\"vm\": \"" SAVING_VM "\", \"fdname\": \"d\"}}";
 
 	process_signal(s.source->process, SIGSTOP);
-	h_check(s.h, qmpclient_open(s.host->control, 10000, &other, &err) == 0, "%s", err.text);
-	h_check(s.h, qmpclient_getfd(other, "d", fd, &err) == 0, "%s", err.text);
-	h_check(s.h, qmpclient_send(other, text, strlen(text), &err) == 0, "%s", err.text);
+	other = dump_begins(s.host, fd);
 	host_refused(s.host, &err, "migrate", "{'uri': 'file:%s'}", s.path);
 	guest_kill(s.source);
-	do
-		h_check(s.h, qmpclient_read(other, 60000, &o, &err) == 0, "%s", err.text);
-	while (!member(o, "error") && (json_object_put(o), true)); /* events come, too */
+	o = dump_ends(s.host, other);
+	h_check(s.h, member(o, "error"), "the answer is %s", json_object_to_json_string(o));
 	json_object_put(o);
-	qmpclient_free(other);
 	close(fd);
 	saving_free(&s);
 }
@@ -244,6 +305,8 @@ int main(void)
 	harness_add(tc, damaged_file);
 	harness_add(tc, not_during_a_migration);
 	harness_add(tc, no_migration_during_a_dump);
+	harness_add(tc, no_guest_arrives_during_a_dump);
+	harness_add_loop(tc, not_while_a_guest_arrives, 4);
 	harness_add(tc, vmm_that_dies);
 	harness_add(tc, descriptors_that_are_no_files);
 	return harness_main(s);

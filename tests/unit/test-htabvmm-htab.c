@@ -60,6 +60,22 @@ START_TEST(test_vmm_reads_itself)
 }
 END_TEST
 
+/* A table that arrives is not whole; nor does one arrive while the VMM reads what is there. */
+START_TEST(test_reserved_or_arriving)
+{
+	start(true);
+	ck_assert_int_eq(htabvmm_htab_reserve(vm.h, 1), 0);
+	ck_assert_int_eq(ask_note(NOTE_LOADING, S), -EBUSY);
+	ck_assert_msg(strstr(rep.text, "reads its page table itself"), "%s", rep.text);
+	ck_assert_int_eq(htabvmm_htab_reserve(vm.h, 0), 0);
+	ck_assert_int_eq(ask_note(NOTE_LOADING, S), 0);
+	ck_assert_int_eq(htabvmm_htab_reserve(vm.h, 1), -EBUSY);
+	ck_assert_int_eq(ask_note(NOTE_DEAD, S), 0);
+	ck_assert_int_eq(htabvmm_htab_reserve(vm.h, 1), 0);
+	stop();
+}
+END_TEST
+
 /* Both take changes away, of other entries or from another reader: not while a vCPU may run. */
 START_TEST(test_second_and_bolted_readers_need_a_pause)
 {
@@ -318,9 +334,9 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_one_reader_at_a_time);
 	tcase_add_test(t, test_vmm_reads_itself);
+	tcase_add_test(t, test_reserved_or_arriving);
 	tcase_add_loop_test(t, test_second_and_bolted_readers_need_a_pause, 0, 2);
 	tcase_add_test(t, test_writer_needs_a_session);
 	tcase_add_test(t, test_change);
