@@ -162,6 +162,28 @@ START_TEST(test_no_lease_after_committing)
 }
 END_TEST
 
+/* The daemon's timer may go off once more while the note is being made. */
+START_TEST(test_no_lease_while_inactivating)
+{
+	bring_to(SESSION_PAUSED, false);
+	vm.inactivate = HTABVMM_LATER;
+	vm.trace[0] = 0;
+	send_request(
+		&(struct vmm_request){
+			.type = VMM_NOTE, .serial = 1, .session = S, .note = NOTE_COMMITTING},
+		-1);
+	send_request(&(struct vmm_request){.type = VMM_LEASE, .session = S}, -1);
+	dispatch();
+	ck_assert_uint_eq(vm.h->lease_at, 0);
+	ck_assert_int_eq(htabvmm_complete(vm.h, 0), 0);
+	wait_dispatch();
+	ck_assert_int_eq(state_of(S), SESSION_COMMITTING);
+	ck_assert_uint_eq(vm.h->lease_at, 0);
+	ck_assert_str_eq(vm.trace, "inactivate");
+	stop();
+}
+END_TEST
+
 START_TEST(test_lease_over_while_pausing)
 {
 	struct vmm_event e;
@@ -406,7 +428,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_queued_committing_counts_before_the_end);
 	tcase_add_test(t, test_queued_committing_counts_though_replies_are_unread);
 	tcase_add_test(t, test_end_while_inactivating_commits);
@@ -415,6 +436,7 @@ int main(void)
 	tcase_add_test(t, test_lease_renewed);
 	tcase_add_test(t, test_queued_messages_come_before_an_old_lease);
 	tcase_add_test(t, test_no_lease_after_committing);
+	tcase_add_test(t, test_no_lease_while_inactivating);
 	tcase_add_test(t, test_lease_over_while_pausing);
 	tcase_add_test(t, test_pause_fails);
 	tcase_add_test(t, test_pause_later_and_cancelled);

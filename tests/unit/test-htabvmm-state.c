@@ -71,6 +71,29 @@ START_TEST(test_state_refused)
 }
 END_TEST
 
+/* KVM does not set the guest's timebase: no vCPU runs with a wrong one. */
+START_TEST(test_no_start_without_its_time)
+{
+	static const int vcpus[2] = {-1, -1};
+
+	bring_to(SESSION_READY, true);
+	vm.trace[0] = vm.events[0] = 0;
+	vm.h->kvm.vm_fd = listener; /* one that is no KVM's */
+	vm.h->kvm.vcpu_fds = vcpus;
+	vm.h->arrived = (struct state_kvm_tb){.known = true, .guest = 1};
+	ck_assert_int_lt(ask_note(NOTE_RUN, S), 0);
+	ck_assert_msg(strstr(rep.text, "could not start the guest"), "%s", rep.text);
+	ck_assert_uint_eq(rep.value, NOTE_DEAD);
+	ck_assert_int_eq(state_of(S), SESSION_DEAD);
+	ck_assert_str_eq(vm.trace, "activate");
+	ck_assert_str_eq(vm.events, "dead");
+	ck_assert(!htabvmm_may_run(vm.h));
+	vm.h->kvm.vm_fd = -1;
+	vm.h->kvm.vcpu_fds = NULL;
+	stop();
+}
+END_TEST
+
 /* -- looking at it ----------------------------------------------------------------------------- */
 
 static int query(void)
@@ -464,9 +487,9 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_state_there_and_back);
 	tcase_add_test(t, test_state_refused);
+	tcase_add_test(t, test_no_start_without_its_time);
 	tcase_add_test(t, test_query_pauses_what_runs);
 	tcase_add_test(t, test_query_of_a_pause_that_takes_time);
 	tcase_add_test(t, test_query_that_fails);
