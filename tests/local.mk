@@ -11,6 +11,10 @@ INTEGRATION_TESTS =
 TESTS += $(UNIT_TESTS) $(UNIT_SHELL) $(INTEGRATION_TESTS)
 check_PROGRAMS += $(UNIT_TESTS) $(INTEGRATION_TESTS)
 
+# Check's programs have time, however they are started.
+CHECK_CFLAGS = -include $(top_srcdir)/tests/patience.h @CHECK_CFLAGS@
+EXTRA_DIST += tests/patience.h
+
 # What a test finds in its environment.
 AM_TESTS_ENVIRONMENT = \
 	abs_top_srcdir='$(abs_top_srcdir)'; export abs_top_srcdir; \

@@ -297,6 +297,8 @@ START_TEST(not_interrupted)
 	host_capability(s.a, "htab-recover", true);
 	stage_migrate(&s);
 	host_held(s.b, VM, step);
+	if (o.hold_a) /* or it would be held after stage_go_on(), for good */
+		host_held(s.a, VM, o.hold_a);
 	other.uuid = uuid_of(s.b);
 	talk_dial_with(&t, s.b, NULL, WIRE_ROLE_CONTROL, WIRE_FEATURE_RECOVER);
 	talk_open(&t, &other, VM);

@@ -176,7 +176,6 @@ int main(void)
 	SRunner *r;
 	int failed;
 
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, made_tables, 0, HPTGEN_KINDS);
 	tcase_add_test(tc, another_seed_is_another_table);
 	tcase_add_test(tc, numbers);

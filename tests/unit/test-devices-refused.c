@@ -254,7 +254,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_hostile, 0, HOSTILE);
 	tcase_add_test(t, test_something_is_missing);
 	tcase_add_loop_test(t, test_limits, 0, LIMITS);

@@ -369,7 +369,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_xics);
 	tcase_add_loop_test(t, test_xics_source_that_fails, 0, 2);
 	tcase_add_test(t, test_xive_hold_order);

@@ -518,7 +518,6 @@ int main(void)
 
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, dial_reaches_a_listener_by_every_kind_of_address, 0, 2);
 	tcase_add_loop_test(t, dial_reaches_a_listener_at_a_unix_socket, 0, 2);
 	tcase_add_test(t, dial_that_is_refused_names_the_place_the_error_and_the_remedy);

@@ -371,7 +371,6 @@ int main(void)
 
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(t, begin, end);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, saved_guest_is_its_last_pass);
 	tcase_add_test(t, cut_saved_guest_breaks_where_it_is_cut);
 	tcase_add_test(t, changed_saved_guest_is_damaged);

@@ -108,7 +108,6 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, c);
-	tcase_set_timeout(c, 120);
 	tcase_add_test(c, no_wake_is_lost);
 	tcase_add_test(c, a_wake_before_the_wait_ends_it_once);
 	r = srunner_create(s);

@@ -364,7 +364,6 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, tc);
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, test_tables, 0, (int)LINEARS);
 	tcase_add_test(tc, test_top_of_the_largest_table);
 	tcase_add_test(tc, test_page_bit_below_the_page);

@@ -400,7 +400,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_file_is_no_htab_fd);
 	tcase_add_test(tc, kernel_takes_one_record_a_segment);

@@ -360,7 +360,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, begin, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_let_go, 0, 4);
 	tcase_add_loop_test(t, test_looked_at, 0, 3);
 	tcase_add_test(t, test_migrated);

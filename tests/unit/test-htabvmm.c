@@ -273,7 +273,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_every_request_in_every_state, 0,
 		(int)(sizeof(table) / sizeof(table[0]) * REQUESTS));
 	tcase_add_test(t, test_table_is_whole);

@@ -282,7 +282,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, ktls_carries_everything_both_ways, 0, 2);
 	tcase_add_loop_test(t, ktls_ends_in_an_orderly_way, 0, 2);
 	tcase_add_loop_test(t, ktls_without_a_goodbye_is_an_error, 0, 2);

@@ -663,7 +663,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_split);
 	tcase_add_test(t, test_bytes);
 	tcase_add_test(t, test_many);

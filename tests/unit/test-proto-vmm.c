@@ -383,7 +383,6 @@ int main(void)
 	SRunner *r;
 	int failed;
 
-	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_requests, 0, REQUESTS);
 	tcase_add_test(t, test_register);
 	tcase_add_test(t, test_register_another_version);

@@ -205,7 +205,6 @@ int main(void)
 
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 120);
 	tcase_add_test(t, qmp_getfd_keeps_a_descriptor_until_it_is_taken_or_closed);
 	tcase_add_test(t, qmp_closes_descriptors_that_nobody_wanted);
 	tcase_add_test(t, qmp_keeps_64_descriptors_and_refuses_one_more);

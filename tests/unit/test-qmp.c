@@ -417,7 +417,6 @@ int main(void)
 
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, qmp_answers_the_same_however_the_bytes_arrive, 0, N_STREAMS);
 	tcase_add_test(t, qmp_refuses_a_nul_byte_and_goes_on_after_the_newline);
 	tcase_add_test(t, qmp_wants_negotiation_before_anything_else);

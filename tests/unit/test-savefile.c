@@ -578,7 +578,6 @@ int main(void)
 
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(t, begin, end);
-	tcase_set_timeout(t, 120);
 	tcase_add_test(t, what_is_written_is_the_golden_file);
 	tcase_add_test(t, golden_file_is_read_twice);
 	tcase_add_test(t, cut_at_any_byte_is_refused);

@@ -473,7 +473,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 120);
 	tcase_add_test(t, test_guest_moves_and_counts_on);
 	tcase_add_test(t, test_wrong_register_is_found_before_it_runs);
 	tcase_add_test(t, test_knobs_at_the_destination);

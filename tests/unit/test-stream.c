@@ -231,7 +231,6 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, t);
-	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, stream_carries_every_byte_in_order_between_threads, 0, 2);
 	tcase_add_loop_test(t, stream_without_data_says_what_to_wait_for, 0, 2);
 	tcase_add_loop_test(t, stream_whose_peer_does_not_read_wants_to_write, 0, 2);

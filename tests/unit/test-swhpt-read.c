@@ -181,7 +181,6 @@ int main(void)
 	int failed;
 
 	suite_add_tcase(s, c);
-	tcase_set_timeout(c, 120);
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, entries_that_change_are_read_as_they_were_or_are);
 	tcase_add_loop_test(c, whole_groups_read_as_their_entries, 0, 4);

@@ -363,7 +363,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, h_enter_takes_the_first_free_slot_of_a_group);
 	tcase_add_test(tc, hypercalls_check_and_answer);
 	tcase_add_test(tc, flat_tables_come_back_normalised);

@@ -319,7 +319,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, a_write_of_many_is_a_hypercall_for_each, 0, 4);
 	tcase_add_loop_test(tc, one_of_several_sets_up_the_real_mode_area, 0, 2);
 	tcase_add_test(tc, memory_that_comes_later_is_memory);

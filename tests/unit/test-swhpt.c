@@ -396,7 +396,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, fact_3_fds_read_or_write);
 	tcase_add_test(tc, fact_4_the_lock_bit_is_shown_and_ignored);
 	tcase_add_test(tc, fact_7_two_readers_steal_from_each_other);

@@ -282,7 +282,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, test_there_and_back, 0, SHAPES);
 	tcase_add_test(t, test_several);
 	tcase_add_loop_test(t, test_hostile, 0, HOSTILE);

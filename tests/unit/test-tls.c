@@ -382,7 +382,6 @@ int main(void)
 
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, tls_authenticates_both_sides);
 	tcase_add_test(t, tls_checks_the_name_that_is_given);
 	tcase_add_test(t, tls_wrong_name_is_told_with_the_right_ones_and_the_remedy);

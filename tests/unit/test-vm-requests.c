@@ -160,7 +160,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_out_of_order);
 	tcase_add_test(t, test_ask_with_fd);
 	tcase_add_test(t, test_forget);

@@ -282,7 +282,6 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
-	tcase_set_timeout(t, 60);
 	tcase_add_test(t, test_register);
 	tcase_add_test(t, test_duplicate);
 	tcase_add_test(t, test_not_allowed);
