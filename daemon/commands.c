@@ -68,7 +68,15 @@ static int change_parameters(struct params *p, struct json_object *args, struct 
 static void set_parameters(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	change_params(opaque, call, vm, args, change_parameters);
+	struct server *srv = opaque;
+	struct params next;
+	struct err err;
+
+	params_default(&next);
+	if (params_set(&next, args, "vm", &err) < 0 || server_check_tls(srv, &next, &err) < 0)
+		qmp_fail(call, &err);
+	else
+		change_params(srv, call, vm, args, change_parameters);
 }
 
 static int change_capabilities(struct params *p, struct json_object *args, struct err *err)

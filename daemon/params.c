@@ -194,6 +194,15 @@ int params_set_capability(struct params *p, const char *name, bool state, struct
 	return err_set(err, -EINVAL, "Parameter 'capability' does not accept value '%s'", name);
 }
 
+const char *params_tls(const struct params *p)
+{
+	for (size_t i = 0; i < N_PARAMS; i++)
+		if (table[i].kind == TEXT && !strncmp(table[i].name, "tls-", 4) &&
+			*(const char *)field(p, table[i].offset))
+			return table[i].name;
+	return NULL;
+}
+
 struct json_object *params_json(const struct params *p)
 {
 	struct json_object *o = json_object_new_object();

@@ -56,5 +56,7 @@ void params_default(struct params *p);
  */
 int params_set(struct params *p, struct json_object *object, const char *skip, struct err *err);
 int params_set_capability(struct params *p, const char *name, bool state, struct err *err);
+/* The first of its texts that says how TLS is to be used, by its name; NULL: none is set. */
+const char *params_tls(const struct params *p);
 struct json_object *params_json(const struct params *p);         /* the caller's */
 struct json_object *params_capabilities(const struct params *p); /* the caller's */

@@ -128,12 +128,26 @@ static int load_creds(
 	return r;
 }
 
+int server_check_tls(const struct server *srv, const struct params *params, struct err *err)
+{
+	const char *name = params_tls(params);
+
+	if (!name || !srv->config.plaintext)
+		return 0;
+	return err_set(err, -EINVAL,
+		"'%s' cannot be kept: this daemon uses no TLS ('plaintext' in its configuration, or "
+		"--plaintext)",
+		name);
+}
+
 int server_creds(
 	struct server *srv, const struct params *params, struct tls_creds **ret, struct err *err)
 {
+	int r = server_check_tls(srv, params, err);
+
 	*ret = NULL;
-	if (srv->config.plaintext)
-		return 0;
+	if (r < 0 || srv->config.plaintext)
+		return r;
 	if (params->tls_creds[0])
 		return load_creds(srv, params->tls_creds, ret, err);
 	if (!srv->creds)

@@ -81,6 +81,9 @@ void server_status(struct server *srv);
 void server_moved(struct server *srv, const struct migration *m);
 /* Are as many migrations under way, or remembered, as may be? */
 bool server_full(struct server *srv);
+/* Would this daemon, being one without TLS, ignore what these parameters ask for? -EINVAL with a
+ * sentence, or 0. */
+int server_check_tls(const struct server *srv, const struct params *params, struct err *err);
 /* The credentials for a connection with these parameters. 0 and *ret (a reference, NULL in
  * plaintext), or -errno with a sentence. */
 int server_creds(

@@ -210,9 +210,23 @@ static int defaults(struct config *c)
 	params_default(&c->params);
 	strcpy(c->control, SETTINGS_RUN_DIR "/control.sock");
 	strcpy(c->vmm_socket, SETTINGS_RUN_DIR "/vmm.sock");
-	strcpy(c->tls_dir, SETTINGS_TLS_DIR);
 	if (gethostname(c->name, sizeof(c->name) - 1) < 0)
 		strcpy(c->name, "localhost");
+	return 0;
+}
+
+/* Who names credentials, or a peer, does not want to do without TLS. */
+static int complete_tls(struct config *c, struct err *err)
+{
+	const char *name = c->tls_dir[0] ? "tls-creds" : params_tls(&c->params);
+
+	if (c->plaintext && name)
+		return err_set(err, -EINVAL,
+			"'plaintext' and '%s' exclude each other: without TLS there are neither "
+			"certificates nor names",
+			name);
+	if (!c->tls_dir[0])
+		strcpy(c->tls_dir, SETTINGS_TLS_DIR);
 	return 0;
 }
 
@@ -243,7 +257,8 @@ int settings_parse(int argc, char **argv, struct config *ret, struct err *err)
 		if (r)
 			return r;
 	}
-	if (c->n_listen == 0 && !c->listen_given)
-		return add_listen(c, "tcp::" DIAL_PORT, err);
-	return 0;
+	r = complete_tls(c, err);
+	if (r == 0 && c->n_listen == 0 && !c->listen_given)
+		r = add_listen(c, "tcp::" DIAL_PORT, err);
+	return r;
 }

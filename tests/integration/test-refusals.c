@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/integration/pair.h"
@@ -105,6 +106,66 @@ START_TEST(no_credentials)
 	host_refused(a, &err, "migrate", "{'uri': 'tcp:127.0.0.1:1'}");
 	h_check_text(h, err.text, "nothing-here");
 	guest_runs(g);
+	harness_free(h);
+}
+END_TEST
+
+/* What only TLS could keep is not taken by a daemon without it, to be forgotten. */
+START_TEST(tls_parameters_without_tls)
+{
+	static const char *const sets[] = {"{'tls-creds': '/etc/pki/x'}", "{'tls-hostname': 'b'}",
+		"{'tls-authz': 'CN=b'}", "{'vm': '" PAIR_VM "', 'tls-creds': '/etc/pki/x'}"};
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct json_object *o;
+	struct err err;
+
+	guest_start(a, PAIR_VM, &(struct guest_opts){.rate = 1000});
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+		host_refused(a, &err, "migrate-set-parameters", "%s", sets[i]);
+		h_check_text(h, err.text, "this daemon uses no TLS");
+	}
+	o = host_ask(a, "query-migrate-parameters", "{'vm': '" PAIR_VM "'}");
+	h_check(h, !*member_text(o, "tls-creds", "?"), "it was kept all the same");
+	json_object_put(o);
+	host_do(a, "migrate-set-parameters", "{'tls-creds': '', 'tls-hostname': ''}");
+	harness_free(h);
+}
+END_TEST
+
+/* A configuration that asks for TLS and for none; the daemon does not choose. */
+START_TEST(tls_settings_without_tls)
+{
+	static const struct {
+		const char *config, *options[2], *word;
+	} cases[] = {
+		{"{\"plaintext\": true, \"tls-creds\": \"/etc/pki/x\"}", {NULL}, "'tls-creds'"},
+		{"{\"plaintext\": true, \"tls-hostname\": \"b\"}", {NULL}, "'tls-hostname'"},
+		{"{\"tls-authz\": \"CN=b\"}", {"--plaintext"}, "'tls-authz'"},
+		{"{}", {"--plaintext", "--tls-creds=/etc/pki/x"}, "'tls-creds'"},
+	};
+	struct harness *h = harness_new();
+	const char *config = harness_path(h, "config.json");
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *argv[] = {"htab-migrated", "--config", config,
+			"--control", harness_path(h, "control.sock"), cases[i].options[0],
+			cases[i].options[1], NULL};
+		struct process *p;
+		char text[1024] = "";
+		FILE *f = fopen(config, "w");
+
+		fputs(cases[i].config, f);
+		fclose(f);
+		p = process_start(h, "refused", argv, NULL, false);
+		p->any_end = true;
+		h_check(h, WEXITSTATUS(process_wait(p)) == 2, "%s was taken", cases[i].config);
+		f = fopen(p->log, "r");
+		text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+		fclose(f);
+		h_check_text(h, text, cases[i].word);
+		h_check_text(h, text, "exclude each other");
+	}
 	harness_free(h);
 }
 END_TEST
@@ -267,6 +328,8 @@ int main(void)
 	harness_add(c, authorized);
 	harness_add(c, plaintext_to_tls);
 	harness_add(c, tls_to_plaintext);
+	harness_add(c, tls_parameters_without_tls);
+	harness_add(c, tls_settings_without_tls);
 	harness_add(c, no_credentials);
 	harness_add(c, other_order);
 	harness_add(c, other_vcpus);
