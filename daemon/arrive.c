@@ -9,6 +9,7 @@
 
 #include "common/fd.h"
 #include "daemon/chunk.h"
+#include "daemon/cookie.h"
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
 #include "daemon/limits.h"
@@ -128,12 +129,7 @@ void dest_prepare(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_LOADING};
 
-	if (m->load) {
-		req.cookie_len = load_cookie(m, req.cookie);
-	} else {
-		req.cookie_len = (uint16_t)strlen(m->peer_name);
-		memcpy(req.cookie, m->peer_name, req.cookie_len);
-	}
+	req.cookie_len = cookie_pack_dest(m, req.cookie);
 	dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), loading_cb);
 }
 

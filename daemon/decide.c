@@ -13,9 +13,9 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/cookie.h"
 #include "daemon/dest.h"
 #include "daemon/limits.h"
-#include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 
@@ -307,9 +307,7 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
 	m->incoming = true;
 	m->adopted = true;
 	m->session = note->session;
-	if (!load_adopt(m, note))
-		snprintf(m->peer_name, sizeof(m->peer_name), "%.*s", (int)note->cookie_len,
-			(const char *)note->cookie);
+	cookie_unpack_dest(m, note);
 	m->asked_run = note->note == NOTE_RUN;
 	m->never = note->note == NOTE_DEAD;
 	if (first == MIG_FAILED) {

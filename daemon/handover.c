@@ -12,48 +12,16 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "daemon/cookie.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
 
-#define COOKIE_VERSION 1
-#define CLOSED_TRIES   5
+#define CLOSED_TRIES 5
 
 static void redial_cb(evutil_socket_t fd, short what, void *arg);
-
-/* -- what a later daemon needs to ask on: the cookie of the COMMITTING note -- */
-
-int handover_cookie(const struct migration *m, uint8_t *buf)
-{
-	struct pack k;
-
-	pack_init(&k, buf, VMM_COOKIE_MAX);
-	pack_u16(&k, COOKIE_VERSION);
-	pack_bytes(&k, m->uuid.b, sizeof(m->uuid.b));
-	pack_str(&k, m->uri_text);
-	pack_str(&k, m->peer_name);
-	pack_str(&k, m->params.tls_hostname);
-	pack_str(&k, m->params.tls_creds);
-	return pack_end(&k) < 0 ? -EMSGSIZE : (int)k.len;
-}
-
-static int unpack_cookie(struct migration *m, const struct vmm_note *note)
-{
-	struct vm_uuid uuid;
-	struct unpack u;
-
-	unpack_init(&u, note->cookie, note->cookie_len);
-	if (unpack_u16(&u) != COOKIE_VERSION)
-		return -EBADMSG;
-	unpack_copy(&u, uuid.b, sizeof(uuid.b));
-	unpack_str(&u, m->uri_text, sizeof(m->uri_text));
-	unpack_str(&u, m->peer_name, sizeof(m->peer_name));
-	unpack_str(&u, m->params.tls_hostname, sizeof(m->params.tls_hostname));
-	unpack_str(&u, m->params.tls_creds, sizeof(m->params.tls_creds));
-	return unpack_end(&u) < 0 || !uuid_eq(&uuid, &m->uuid) ? -EBADMSG : 0;
-}
 
 /* -- the end of it -- */
 
@@ -490,20 +458,18 @@ void source_attach(struct migration *m, struct vm *vm)
 void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
 {
 	struct migration *m;
-	struct err err;
 
 	if (vm->migration && !migration_is_final(vm->migration)) {
 		log_warn("vm %s: its VMM holds more than one COMMITTING note", vm->reg.name);
 		return;
 	}
 	m = migration_new(srv, vm, MIG_ASKING);
-
 	if (!m)
 		return;
 	m->session = note->session;
 	m->adopted = true;
 	m->unresolved = true;
-	if (unpack_cookie(m, note) < 0 || uri_parse(m->uri_text, &m->uri, &err) < 0) {
+	if (cookie_unpack_source(m, note) < 0) {
 		err_set(&m->error, -EBADMSG, "the note of this session tells no destination");
 		tell_unresolved(m);
 		return; /* an operator has to resolve it */

@@ -231,30 +231,3 @@ void load_state(struct migration *m)
 {
 	start(m->load, read_state, state_read);
 }
-
-/* -- the note -- */
-
-uint16_t load_cookie(const struct migration *m, uint8_t buf[static VMM_COOKIE_MAX])
-{
-	size_t n = strlen(m->uri_text);
-
-	static_assert(1 + URI_MAX <= VMM_COOKIE_MAX, "fits");
-	buf[0] = 0; /* no name has it */
-	memcpy(buf + 1, m->uri_text, n);
-	return (uint16_t)(1 + n);
-}
-
-bool load_adopt(struct migration *m, const struct vmm_note *note)
-{
-	char text[URI_MAX];
-	struct err err;
-
-	if (note->cookie_len < 2 || note->cookie_len > sizeof(text) || note->cookie[0])
-		return false;
-	memcpy(text, note->cookie + 1, note->cookie_len - 1u);
-	text[note->cookie_len - 1u] = 0;
-	if (uri_parse(text, &m->uri, &err) < 0 || m->uri.kind != URI_FILE)
-		return false;
-	snprintf(m->uri_text, sizeof(m->uri_text), "%s", text);
-	return true;
-}

@@ -29,8 +29,3 @@ bool load_busy(const struct load *l);
 /* Where the receiver reads. */
 struct flow_io load_io(const struct migration *m);
 struct load *load_free(struct load *l); /* takes NULL, returns NULL; a thread is left to itself */
-
-/* What NOTE LOADING carries for a file: no source's name is like it. Its length. */
-uint16_t load_cookie(const struct migration *m, uint8_t buf[static VMM_COOKIE_MAX]);
-/* Is it one? Then m->uri and m->uri_text are what it says. */
-bool load_adopt(struct migration *m, const struct vmm_note *note);

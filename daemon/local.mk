@@ -33,6 +33,7 @@ libdaemon_la_SOURCES = \
 	daemon/commands_find.c daemon/commands_impl.h daemon/commands_query.c \
 	daemon/connect.c \
 	daemon/converge.c daemon/converge.h \
+	daemon/cookie.c daemon/cookie.h \
 	daemon/decide.c \
 	daemon/dest.c daemon/dest.h \
 	daemon/dumphtab.c daemon/dumphtab.h \

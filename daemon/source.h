@@ -113,5 +113,3 @@ void handover_no_answer(struct migration *m, const struct err *err);
 void handover_asking(struct migration *m);
 /* An answer to COMMIT: RUNNING, NEVER, UNKNOWN, LOST. As peer_ops.frame. */
 int handover_answer(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
-/* What a later daemon needs to ask on, VMM_COOKIE_MAX bytes at most: its length or -EMSGSIZE. */
-int handover_cookie(const struct migration *m, uint8_t *buf);

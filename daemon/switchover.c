@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "daemon/chunk.h"
+#include "daemon/cookie.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/save.h"
@@ -302,7 +303,7 @@ static void pause_go(struct migration *m)
 
 void switchover_begin(struct migration *m)
 {
-	int len = handover_cookie(m, m->cookie);
+	int len = cookie_pack_source(m, m->cookie);
 	uint8_t buf[WIRE_HDR_SIZE];
 
 	if (m->limit)

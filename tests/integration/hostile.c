@@ -292,7 +292,7 @@ void fake_vmm_note(struct fake_vmm *v, const struct session_id *session, enum se
 	*n = (struct vmm_note){.session = *session, .note = note};
 	if (!uri)
 		return;
-	pack_init(&k, n->cookie, sizeof(n->cookie)); /* as daemon/handover.c has it */
+	pack_init(&k, n->cookie, sizeof(n->cookie)); /* as daemon/cookie.c has it */
 	pack_u16(&k, 1);
 	pack_bytes(&k, v->reg.uuid.b, sizeof(v->reg.uuid.b));
 	pack_str(&k, uri);
