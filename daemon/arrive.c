@@ -23,7 +23,7 @@ static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct migration *m = arg;
 
 	dest_failf(m, -ETIMEDOUT, "the source opened %u of %u data channels within %d s", m->joined,
-		m->channels, limit_s(LIMIT_JOIN));
+		m->agreed.channels, limit_s(LIMIT_JOIN));
 }
 
 static void join_go(struct migration *m)
@@ -31,7 +31,7 @@ static void join_go(struct migration *m)
 	struct wire_accept accept = {0};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 
-	accept.ring = m->ring = ring_chunks(m->channels);
+	accept.ring = m->ring = ring_chunks(m->agreed.channels);
 	if (getrandom(m->secret, sizeof(m->secret), 0) != sizeof(m->secret)) {
 		dest_failf(m, -EIO, "the kernel has no random numbers");
 		return;
@@ -77,7 +77,7 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 		return;
 	if (m->load)
 		load_passes(m);
-	else if (m->open.flags & WIRE_OPEN_VERIFY)
+	else if (m->agreed.verify)
 		dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), verify_htab_cb);
 	else
 		m->table_ready(m);
@@ -253,11 +253,8 @@ static void begin(struct migration *m, struct peer *p, const struct wire_open *o
 	m->incoming = true;
 	m->open = *open;
 	m->session = open->session;
-	m->features = peer_features(p);
-	m->channels = open->channels;
+	agreed_accept(&m->agreed, open, peer_features(p));
 	m->peer = p;
-	m->recoverable = peer_features(p) & WIRE_FEATURE_RECOVER;
-	m->keeps = open->flags & WIRE_OPEN_RECOVER;
 	snprintf(m->peer_name, sizeof(m->peer_name), "%s", stream_peer(peer_stream(p)));
 	snprintf(m->uri_text, sizeof(m->uri_text), "%s", stream_address(peer_stream(p)));
 	m->vm->expects = false;

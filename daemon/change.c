@@ -130,7 +130,7 @@ static bool may_restart(struct migration *m)
 {
 	struct err err;
 
-	if (!m->opened) /* OPEN will say which order it is */
+	if (!m->agreed.settled) /* OPEN will say which order it is */
 		return true;
 	if (m->save) {
 		source_failf(m, -EOPNOTSUPP,
@@ -139,14 +139,14 @@ static bool may_restart(struct migration *m)
 			m->vm_name);
 		return false;
 	}
-	if (!(m->features & WIRE_FEATURE_GENERATION)) {
+	if (!(m->agreed.features & WIRE_FEATURE_GENERATION)) {
 		source_failf(m, -EOPNOTSUPP,
 			"the guest of %s changes its HPT, which the daemon at %s is too old to follow: "
 			"migrate again, or set hpt-change to 'refuse'",
 			m->vm_name, m->uri_text);
 		return false;
 	}
-	if (m->generation < m->params.max_generations)
+	if (m->generation < m->tuning.max_generations)
 		return true;
 	err_set(&err, -EAGAIN,
 		"the guest of %s has changed its HPT %u times on the way and does so again: raise "
@@ -168,7 +168,7 @@ static void announced(struct migration *m)
 			"the migration is at its hand-over: try again when the guest was resumed");
 		return;
 	}
-	if (m->params.hpt_change == HPT_CHANGE_REFUSE) {
+	if (m->tuning.hpt_change == HPT_CHANGE_REFUSE) {
 		vm_answer_change(m->vm, -EBUSY,
 			"the guest migrates and hpt-change is 'refuse': try again later");
 		return;
@@ -234,7 +234,7 @@ static void made(struct migration *m, unsigned order)
 	if (m->hpt == HPT_AWAY)
 		begin(m);
 	else
-		m->change_again = m->opened;
+		m->change_again = m->agreed.settled;
 }
 
 void change_made(struct vm *vm, unsigned order)

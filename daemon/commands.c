@@ -32,32 +32,74 @@ static void finish(struct qmp_call *call, int r, const struct err *err)
 
 /* -- settings -- */
 
-/* Parameters of one VM, or of the daemon and so of every VM. change() is tried on a copy first. */
+typedef int change_fn(struct params *p, struct json_object *args, struct err *err);
+
+/* May the VM's parameters become `next` now? Not what its migration was begun with. */
+static int may_change(
+	const struct vm *vm, const struct params *next, bool capabilities, struct err *err)
+{
+	const struct migration *m = vm->migration;
+	const char *name = params_frozen(&vm->params, next);
+
+	if (!m || migration_is_final(m) || (!name && !capabilities))
+		return 0;
+	return err_set(err, -EBUSY,
+		"There's a migration process in progress: VM %s is at step '%s' of it, until it is over "
+		"%s%s%s cannot be changed",
+		vm->reg.name, migration_step(m->state), name ? "'" : "",
+		name ? name : "capabilities", name ? "'" : "");
+}
+
+/* The VMs whose parameters are changed, one after the other: `one` alone, or all. */
+static struct vm *next_vm(struct server *srv, struct vm *one, struct vm *last)
+{
+	if (one)
+		return last ? NULL : one;
+	return last ? vms_next(last) : vms_first(srv->vms);
+}
+
+static void tune(struct migration *m, const struct tuning *tuning)
+{
+	m->tuning = *tuning;
+	if (m->incoming)
+		rejoin_tuned(m);
+	else
+		source_tuned(m);
+}
+
+/* All may be changed, or none is. */
+static int change_all(struct server *srv, struct vm *one, struct json_object *args,
+	change_fn *change, bool capabilities, struct err *err)
+{
+	struct params next = one ? one->params : srv->config.params;
+	int r = change(&next, args, err);
+
+	for (struct vm *v = NULL; r == 0 && (v = next_vm(srv, one, v));) {
+		next = v->params;
+		change(&next, args, NULL);
+		r = may_change(v, &next, capabilities, err);
+	}
+	if (r < 0)
+		return r;
+	if (!one)
+		change(&srv->config.params, args, NULL);
+	for (struct vm *v = NULL; (v = next_vm(srv, one, v));) {
+		change(&v->params, args, NULL);
+		if (v->migration && !migration_is_final(v->migration))
+			tune(v->migration, &v->params.tuning);
+	}
+	return 0;
+}
+
+/* Of one VM, or of the daemon and so of every VM. */
 static void change_params(struct server *srv, struct qmp_call *call, const char *vm,
-	struct json_object *args,
-	int (*change)(struct params *p, struct json_object *args, struct err *err))
+	struct json_object *args, change_fn *change, bool capabilities)
 {
 	struct err err = {0};
 	struct vm *v;
-	int r;
 
-	if (commands_vm_or_all(srv, call, vm, args, &v) < 0)
-		return;
-	r = change(v ? &v->params : &srv->config.params, args, &err);
-	for (struct vm *each = vms_first(srv->vms); r == 0 && each; each = vms_next(each)) {
-		struct migration *m = each->migration;
-
-		if (v && each != v)
-			continue;
-		if (!v)
-			change(&each->params, args, NULL);
-		if (!m || migration_is_final(m))
-			continue;
-		change(&m->params, args, NULL);
-		if (m->out && !m->t_stopped)
-			outflow_set_bandwidth(m->out, (uint64_t)m->params.max_bandwidth);
-	}
-	finish(call, r, &err);
+	if (commands_vm_or_all(srv, call, vm, args, &v) == 0)
+		finish(call, change_all(srv, v, args, change, capabilities, &err), &err);
 }
 
 static int change_parameters(struct params *p, struct json_object *args, struct err *err)
@@ -76,7 +118,7 @@ static void set_parameters(
 	if (params_set(&next, args, "vm", &err) < 0 || server_check_tls(srv, &next, &err) < 0)
 		qmp_fail(call, &err);
 	else
-		change_params(srv, call, vm, args, change_parameters);
+		change_params(srv, call, vm, args, change_parameters, false);
 }
 
 static int change_capabilities(struct params *p, struct json_object *args, struct err *err)
@@ -108,21 +150,7 @@ static int change_capabilities(struct params *p, struct json_object *args, struc
 static void set_capabilities(
 	void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct server *srv = opaque;
-	struct migration *m;
-	struct err err;
-	struct vm *v;
-
-	if (commands_vm_or_all(srv, call, vm, args, &v) < 0)
-		return;
-	TAILQ_FOREACH (m, &srv->migrations, link) {
-		if (m->incoming || migration_is_final(m) || (v && m->vm != v))
-			continue;
-		err_set(&err, -EBUSY, "There's a migration process in progress: VM %s", m->vm_name);
-		qmp_fail(call, &err);
-		return;
-	}
-	change_params(opaque, call, vm, args, change_capabilities);
+	change_params(opaque, call, vm, args, change_capabilities, true);
 }
 
 /* -- actions -- */

@@ -100,7 +100,7 @@ static int joined(struct migration *m)
 		return -EBADMSG; /* it sent more than JOINED */
 	m->joining[m->joined] = NULL;
 	m->streams[m->joined++] = s;
-	if (m->joined < m->channels)
+	if (m->joined < m->agreed.channels)
 		connect_data(m);
 	else if (m->state == MIG_RESUME)
 		recover_joined(m);
@@ -165,10 +165,10 @@ static void data_dialled(void *arg, struct stream *stream, const struct err *err
 	if (!same_peer(m, stream))
 		return;
 	m->ktls = stream_is_ktls(stream) && (m->ktls || m->joined == 0);
-	if (m->creds && m->joined == m->channels - 1)
+	if (m->creds && m->joined == m->agreed.channels - 1)
 		log_info("vm %s: %s encrypts what the data channel%s", m->vm_name,
 			m->ktls ? "the kernel (kTLS)" : "OpenSSL",
-			m->channels == 1 ? " sends" : "s send");
+			m->agreed.channels == 1 ? " sends" : "s send");
 	if (peer_new(m->srv->base, stream, &joining_ops, m, &m->joining[m->joined]) < 0) {
 		source_failf(m, -ENOMEM, "out of memory");
 		return;
@@ -178,7 +178,7 @@ static void data_dialled(void *arg, struct stream *stream, const struct err *err
 
 static const char *tls_hostname(const struct migration *m)
 {
-	return m->params.tls_hostname[0] ? m->params.tls_hostname : NULL;
+	return m->agreed.tls_hostname[0] ? m->agreed.tls_hostname : NULL;
 }
 
 void connect_data(struct migration *m)
@@ -197,14 +197,6 @@ static void join_go(struct migration *m)
 	connect_data(m);
 }
 
-/* Codec HPTE knows HPTEs alone. */
-enum wire_codec source_codec(const struct migration *m)
-{
-	bool hpte = m->params.codec == WIRE_CODEC_HPTE;
-
-	return m->tlb_entries && hpte ? WIRE_CODEC_ZSTD : (enum wire_codec)m->params.codec;
-}
-
 void source_describe(const struct migration *m, struct wire_open *ret)
 {
 	*ret = (struct wire_open){
@@ -214,9 +206,9 @@ void source_describe(const struct migration *m, struct wire_open *ret)
 		.order = m->order,
 		.vcpus = m->vcpus,
 		.pvr = m->vm->reg.pvr,
-		.codec = source_codec(m),
-		.channels = m->channels,
-		.flags = (m->verify ? WIRE_OPEN_VERIFY : 0) | (m->keeps ? WIRE_OPEN_RECOVER : 0),
+		.codec = m->agreed.codec,
+		.channels = m->agreed.channels,
+		.flags = agreed_open_flags(&m->agreed),
 	};
 	if (ret->mmu == MMU_BOOKE)
 		ret->tlb = m->vm->reg.tlb;
@@ -230,18 +222,20 @@ void source_describe_processor(const struct migration *m, struct wire_open *open
 	open->vcpu_ids = m->vm->reg.vcpu_ids;
 }
 
-/* As many as the destination's release and the table allow. */
-static void choose_channels(struct migration *m)
+/* From here on it is settled what the migration goes by. */
+static void settle(struct migration *m)
 {
-	m->channels = (uint32_t)m->params.channels;
-	if (m->tlb_entries)
-		m->channels = 1;
-	if (m->channels > 1 && !(m->features & WIRE_FEATURE_CHANNELS)) {
-		m->channels = 1;
+	struct agreed wished = m->agreed;
+
+	agreed_settle(&m->agreed, peer_features(m->peer));
+	if (wished.recover && !m->agreed.recover)
+		log_note("vm %s: the daemon at %s cannot resume a migration: capability "
+			 "htab-recover has no effect",
+			m->vm_name, m->uri_text);
+	if (wished.channels != m->agreed.channels)
 		log_note("vm %s: the daemon at %s takes one data channel: multifd-channels has no "
 			 "effect",
 			m->vm_name, m->uri_text);
-	}
 }
 
 static void send_open(struct migration *m)
@@ -249,16 +243,16 @@ static void send_open(struct migration *m)
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 	struct wire_open open;
 
+	settle(m);
 	source_describe(m, &open);
-	if (open.mmu == MMU_BOOKE && !(peer_features(m->peer) & WIRE_FEATURE_TLB)) {
+	if (open.mmu == MMU_BOOKE && !(m->agreed.features & WIRE_FEATURE_TLB)) {
 		source_failf(m, -EPROTONOSUPPORT,
 			"VM %s has a BookE processor, whose TLB the daemon at %s cannot take: update it",
 			m->vm_name, m->uri_text);
 		return;
 	}
-	if (peer_features(m->peer) & WIRE_FEATURE_PROCESSOR)
+	if (m->agreed.features & WIRE_FEATURE_PROCESSOR)
 		source_describe_processor(m, &open);
-	m->opened = true;
 	peer_send(m->peer, buf, wire_pack_open(&open, buf, sizeof(buf)));
 }
 
@@ -270,14 +264,6 @@ static int open_frame(struct migration *m, enum wire_type type, const uint8_t *b
 		if (peer_welcome(m->peer, body, len) < 0 || m->welcomed)
 			return -EBADMSG;
 		m->welcomed = true;
-		m->features = peer_features(m->peer);
-		m->recoverable = peer_features(m->peer) & WIRE_FEATURE_RECOVER;
-		m->keeps = m->recoverable && m->params.recover;
-		if (m->params.recover && !m->recoverable)
-			log_note("vm %s: the daemon at %s cannot resume a migration: capability "
-				 "htab-recover has no effect",
-				m->vm_name, m->uri_text);
-		choose_channels(m);
 		send_open(m);
 		return 0;
 	}
@@ -498,7 +484,9 @@ int source_start(
 
 	r = check_start(srv, vm, err);
 	if (r == 0 && !uri_is_file(uri))
-		r = server_creds(srv, &vm->params, &creds, err);
+		r = server_check_tls(srv, &vm->params, err);
+	if (r == 0 && !uri_is_file(uri))
+		r = server_creds(srv, vm->params.tls_creds, &creds, err);
 	if (r < 0)
 		return r;
 	r = connect_uris(srv, vm, uri, redial, &u, &fd, err);
@@ -515,7 +503,7 @@ int source_start(
 	m->creds = creds;
 	m->uri = u;
 	m->connected_fd = fd;
-	m->verify = m->params.verify;
+	agreed_wish(&m->agreed, &vm->params, vm->reg.mmu);
 	snprintf(m->uri_text, sizeof(m->uri_text), "%s", redial ? redial : uri);
 	if (getrandom(m->session.b, sizeof(m->session.b), 0) != sizeof(m->session.b)) {
 		migration_free(m);

@@ -17,8 +17,8 @@ int cookie_pack_source(const struct migration *m, uint8_t buf[static VMM_COOKIE_
 	pack_bytes(&k, m->uuid.b, sizeof(m->uuid.b));
 	pack_str(&k, m->uri_text);
 	pack_str(&k, m->peer_name);
-	pack_str(&k, m->params.tls_hostname);
-	pack_str(&k, m->params.tls_creds);
+	pack_str(&k, m->agreed.tls_hostname);
+	pack_str(&k, m->agreed.tls_creds);
 	return pack_end(&k) < 0 ? -EMSGSIZE : (int)k.len;
 }
 
@@ -34,8 +34,8 @@ int cookie_unpack_source(struct migration *m, const struct vmm_note *note)
 	unpack_copy(&u, uuid.b, sizeof(uuid.b));
 	unpack_str(&u, m->uri_text, sizeof(m->uri_text));
 	unpack_str(&u, m->peer_name, sizeof(m->peer_name));
-	unpack_str(&u, m->params.tls_hostname, sizeof(m->params.tls_hostname));
-	unpack_str(&u, m->params.tls_creds, sizeof(m->params.tls_creds));
+	unpack_str(&u, m->agreed.tls_hostname, sizeof(m->agreed.tls_hostname));
+	unpack_str(&u, m->agreed.tls_creds, sizeof(m->agreed.tls_creds));
 	if (unpack_end(&u) < 0 || !uuid_eq(&uuid, &m->uuid) ||
 		uri_parse(m->uri_text, &m->uri, &err) < 0)
 		return -EBADMSG;

@@ -236,8 +236,8 @@ static int end_frame(struct migration *m, const uint8_t *body, size_t len)
 	uint64_t now = clock_ns();
 
 	if (wire_unpack_end(body, len, &m->end) < 0 || !session_eq(&m->end.session, &m->session) ||
-		m->end.channels != m->open.channels || m->end.generation > WIRE_GENERATION_MAX ||
-		(m->end.generation > 1 && !(m->features & WIRE_FEATURE_GENERATION)))
+		m->end.channels != m->agreed.channels || m->end.generation > WIRE_GENERATION_MAX ||
+		(m->end.generation > 1 && !(m->agreed.features & WIRE_FEATURE_GENERATION)))
 		return -EBADMSG;
 	if (m->end.state_size != m->state_done || m->end.state_digest != m->state_digest)
 		return dest_failf(m, -EBADMSG,
@@ -460,11 +460,12 @@ int dest_flow(struct migration *m, struct err *err)
 		.order = m->order,
 		.tlb_entries = m->tlb_entries,
 		.generation = 1,
-		.generations = m->features & WIRE_FEATURE_GENERATION && m->open.mmu == MMU_HPT,
-		.channels = m->channels,
+		.generations = m->agreed.features & WIRE_FEATURE_GENERATION &&
+			m->open.mmu == MMU_HPT,
+		.channels = m->agreed.channels,
 		.ring = m->ring,
-		.codec = m->open.codec,
-		.recover = m->recoverable,
+		.codec = m->agreed.codec,
+		.recover = agreed_can_resume(&m->agreed),
 		.timeout_ms = limit_ms(LIMIT_CHANNEL_SILENCE),
 		.ops = &in_ops,
 		.arg = m,
@@ -509,9 +510,9 @@ static unsigned channel_of(const struct migration *m, const struct peer *p)
 {
 	unsigned k = 0;
 
-	while (k < m->channels && m->joining[k] != p)
+	while (k < m->agreed.channels && m->joining[k] != p)
 		k++;
-	assert(k < m->channels);
+	assert(k < m->agreed.channels);
 	return k;
 }
 
@@ -528,7 +529,7 @@ static void joined_drained(void *arg, struct peer *p)
 		return;
 	}
 	m->streams[k] = stream;
-	if (++m->joined == m->channels)
+	if (++m->joined == m->agreed.channels)
 		joined_all(m);
 }
 
@@ -556,7 +557,7 @@ static const struct peer_ops joined_ops = {
 /* Each channel once: a connection more, whoever makes it, takes the place of none. */
 static bool awaits(const struct migration *m, uint32_t channel)
 {
-	return channel < m->channels && !m->joining[channel] && !m->streams[channel] &&
+	return channel < m->agreed.channels && !m->joining[channel] && !m->streams[channel] &&
 		(m->state == MIG_IN_JOIN || (m->state == MIG_IN_RESUME && m->answered));
 }
 

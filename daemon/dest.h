@@ -58,6 +58,8 @@ void dest_set_state(struct migration *m);
 void dest_new_table(struct migration *m, unsigned order, void (*ready)(struct migration *m));
 /* The connections are gone: wait for RESUME, or fail if nobody waits. */
 void rejoin_broken(struct migration *m, const struct err *err);
+/* recover-timeout is another one. */
+void rejoin_tuned(struct migration *m);
 /* PAUSE, SWITCHOVER; as peer_ops.frame. */
 int rejoin_frame(struct migration *m, enum wire_type type, size_t len);
 /* As inflow_ops.settled. */

@@ -19,7 +19,7 @@ struct farewell {
 	char vm_name[VM_NAME_MAX + 1];
 	char uri_text[URI_MAX];
 	struct uri uri;
-	char hostname[sizeof(((struct params *)0)->tls_hostname)];
+	char hostname[PARAM_TEXT_MAX];
 	char peer_name[PEER_NAME_MAX];
 	struct tls_creds *creds; /* NULL: plaintext */
 	struct wire_resume resume;
@@ -148,7 +148,7 @@ static struct farewell *farewell_new(struct migration *m, enum wire_refusal code
 	if (!f)
 		return NULL;
 	f->timer = evtimer_new(srv->base, timer_cb, f);
-	if (!f->timer || server_creds(srv, &m->params, &f->creds, &err) < 0) {
+	if (!f->timer || server_creds(srv, m->agreed.tls_creds, &f->creds, &err) < 0) {
 		if (f->timer)
 			event_free(f->timer);
 		free(f);
@@ -159,14 +159,14 @@ static struct farewell *farewell_new(struct migration *m, enum wire_refusal code
 	srv->n_farewells++;
 	snprintf(f->vm_name, sizeof(f->vm_name), "%s", m->vm_name);
 	snprintf(f->uri_text, sizeof(f->uri_text), "%s", m->uri_text);
-	snprintf(f->hostname, sizeof(f->hostname), "%s", m->params.tls_hostname);
+	snprintf(f->hostname, sizeof(f->hostname), "%s", m->agreed.tls_hostname);
 	snprintf(f->peer_name, sizeof(f->peer_name), "%s", m->peer_name);
 	snprintf(f->text, sizeof(f->text), "%s", text);
 	f->uri = m->uri;
 	f->code = code;
 	f->resume = (struct wire_resume){.session = m->session, .uuid = m->uuid};
 	memcpy(f->resume.secret, m->secret, sizeof(f->resume.secret));
-	f->deadline = clock_ns() + (uint64_t)m->params.recover_timeout * NS_PER_SEC;
+	f->deadline = clock_ns() + (uint64_t)m->tuning.recover_timeout * NS_PER_SEC;
 	return f;
 }
 

@@ -292,10 +292,10 @@ static void redial_cb(evutil_socket_t fd, short what, void *arg)
 	m->creds = tls_creds_unref(m->creds); /* they may have been renewed */
 	if (migration_is_file(m))
 		save_ask(m);
-	else if (server_creds(m->srv, &m->params, &m->creds, &err) < 0)
+	else if (server_creds(m->srv, m->agreed.tls_creds, &m->creds, &err) < 0)
 		handover_no_answer(m, &err);
 	else if (dial_start(m->srv->base, &m->uri, m->creds,
-			 m->params.tls_hostname[0] ? m->params.tls_hostname : NULL,
+			 m->agreed.tls_hostname[0] ? m->agreed.tls_hostname : NULL,
 			 limit_ms(LIMIT_REDIAL_MAX), asking_dialled, m, &m->dial, &err) < 0)
 		handover_no_answer(m, &err);
 }

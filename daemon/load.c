@@ -138,6 +138,7 @@ static void judged(struct migration *m)
 	}
 	m->open = c->open;
 	m->open.session = m->session;
+	agreed_accept(&m->agreed, &m->open, 0);
 	m->end = c->end;
 	m->end.session = m->session;
 	m->ring = RING;

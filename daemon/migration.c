@@ -101,6 +101,11 @@ bool migration_is_file(const struct migration *m)
 	return m->uri.kind == URI_FILE;
 }
 
+bool migration_keeps(const struct migration *m)
+{
+	return m->agreed.recover && !m->switched;
+}
+
 bool migration_can_cancel(const struct migration *m)
 {
 	if (m->state == MIG_COMMITTING) /* the note is asked for: its answer decides */
@@ -145,6 +150,8 @@ static void ended(struct migration *m)
 		event_del(m->limit);
 	if (m->away)
 		event_del(m->away);
+	if (m->deadline)
+		event_del(m->deadline);
 	m->state_fd = fd_close(m->state_fd);
 	m->connected_fd = fd_close(m->connected_fd);
 	m->htab = htabio_free(m->htab);
@@ -245,6 +252,33 @@ void migration_away(struct migration *m, int64_t ms, event_callback_fn cb)
 	set_timer(m, &m->away, ms, cb);
 }
 
+void migration_deadline(struct migration *m, int64_t ms, event_callback_fn cb)
+{
+	set_timer(m, &m->deadline, ms, cb);
+}
+
+/* -- what is interrupted, and what is set on the way -- */
+
+static bool is_interrupted(const struct migration *m)
+{
+	return m->state == MIG_CUT || m->state == MIG_RESUME || m->state == MIG_IN_CUT ||
+		m->state == MIG_IN_RESUME;
+}
+
+/* ms until recover-timeout ends it. */
+static int64_t patience(const struct migration *m)
+{
+	int64_t gone = (int64_t)((clock_ns() - m->cut_at) / NS_PER_MS);
+	int64_t left = m->tuning.recover_timeout * 1000 - gone;
+
+	return left > 0 ? left : 0;
+}
+
+void migration_wait_for_peer(struct migration *m, event_callback_fn cb)
+{
+	migration_limit(m, patience(m), cb);
+}
+
 /* The oldest that ended and that nobody needs go; the rest is remembered, for an answer. */
 static void forget_old(struct server *srv)
 {
@@ -280,13 +314,13 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 	if (vm->reg.mmu == MMU_BOOKE)
 		m->tlb_entries = (uint64_t)tlb_entries(&vm->reg.tlb) * vm->reg.vcpus;
 	m->vcpus = vm->reg.vcpus;
-	m->params = vm->params;
+	m->tuning = vm->params.tuning;
 	m->generation = 1;
 	m->state_fd = m->connected_fd = -1;
 	m->t_start = m->t_state = clock_ns();
 	m->state = first;
 	m->final = MIG_FAILED;
-	m->channels = 1;
+	m->agreed.channels = 1;
 	m->status = states[first].status;
 	TAILQ_INSERT_HEAD(&srv->migrations, m, link);
 	srv->n_migrations++;
@@ -331,6 +365,8 @@ struct migration *migration_free(struct migration *m)
 		event_free(m->limit);
 	if (m->away)
 		event_free(m->away);
+	if (m->deadline)
+		event_free(m->deadline);
 	free(m);
 	return NULL;
 }
@@ -395,7 +431,7 @@ static struct json_object *htab_json(struct migration *m)
 	add_int(o, "rate", m->rate);
 	add_int(o, "htab-bytes", plain);
 	add_int(o, "wire-bytes", wire + m->state_done);
-	add_int(o, "channels", m->channels);
+	add_int(o, "channels", m->agreed.channels);
 	add_int(o, "order", m->order);
 	add_int(o, "generation", m->incoming ? m->in_stats.generation : m->generation);
 	return o;
@@ -417,12 +453,11 @@ static struct json_object *downtime_json(const struct migration *m)
 static struct json_object *interrupted_json(const struct migration *m)
 {
 	struct json_object *o = json_object_new_object();
-	uint64_t now = clock_ns();
 
-	add_int(o, "left", m->give_up_at > now ? (m->give_up_at - now) / NS_PER_SEC : 0);
+	add_int(o, "left", (uint64_t)patience(m) / 1000);
 	if (!m->incoming)
 		json_object_object_add(
-			o, "by-hand", json_object_new_boolean(m->by_hand || !m->keeps));
+			o, "by-hand", json_object_new_boolean(m->by_hand || !migration_keeps(m)));
 	return o;
 }
 
@@ -454,8 +489,7 @@ struct json_object *migration_json(struct migration *m)
 		add_int(o, "time-error", (uint64_t)m->time_error);
 		add_int(o, "time-uncertainty", m->time_uncertainty);
 	}
-	if (m->state == MIG_CUT || m->state == MIG_RESUME || m->state == MIG_IN_CUT ||
-		m->state == MIG_IN_RESUME)
+	if (is_interrupted(m))
 		json_object_object_add(o, "interrupted", interrupted_json(m));
 	if (m->recoveries)
 		add_int(o, "recoveries", m->recoveries);

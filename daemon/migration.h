@@ -14,6 +14,7 @@
 
 #include "common/dial.h"
 #include "common/err.h"
+#include "daemon/agreed.h"
 #include "daemon/inflow.h"
 #include "daemon/outflow.h"
 #include "daemon/params.h"
@@ -93,7 +94,8 @@ struct migration {
 	enum mig_state state;
 	const char *status; /* QEMU's word, kept while stopping after a failure */
 	struct session_id session;
-	struct params params;
+	struct agreed agreed;
+	struct tuning tuning;
 	char uri_text[URI_MAX];
 	struct uri uri;
 	char peer_name[PEER_NAME_MAX]; /* authenticated, "" in plaintext */
@@ -112,26 +114,25 @@ struct migration {
 	struct dial *dial;
 	struct peer *peer;
 	/* The data channels, while they are made: then they are the flow's. */
-	uint32_t channels, joined;                 /* agreed upon; those in stream */
+	uint32_t joined;                           /* those in streams */
 	struct peer *joining[WIRE_CHANNELS_MAX];   /* under way; the source: one */
 	struct stream *streams[WIRE_CHANNELS_MAX]; /* JOINED */
 	struct outflow *out;
 	bool out_stopping;
 	struct inflow *in;
-	struct save *save;   /* to file:PATH, see save.h */
-	struct load *load;   /* from there, see load.h */
-	struct event *timer; /* lease, time-outs, redials: what the state says */
-	struct event *limit; /* how long the state may last; while passes run, parameter timeout */
+	struct save *save;      /* to file:PATH, see save.h */
+	struct load *load;      /* from there, see load.h */
+	struct event *timer;    /* lease, time-outs, redials: what the state says */
+	struct event *limit;    /* how long the state may last */
+	struct event *deadline; /* source: parameter timeout */
 	uint8_t secret[WIRE_SECRET_SIZE], join_secret[WIRE_SECRET_SIZE];
-	uint32_t ring;
+	uint32_t ring; /* chunks in flight on a channel: ACCEPT */
 
 	/* recovery, both ends */
-	bool recoverable; /* the peer's daemon can: RESUME may be said */
-	bool keeps;       /* connections that break do not end the session now */
-	bool down;        /* the flow has let its channels go (and written all that came) */
+	bool down; /* the flow has let its channels go (and written all that came) */
 	struct wire_resumed written; /* destination, when down: all but the secret */
 	unsigned recoveries;         /* so far */
-	uint64_t give_up_at;         /* of clock_ns(): recover-timeout ends */
+	uint64_t cut_at;             /* of clock_ns(): since then it is interrupted */
 	bool answered;               /* destination: RESUMED is said */
 	bool switched;               /* destination: SWITCHOVER came */
 	struct reopen *next;         /* destination: an OPEN in its place, see reopen.c */
@@ -145,8 +146,6 @@ struct migration {
 	bool ktls; /* the kernel encrypts what the data channels send */
 	uint32_t pass;
 	uint32_t generation; /* of the table; END's */
-	uint64_t features;   /* WIRE_FEATURE_* of both daemons */
-	bool opened;         /* OPEN was sent, with an order */
 	enum hpt_step hpt;
 	bool change_agreed; /* the VMM was told to change the table, and is at it */
 	bool change_again;  /* it did when no fd was open: a generation is to begin */
@@ -159,7 +158,7 @@ struct migration {
 	unsigned throttle;
 	unsigned redials;
 	bool welcomed; /* the connection being made has its WELCOME */
-	bool verify, verify_sent;
+	bool verify_sent;
 	uint8_t cookie[VMM_COOKIE_MAX];
 	uint16_t cookie_len;
 	bool released; /* the VMM let its guest go: CLOSED may be said */
@@ -215,6 +214,13 @@ bool migration_allowed(enum mig_state from, enum mig_state to);
 bool migration_is_final(const struct migration *m);
 /* To or from file:PATH: there is no other daemon. */
 bool migration_is_file(const struct migration *m);
+/* May connections that break be made anew, now and without a word from anybody? */
+bool migration_keeps(const struct migration *m);
+/*
+ * While it is interrupted, from cut_at on: wait for as long as recover-timeout says, and then cb. Again
+ * when that was changed.
+ */
+void migration_wait_for_peer(struct migration *m, event_callback_fn cb);
 /* May it still be cancelled: has the hand-over not begun? */
 bool migration_can_cancel(const struct migration *m);
 
@@ -229,5 +235,6 @@ void migration_describe(const struct migration *m, char *buf, size_t len);
 void migration_timer(struct migration *m, int64_t ms, event_callback_fn cb);
 void migration_limit(struct migration *m, int64_t ms, event_callback_fn cb);
 void migration_away(struct migration *m, int64_t ms, event_callback_fn cb);
+void migration_deadline(struct migration *m, int64_t ms, event_callback_fn cb);
 /* Is this the end of a connection, and so perhaps not the cause of what happened? */
 bool migration_is_cut(const struct err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/params.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -42,18 +43,21 @@ static const struct param {
 	size_t size; /* TEXT */
 	const char *const *choices;
 } table[] = {
-	{"downtime-limit", INT, offsetof(struct params, downtime_limit), 0, 2000000, 300},
-	{"max-bandwidth", INT, offsetof(struct params, max_bandwidth), 0, INT64_MAX, 0},
-	{"max-passes", INT, offsetof(struct params, max_passes), 2, 1000000, 30},
-	{"timeout", INT, offsetof(struct params, timeout), 0, 1000000, 0},
-	{"recover-timeout", INT, offsetof(struct params, recover_timeout), 1, 1000000, 300},
-	{"on-timeout", CHOICE, offsetof(struct params, on_timeout), .choices = timeout_choices},
-	{"hpt-change", CHOICE, offsetof(struct params, hpt_change), .choices = hpt_change_choices},
-	{"max-generations", INT, offsetof(struct params, max_generations), 1, WIRE_GENERATION_MAX,
-		16},
-	{"cpu-throttle-initial", INT, offsetof(struct params, throttle_initial), 1, 99, 20},
-	{"cpu-throttle-increment", INT, offsetof(struct params, throttle_increment), 1, 99, 10},
-	{"max-cpu-throttle", INT, offsetof(struct params, throttle_max), 1, 99, 99},
+	{"downtime-limit", INT, offsetof(struct params, tuning.downtime_limit), 0, 2000000, 300},
+	{"max-bandwidth", INT, offsetof(struct params, tuning.max_bandwidth), 0, INT64_MAX, 0},
+	{"max-passes", INT, offsetof(struct params, tuning.max_passes), 2, 1000000, 30},
+	{"timeout", INT, offsetof(struct params, tuning.timeout), 0, 1000000, 0},
+	{"recover-timeout", INT, offsetof(struct params, tuning.recover_timeout), 1, 1000000, 300},
+	{"on-timeout", CHOICE, offsetof(struct params, tuning.on_timeout),
+		.choices = timeout_choices},
+	{"hpt-change", CHOICE, offsetof(struct params, tuning.hpt_change),
+		.choices = hpt_change_choices},
+	{"max-generations", INT, offsetof(struct params, tuning.max_generations), 1,
+		WIRE_GENERATION_MAX, 16},
+	{"cpu-throttle-initial", INT, offsetof(struct params, tuning.throttle_initial), 1, 99, 20},
+	{"cpu-throttle-increment", INT, offsetof(struct params, tuning.throttle_increment), 1, 99,
+		10},
+	{"max-cpu-throttle", INT, offsetof(struct params, tuning.throttle_max), 1, 99, 99},
 	{"multifd-channels", INT, offsetof(struct params, channels), 1, WIRE_CHANNELS_MAX, 1},
 	{"multifd-zstd-level", INT, offsetof(struct params, zstd_level), 0, CODEC_LEVEL_MAX,
 		CODEC_LEVEL},
@@ -79,6 +83,8 @@ static const struct {
 
 #define N_PARAMS (sizeof(table) / sizeof(table[0]))
 #define N_CAPS   (sizeof(capabilities) / sizeof(capabilities[0]))
+
+static_assert(offsetof(struct params, tuning) == 0, "params_frozen()");
 
 static void *field(const struct params *p, size_t offset)
 {
@@ -200,6 +206,34 @@ const char *params_tls(const struct params *p)
 		if (table[i].kind == TEXT && !strncmp(table[i].name, "tls-", 4) &&
 			*(const char *)field(p, table[i].offset))
 			return table[i].name;
+	return NULL;
+}
+
+static bool same(const struct param *t, const struct params *a, const struct params *b)
+{
+	switch (t->kind) {
+	case INT: return *(int64_t *)field(a, t->offset) == *(int64_t *)field(b, t->offset);
+	case CHOICE: return *(int *)field(a, t->offset) == *(int *)field(b, t->offset);
+	case TEXT: return !strcmp(field(a, t->offset), field(b, t->offset));
+	}
+	return false;
+}
+
+/* One rule for all: what is in struct tuning may be changed at any time, and nothing else. */
+const char *params_frozen(const struct params *before, const struct params *after)
+{
+	for (size_t i = 0; i < N_PARAMS; i++) {
+		const struct param *t = &table[i];
+
+		if (t->offset >= sizeof(before->tuning) && !same(t, before, after))
+			return t->name;
+	}
+	for (size_t i = 0; i < N_CAPS; i++) {
+		size_t at = capabilities[i].offset;
+
+		if (*(bool *)field(before, at) != *(bool *)field(after, at))
+			return capabilities[i].name;
+	}
 	return NULL;
 }
 

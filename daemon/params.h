@@ -2,7 +2,8 @@
 #pragma once
 /*
  * Migration parameters and capabilities: one table of names, types, limits and defaults, used by
- * the control socket and by the configuration file alike. Plain values.
+ * the control socket and by the configuration file alike, and when each may be changed. Plain
+ * values.
  */
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -24,7 +25,8 @@ enum on_timeout {
 	ON_TIMEOUT_FORCE,
 };
 
-struct params {
+/* What may be changed while a migration runs, and has effect in it at once. */
+struct tuning {
 	int64_t downtime_limit; /* ms */
 	int64_t max_bandwidth;  /* bytes/s, 0: none */
 	int64_t max_passes;
@@ -34,6 +36,11 @@ struct params {
 	enum hpt_change hpt_change;
 	int64_t max_generations;
 	int64_t throttle_initial, throttle_increment, throttle_max; /* percent */
+};
+
+struct params {
+	struct tuning tuning;
+	/* The rest is as it was when a migration began: struct agreed has it. */
 	int64_t channels;
 	enum wire_codec codec;
 	int64_t zstd_level;
@@ -58,5 +65,10 @@ int params_set(struct params *p, struct json_object *object, const char *skip, s
 int params_set_capability(struct params *p, const char *name, bool state, struct err *err);
 /* The first of its texts that says how TLS is to be used, by its name; NULL: none is set. */
 const char *params_tls(const struct params *p);
+/*
+ * The name of a parameter or capability that is not the same in both and may not be changed while
+ * the VM's migration runs; NULL: there is none.
+ */
+const char *params_frozen(const struct params *before, const struct params *after);
 struct json_object *params_json(const struct params *p);         /* the caller's */
 struct json_object *params_capabilities(const struct params *p); /* the caller's */

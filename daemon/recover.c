@@ -26,7 +26,7 @@ static void retry_cb(evutil_socket_t fd, short what, void *arg)
 
 static void cut_go(struct migration *m)
 {
-	if (m->by_hand || !m->keeps)
+	if (m->by_hand || !migration_keeps(m))
 		return; /* somebody has to resume it */
 	migration_timer(m, limit_backoff_ms(m->attempts), retry_cb);
 }
@@ -39,7 +39,7 @@ static void give_up_cb(evutil_socket_t fd, short what, void *arg)
 	if (m->state == MIG_CUT || m->state == MIG_RESUME)
 		source_failf(m, -ETIMEDOUT,
 			"the migration was not resumed within %lld s (recover-timeout): %s",
-			(long long)m->params.recover_timeout, err.text);
+			(long long)m->tuning.recover_timeout, err.text);
 }
 
 static void drop_connections(struct migration *m, bool by_hand)
@@ -68,11 +68,12 @@ static void cut(struct migration *m, const struct err *err, bool by_hand)
 	drop_connections(m, by_hand);
 	if (m->state == MIG_ACTIVE) {
 		outflow_cut(m->out);
-		m->give_up_at = clock_ns() + (uint64_t)m->params.recover_timeout * NS_PER_SEC;
-		migration_limit(m, m->params.recover_timeout * 1000, give_up_cb);
+		m->cut_at = clock_ns();
+		migration_wait_for_peer(m, give_up_cb);
 	}
 	log_warn("vm %s: its migration to %s is interrupted%s: %s", m->vm_name, m->uri_text,
-		m->keeps && !m->by_hand ? "" : " until somebody resumes it", m->error.text);
+		migration_keeps(m) && !m->by_hand ? "" : " until somebody resumes it",
+		m->error.text);
 	migration_enter(m, MIG_CUT, cut_go);
 }
 
@@ -80,10 +81,16 @@ void recover_broken(struct migration *m, const struct err *err)
 {
 	struct err e = *err;
 
-	if (m->state == MIG_RESUME || (m->state == MIG_ACTIVE && m->keeps))
+	if (m->state == MIG_RESUME || (m->state == MIG_ACTIVE && migration_keeps(m)))
 		cut(m, &e, false);
 	else if (m->state != MIG_CUT)
 		source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &e);
+}
+
+void recover_tuned(struct migration *m)
+{
+	if (m->state == MIG_CUT || m->state == MIG_RESUME)
+		migration_wait_for_peer(m, give_up_cb);
 }
 
 int recover_pause(struct migration *m, struct err *err)
@@ -95,7 +102,7 @@ int recover_pause(struct migration *m, struct err *err)
 			"the migration of VM %s is at step '%s': it can be paused while its passes run "
 			"('active')",
 			m->vm_name, migration_step(m->state));
-	if (!m->recoverable)
+	if (!agreed_can_resume(&m->agreed))
 		return err_set(err, -EOPNOTSUPP,
 			"the destination of VM %s cannot resume a migration: cancel it, or update that "
 			"daemon",
@@ -152,7 +159,7 @@ static void resume_go(struct migration *m)
 		return;                       /* the sender has the channel yet: recover_parked() */
 	m->creds = tls_creds_unref(m->creds); /* they may have been renewed */
 	m->welcomed = false;
-	if (server_creds(m->srv, &m->params, &m->creds, &err) < 0)
+	if (server_creds(m->srv, m->agreed.tls_creds, &m->creds, &err) < 0)
 		recover_broken(m, &err);
 	else
 		connect_control(m);

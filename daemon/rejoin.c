@@ -28,7 +28,7 @@ static void give_up_cb(evutil_socket_t fd, short what, void *arg)
 	if (m->state == MIG_IN_CUT || m->state == MIG_IN_RESUME)
 		dest_failf(m, -ETIMEDOUT,
 			"the source did not come back within %lld s (recover-timeout): %s",
-			(long long)m->params.recover_timeout, err.text);
+			(long long)m->tuning.recover_timeout, err.text);
 }
 
 static void cut(struct migration *m, const struct err *err)
@@ -41,8 +41,8 @@ static void cut(struct migration *m, const struct err *err)
 		event_del(m->timer);
 	if (m->state == MIG_IN_ACTIVE) {
 		inflow_cut(m->in);
-		m->give_up_at = clock_ns() + (uint64_t)m->params.recover_timeout * NS_PER_SEC;
-		migration_limit(m, m->params.recover_timeout * 1000, give_up_cb);
+		m->cut_at = clock_ns();
+		migration_wait_for_peer(m, give_up_cb);
 		log_warn("vm %s: waits for %s to come back: %s", m->vm_name,
 			m->peer_name[0] ? m->peer_name : m->uri_text, m->error.text);
 	}
@@ -53,20 +53,25 @@ void rejoin_broken(struct migration *m, const struct err *err)
 {
 	struct err e = *err;
 
-	if (m->state == MIG_IN_RESUME || (m->state == MIG_IN_ACTIVE && m->keeps))
+	if (m->state == MIG_IN_RESUME || (m->state == MIG_IN_ACTIVE && migration_keeps(m)))
 		cut(m, &e);
 	else if (m->state != MIG_IN_CUT)
 		dest_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &e);
+}
+
+void rejoin_tuned(struct migration *m)
+{
+	if (m->state == MIG_IN_CUT || m->state == MIG_IN_RESUME)
+		migration_wait_for_peer(m, give_up_cb);
 }
 
 int rejoin_frame(struct migration *m, enum wire_type type, size_t len)
 {
 	struct err err;
 
-	if (!m->recoverable || m->state != MIG_IN_ACTIVE || len != 0)
+	if (!agreed_can_resume(&m->agreed) || m->state != MIG_IN_ACTIVE || len != 0)
 		return -EBADMSG;
 	if (type == WIRE_SWITCHOVER) {
-		m->keeps = false;
 		m->switched = true;
 		peer_ping(m->peer); /* its clock will be needed in a moment */
 		return 0;
@@ -84,7 +89,7 @@ static void join_timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct err err;
 
 	err_set(&err, -ETIMEDOUT, "the source opened %u of %u data channels within %d s", m->joined,
-		m->channels, limit_s(LIMIT_JOIN));
+		m->agreed.channels, limit_s(LIMIT_JOIN));
 	rejoin_broken(m, &err);
 }
 
@@ -120,7 +125,7 @@ static const char *refusal(const struct migration *m, const struct peer *p,
 	const struct wire_resume *r, enum wire_refusal *code)
 {
 	*code = WIRE_REFUSE_DENIED;
-	if (!m || !m->incoming || !m->recoverable || !uuid_eq(&m->uuid, &r->uuid) ||
+	if (!m || !m->incoming || !agreed_can_resume(&m->agreed) || !uuid_eq(&m->uuid, &r->uuid) ||
 		CRYPTO_memcmp(r->secret, m->secret, sizeof(m->secret)) ||
 		strcmp(stream_peer(peer_stream(p)), m->peer_name))
 		return "there is no session here that this host may resume";

@@ -181,8 +181,8 @@ void save_begin(struct migration *m)
 		.saved_ns = (uint64_t)now.tv_sec * NS_PER_SEC + (uint64_t)now.tv_nsec,
 	};
 	snprintf(s->header.name, sizeof(s->header.name), "%s", m->srv->config.name);
+	agreed_settle(&m->agreed, 0);
 	source_describe(m, &s->open);
-	m->opened = true;
 	source_describe_processor(m, &s->open);
 	m->ring = RING;
 	start(s, create, created);

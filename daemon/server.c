@@ -128,28 +128,28 @@ static int load_creds(
 	return r;
 }
 
-int server_check_tls(const struct server *srv, const struct params *params, struct err *err)
+static int needs_tls(const char *name, struct err *err)
 {
-	const char *name = params_tls(params);
-
-	if (!name || !srv->config.plaintext)
-		return 0;
 	return err_set(err, -EINVAL,
 		"'%s' cannot be kept: this daemon uses no TLS ('plaintext' in its configuration, or "
 		"--plaintext)",
 		name);
 }
 
-int server_creds(
-	struct server *srv, const struct params *params, struct tls_creds **ret, struct err *err)
+int server_check_tls(const struct server *srv, const struct params *params, struct err *err)
 {
-	int r = server_check_tls(srv, params, err);
+	const char *name = params_tls(params);
 
+	return name && srv->config.plaintext ? needs_tls(name, err) : 0;
+}
+
+int server_creds(struct server *srv, const char *dir, struct tls_creds **ret, struct err *err)
+{
 	*ret = NULL;
-	if (r < 0 || srv->config.plaintext)
-		return r;
-	if (params->tls_creds[0])
-		return load_creds(srv, params->tls_creds, ret, err);
+	if (srv->config.plaintext)
+		return dir[0] ? needs_tls("tls-creds", err) : 0;
+	if (dir[0])
+		return load_creds(srv, dir, ret, err);
 	if (!srv->creds)
 		return err_set(err, -ENOKEY, "%s", srv->creds_error);
 	*ret = tls_creds_ref(srv->creds);

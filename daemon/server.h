@@ -86,7 +86,6 @@ bool server_full(struct server *srv);
 int server_check_tls(const struct server *srv, const struct params *params, struct err *err);
 /* The credentials for a connection with these parameters. 0 and *ret (a reference, NULL in
  * plaintext), or -errno with a sentence. */
-int server_creds(
-	struct server *srv, const struct params *params, struct tls_creds **ret, struct err *err);
+int server_creds(struct server *srv, const char *dir, struct tls_creds **ret, struct err *err);
 int server_listen(struct server *srv, const char *uri, struct err *err);
 struct migration *server_find_session(struct server *srv, const struct session_id *session);

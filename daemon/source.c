@@ -25,6 +25,8 @@ static void drop_connection(struct migration *m)
 		event_del(m->timer);
 	if (m->limit)
 		event_del(m->limit);
+	if (m->deadline)
+		event_del(m->deadline);
 }
 
 /* -- putting everything back -- */
@@ -80,13 +82,13 @@ void source_stop_flow(struct migration *m)
 	outflow_stop(m->out);
 }
 
-static void unthrottle(struct migration *m)
+static void throttle(struct migration *m, unsigned percent)
 {
-	struct vmm_request req = {.type = VMM_THROTTLE, .percent = 0};
+	struct vmm_request req = {.type = VMM_THROTTLE, .percent = percent};
 
-	if (m->throttle && m->vm)
+	if (m->throttle != percent && m->vm)
 		vm_ask(m->vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), NULL, NULL);
-	m->throttle = 0;
+	m->throttle = percent;
 }
 
 static void stop_go(struct migration *m)
@@ -97,7 +99,7 @@ static void stop_go(struct migration *m)
 		source_stop_flow(m);
 	if (m->save)
 		save_put_back(m);
-	unthrottle(m);
+	throttle(m, 0);
 	if (m->vm && m->paused) {
 		source_ask_wait(m, &req, resumed_cb);
 	}
@@ -118,7 +120,7 @@ void source_stop(
 	drop_connection(m);
 	if (m->vm)
 		vm_forget_asker(m->vm, m);
-	if (m->t_active && m->recoverable && !m->over_there) {
+	if (m->t_active && agreed_can_resume(&m->agreed) && !m->over_there) {
 		farewell_say(m, m->peer, code, text);
 	} else if (m->peer) {
 		peer_send_refuse(m->peer, WIRE_ABORT, code, text);
@@ -161,7 +163,7 @@ static void give_up(struct migration *m, const char *limit, long long value)
 {
 	struct err err;
 
-	if (m->params.on_timeout == ON_TIMEOUT_FORCE) {
+	if (m->tuning.on_timeout == ON_TIMEOUT_FORCE) {
 		m->force = true;
 		return;
 	}
@@ -175,19 +177,16 @@ static void give_up(struct migration *m, const char *limit, long long value)
 
 static void slow_down(struct migration *m)
 {
-	struct vmm_request req = {.type = VMM_THROTTLE};
-	int64_t step = m->throttle ? m->params.throttle_increment : m->params.throttle_initial;
+	int64_t step = m->throttle ? m->tuning.throttle_increment : m->tuning.throttle_initial;
 	int64_t percent = (int64_t)m->throttle + step;
 
-	if (percent > m->params.throttle_max)
-		percent = m->params.throttle_max;
+	if (percent > m->tuning.throttle_max)
+		percent = m->tuning.throttle_max;
 	if (percent == m->throttle)
 		return;
-	m->throttle = (unsigned)percent;
-	req.percent = m->throttle;
+	throttle(m, (unsigned)percent);
 	log_info("vm %s: does not converge, its vCPUs are slowed down by %u%%", m->vm_name,
 		m->throttle);
-	vm_ask(m->vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), NULL, NULL);
 }
 
 /* What the pass that just ended tells about the next one and about a pause now. */
@@ -213,9 +212,9 @@ static void measure(struct migration *m)
 	m->rate = out.best_rate;
 	m->remaining = out.remaining;
 	m->predicted_ns = out.downtime == UINT64_MAX ? 0 : out.downtime;
-	if (out.downtime <= (uint64_t)m->params.downtime_limit * NS_PER_MS)
+	if (out.downtime <= (uint64_t)m->tuning.downtime_limit * NS_PER_MS)
 		m->force = true;
-	else if (m->params.auto_converge && m->pass > 2 && entries > m->prev_entries / 2)
+	else if (m->agreed.auto_converge && m->pass > 2 && entries > m->prev_entries / 2)
 		slow_down(m);
 	m->prev_pass_ns = s->pass_ns;
 	m->prev_entries = entries;
@@ -226,8 +225,8 @@ static void measure(struct migration *m)
 void source_pass_over(struct migration *m)
 {
 	measure(m);
-	if (!m->force && m->pass >= m->params.max_passes)
-		give_up(m, "max-passes", (long long)m->params.max_passes);
+	if (!m->force && m->pass >= m->tuning.max_passes)
+		give_up(m, "max-passes", (long long)m->tuning.max_passes);
 	if (m->state != MIG_ACTIVE)
 		return;
 	if (m->force)
@@ -323,12 +322,12 @@ static const struct outflow_ops out_ops = {
 	.stopped = out_stopped,
 };
 
-static void limit_cb(evutil_socket_t fd, short what, void *arg)
+static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 
 	if (m->state == MIG_ACTIVE)
-		give_up(m, "timeout (s)", (long long)m->params.timeout);
+		give_up(m, "timeout (s)", (long long)m->tuning.timeout);
 }
 
 void source_pass_one(struct migration *m)
@@ -342,17 +341,31 @@ void source_pass_one(struct migration *m)
 
 void source_limit(struct migration *m)
 {
-	int64_t ms = m->params.timeout * 1000;
+	int64_t ms = m->tuning.timeout * 1000;
 	int64_t gone = m->t_active ? (int64_t)((clock_ns() - m->t_active) / NS_PER_MS) : 0;
 
-	if (m->params.timeout)
-		migration_limit(m, gone < ms ? ms - gone : 0, limit_cb);
+	if (m->tuning.timeout)
+		migration_deadline(m, gone < ms ? ms - gone : 0, deadline_cb);
+	else if (m->deadline)
+		event_del(m->deadline);
+}
+
+void source_tuned(struct migration *m)
+{
+	if (m->out && !m->t_stopped) /* max-bandwidth is for a guest that runs */
+		outflow_set_bandwidth(m->out, (uint64_t)m->tuning.max_bandwidth);
+	if (m->state == MIG_ACTIVE)
+		source_limit(m);
+	recover_tuned(m);
+	if (m->state < MIG_PAUSE && m->throttle > m->tuning.throttle_max)
+		throttle(m, (unsigned)m->tuning.throttle_max);
+	/* The rest is looked at when a pass ends, or the guest changes its table. */
 }
 
 void source_first_pass(struct migration *m)
 {
 	m->t_active = clock_ns();
-	if (m->params.bolted_only) /* which would hide the changes of all other entries */
+	if (m->agreed.bolted_only) /* which would hide the changes of all other entries */
 		switchover_begin(m);
 	else
 		source_pass_one(m);
@@ -365,13 +378,13 @@ void source_flow(struct migration *m, struct htabio *io)
 		.order = m->order,
 		.tlb_entries = m->tlb_entries,
 		.generation = m->generation,
-		.channels = m->channels,
+		.channels = m->agreed.channels,
 		.ring = m->ring,
 		.chunk = WIRE_PLAIN_MAX,
-		.codec = source_codec(m),
-		.level = (int)m->params.zstd_level,
-		.max_bandwidth = (uint64_t)m->params.max_bandwidth,
-		.recover = m->recoverable,
+		.codec = m->agreed.codec,
+		.level = m->agreed.zstd_level,
+		.max_bandwidth = (uint64_t)m->tuning.max_bandwidth,
+		.recover = agreed_can_resume(&m->agreed),
 		.timeout_ms = limit_ms(LIMIT_CHANNEL_SILENCE),
 		.ops = &out_ops,
 		.arg = m,

@@ -56,8 +56,6 @@ int source_open_htab(
 void source_describe(const struct migration *m, struct wire_open *ret);
 /* And what a reader of today's OPEN compares besides. */
 void source_describe_processor(const struct migration *m, struct wire_open *open);
-/* The codec parameter, or what a BookE guest has in its place. */
-enum wire_codec source_codec(const struct migration *m);
 /* The way for the table is there: START. */
 void source_start_htab(struct migration *m);
 /* One of those that MIG_STOPPING waits for is over. */
@@ -80,13 +78,17 @@ void recover_dialled(struct migration *m);
 int recover_frame(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
 /* The data channels are joined: they become the flow's. */
 void recover_joined(struct migration *m);
+/* recover-timeout is another one. */
+void recover_tuned(struct migration *m);
 /* The flow has let its channels go. */
 void recover_parked(void *arg);
 /* Passes: the next one, or what follows the last. After a pass, when there is a connection. */
 void source_pass_over(struct migration *m);
 void source_first_pass(struct migration *m);
-/* The parameter timeout, of what is left. */
+/* The parameter timeout: what is left of it, while the passes run. */
 void source_limit(struct migration *m);
+/* m->tuning is another one: what is under way goes by it from now on. */
+void source_tuned(struct migration *m);
 /* Begin the passes; io and m->streams become the flow's. */
 void source_flow(struct migration *m, struct htabio *io);
 /* Go on from ACTIVE: stop the guest. */

@@ -212,7 +212,7 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 	if (m->state == MIG_LAST_PASS && stream != WIRE_STREAM_VERIFY) {
 		if (m->pass == 1) /* the only one of a bolted-only save */
 			m->valid_end = m->out_stats.pass_valid;
-		if (m->verify)
+		if (m->agreed.verify)
 			migration_enter(m, MIG_VERIFY, verify_go);
 		else
 			migration_enter(m, MIG_STATE, state_go);
@@ -250,7 +250,7 @@ static void last_pass_go(struct migration *m)
 		.flags = VMM_HTAB_SECOND | HTAB_FD_BOLTED_ONLY,
 	};
 
-	if (m->params.bolted_only)
+	if (m->agreed.bolted_only)
 		source_ask(m, &req, bolted_htab_cb);
 	else
 		last_pass(m);
@@ -285,7 +285,7 @@ static void paused_cb(void *arg, const struct vmm_reply *reply, int fd)
 	m->vm->reg.running = false;
 	outflow_set_bandwidth(m->out, 0); /* max-bandwidth is for a guest that runs */
 	server_event(m->srv, m->vm_name, "STOP", NULL);
-	if (m->params.pause_before_switchover)
+	if (m->agreed.pause_before_switchover)
 		migration_enter(m, MIG_PRE_SWITCHOVER, pre_switchover_go);
 	else
 		migration_enter(m, MIG_LAST_PASS, last_pass_go);
@@ -308,6 +308,8 @@ void switchover_begin(struct migration *m)
 
 	if (m->limit)
 		event_del(m->limit);
+	if (m->deadline)
+		event_del(m->deadline);
 	if (len < 0) {
 		source_failf(m, -EMSGSIZE,
 			"the URI, the destination's name and the TLS parameters together are longer "
@@ -316,7 +318,7 @@ void switchover_begin(struct migration *m)
 		return;
 	}
 	m->cookie_len = (uint16_t)len;
-	if (m->recoverable && m->peer) /* from here on a broken connection ends it */
+	if (agreed_can_resume(&m->agreed) && m->peer) /* from here on a broken connection ends it */
 		peer_send(m->peer, buf, wire_pack_empty(WIRE_SWITCHOVER, buf, sizeof(buf)));
 	migration_enter(m, MIG_PAUSE, pause_go);
 }

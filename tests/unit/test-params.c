@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/agreed.h"
 #include "daemon/params.h"
 
 static int set(struct params *p, const char *json, struct err *err)
@@ -145,9 +146,9 @@ START_TEST(all_or_nothing)
 	ck_assert_ptr_nonnull(strstr(err.text, "surprise"));
 	ck_assert_int_eq(memcmp(&p, &before, sizeof(p)), 0);
 	ck_assert_int_eq(set(&p, "{\"downtime-limit\": 5, \"max-passes\": 7}", &err), 0);
-	ck_assert_int_eq(p.downtime_limit, 5);
-	ck_assert_int_eq(p.max_passes, 7);
-	ck_assert_int_eq(p.timeout, before.timeout);
+	ck_assert_int_eq(p.tuning.downtime_limit, 5);
+	ck_assert_int_eq(p.tuning.max_passes, 7);
+	ck_assert_int_eq(p.tuning.timeout, before.tuning.timeout);
 	ck_assert_int_eq(set(&p, "{}", &err), 0);
 }
 END_TEST
@@ -161,7 +162,7 @@ START_TEST(member_of_somebody_else_is_skipped)
 	params_default(&p);
 	ck_assert_int_eq(params_set(&p, o, NULL, &err), -EINVAL);
 	ck_assert_int_eq(params_set(&p, o, "vm", &err), 0);
-	ck_assert_int_eq(p.timeout, 9);
+	ck_assert_int_eq(p.tuning.timeout, 9);
 	json_object_put(o);
 }
 END_TEST
@@ -199,8 +200,8 @@ START_TEST(json_makes_the_same_again)
 	ck_assert_int_eq(params_set(&q, o, NULL, &err), 0);
 	json_object_put(o);
 	ck_assert_int_eq(memcmp(&p, &q, sizeof(p)), 0);
-	ck_assert_int_eq(p.on_timeout, ON_TIMEOUT_FORCE);
-	ck_assert_int_eq(p.throttle_max, 7);
+	ck_assert_int_eq(p.tuning.on_timeout, ON_TIMEOUT_FORCE);
+	ck_assert_int_eq(p.tuning.throttle_max, 7);
 }
 END_TEST
 
@@ -276,6 +277,127 @@ START_TEST(capability_that_is_none_is_refused)
 }
 END_TEST
 
+/* docs/control.md: each parameter, and each capability, that is as it was when a migration began. */
+START_TEST(what_may_be_changed_on_the_way)
+{
+	static const char *const frozen[] = {"multifd-channels", "multifd-zstd-level",
+		"htab-compression", "tls-creds", "tls-hostname", "tls-authz"};
+	const char *name = params[_i].name, *found;
+	struct params p, q;
+	bool expect = false;
+	struct err err;
+
+	for (size_t i = 0; i < sizeof(frozen) / sizeof(frozen[0]); i++)
+		expect |= !strcmp(frozen[i], name);
+	params_default(&p);
+	q = p;
+	ck_assert_ptr_null(params_frozen(&p, &q));
+	ck_assert_int_eq(set_param(&q, name, params[_i].preset, &err), 0);
+	ck_assert_ptr_null(params_frozen(&p, &q)); /* the same again is no change */
+	ck_assert_int_eq(set_param(&q, name, params[_i].good, &err), 0);
+	found = params_frozen(&p, &q);
+	ck_assert_msg(expect == (found != NULL), "%s", name);
+	if (expect)
+		ck_assert_str_eq(found, name);
+	/* and it is all there is besides: nothing else differs */
+	q.tuning = p.tuning;
+	ck_assert_msg(expect || !memcmp(&p, &q, sizeof(p)), "%s", name);
+}
+END_TEST
+
+START_TEST(capabilities_are_not_changed_on_the_way)
+{
+	struct params p, q;
+	struct err err;
+	int n;
+
+	params_default(&p);
+	q = p;
+	ck_assert_int_eq(params_set_capability(&q, capabilities[_i].name,
+				 !capability(&p, capabilities[_i].name, &n), &err),
+		0);
+	ck_assert_str_eq(params_frozen(&p, &q), capabilities[_i].name);
+}
+END_TEST
+
+/* -- struct agreed -- */
+
+static struct params many_wishes(void)
+{
+	struct params p;
+
+	params_default(&p);
+	p.channels = 4;
+	p.verify = p.recover = p.auto_converge = p.pause_before_switchover = true;
+	p.zstd_level = 7;
+	strcpy(p.tls_hostname, "hostb");
+	strcpy(p.tls_creds, "/etc/pki");
+	return p;
+}
+
+START_TEST(what_both_can_is_agreed)
+{
+	struct params p = many_wishes();
+	struct agreed a = {0};
+
+	agreed_wish(&a, &p, MMU_HPT);
+	ck_assert(!a.settled);
+	agreed_settle(&a, WIRE_FEATURE_RECOVER | WIRE_FEATURE_CHANNELS);
+	ck_assert(a.settled && a.verify && a.recover && a.auto_converge);
+	ck_assert(a.pause_before_switchover && !a.bolted_only && agreed_can_resume(&a));
+	ck_assert_int_eq(a.codec, WIRE_CODEC_HPTE);
+	ck_assert_uint_eq(a.channels, 4);
+	ck_assert_int_eq(a.zstd_level, 7);
+	ck_assert_str_eq(a.tls_hostname, "hostb");
+	ck_assert_str_eq(a.tls_creds, "/etc/pki");
+	ck_assert_uint_eq(agreed_open_flags(&a), WIRE_OPEN_VERIFY | WIRE_OPEN_RECOVER);
+}
+END_TEST
+
+START_TEST(what_the_other_cannot_is_not)
+{
+	struct params p = many_wishes();
+	struct agreed a = {0};
+
+	agreed_wish(&a, &p, MMU_HPT);
+	agreed_settle(&a, 0);
+	ck_assert(a.verify && !a.recover && !agreed_can_resume(&a));
+	ck_assert_uint_eq(a.channels, 1);
+	ck_assert_uint_eq(agreed_open_flags(&a), WIRE_OPEN_VERIFY);
+}
+END_TEST
+
+START_TEST(booke_has_one_channel_and_another_codec)
+{
+	struct params p = many_wishes();
+	struct agreed a = {0};
+
+	agreed_wish(&a, &p, MMU_BOOKE);
+	agreed_settle(&a, WIRE_FEATURES);
+	ck_assert_int_eq(a.codec, WIRE_CODEC_ZSTD);
+	ck_assert_uint_eq(a.channels, 1);
+	p.codec = WIRE_CODEC_NONE;
+	a = (struct agreed){0};
+	agreed_wish(&a, &p, MMU_BOOKE);
+	ck_assert_int_eq(a.codec, WIRE_CODEC_NONE);
+}
+END_TEST
+
+START_TEST(destination_goes_by_open)
+{
+	struct wire_open open = {.codec = WIRE_CODEC_ZSTD,
+		.channels = 3,
+		.flags = WIRE_OPEN_RECOVER | WIRE_OPEN_PROCESSOR};
+	struct agreed a = {.channels = 1};
+
+	agreed_accept(&a, &open, WIRE_FEATURES);
+	ck_assert(a.settled && a.recover && !a.verify && agreed_can_resume(&a));
+	ck_assert_int_eq(a.codec, WIRE_CODEC_ZSTD);
+	ck_assert_uint_eq(a.channels, 3);
+	ck_assert_uint_eq(agreed_open_flags(&a), WIRE_OPEN_RECOVER);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("params");
@@ -293,6 +415,12 @@ int main(void)
 	tcase_add_test(t, json_makes_the_same_again);
 	tcase_add_loop_test(t, capability_is_set_and_shown, 0, CAPABILITIES);
 	tcase_add_test(t, capability_that_is_none_is_refused);
+	tcase_add_loop_test(t, what_may_be_changed_on_the_way, 0, PARAMS);
+	tcase_add_loop_test(t, capabilities_are_not_changed_on_the_way, 0, CAPABILITIES);
+	tcase_add_test(t, what_both_can_is_agreed);
+	tcase_add_test(t, what_the_other_cannot_is_not);
+	tcase_add_test(t, booke_has_one_channel_and_another_codec);
+	tcase_add_test(t, destination_goes_by_open);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
