@@ -215,6 +215,7 @@ int decide_commit(struct migration *m)
 		say_and_close(m, m->never ? WIRE_NEVER : WIRE_UNKNOWN);
 		return 0;
 	case MIG_IN_LOST: say_and_close(m, WIRE_LOST); return 0;
+	case MIG_IN_STOPPING: return 0; /* decide_stopped() */
 	case MIG_IN_PREPARE:
 	case MIG_IN_JOIN:
 	case MIG_IN_ACTIVE:
@@ -223,7 +224,6 @@ int decide_commit(struct migration *m)
 	case MIG_IN_FINISH:
 	case MIG_IN_STATE:
 	case MIG_IN_NOTE:
-	case MIG_IN_STOPPING:
 	case MIG_CONNECT:
 	case MIG_OPEN:
 	case MIG_JOIN:
@@ -245,6 +245,13 @@ int decide_commit(struct migration *m)
 	case MIG_STOPPING: break;
 	}
 	return -EBADMSG; /* before READY there is nothing to commit */
+}
+
+void decide_stopped(struct migration *m)
+{
+	migration_set(m, m->final);
+	if (m->peer) /* who asked while the VMM was asked for its note */
+		decide_commit(m);
 }
 
 /* -- questions -- */
@@ -273,7 +280,7 @@ void dest_question(struct server *srv, struct peer *p, const struct wire_session
 		return;
 	}
 	/* Before READY the first connection is still the session's: if it is broken, that shows. */
-	loading = m->state < MIG_IN_READY || m->state == MIG_IN_STOPPING;
+	loading = m->state < MIG_IN_READY;
 	if (loading) {
 		answer_and_close(p, WIRE_UNKNOWN, s);
 		return;
@@ -351,7 +358,7 @@ void dest_vm_gone(struct migration *m, bool dead)
 	m->waits -= m->vm_waits;
 	m->vm_waits = 0;
 	if (m->state == MIG_IN_STOPPING && m->waits == 0) {
-		migration_set(m, m->final);
+		decide_stopped(m);
 	} else if (m->state == MIG_IN_RUN && dead) {
 		err_set(&m->error, -EOWNERDEAD,
 			"the VMM of %s died when it was asked to run the guest", m->vm_name);

@@ -29,7 +29,7 @@ void dest_stopped_one(struct migration *m)
 {
 	assert(m->waits > 0);
 	if (--m->waits == 0)
-		migration_set(m, m->final);
+		decide_stopped(m);
 }
 
 static void dead_cb(void *arg, const struct vmm_reply *reply, int fd)

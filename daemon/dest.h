@@ -79,6 +79,8 @@ struct reopen *reopen_free(struct reopen *o); /* takes NULL, returns NULL */
 void decide_ready(struct migration *m);
 int decide_commit(struct migration *m); /* 0, or -EBADMSG: out of order */
 void decide_closed(struct migration *m);
+/* Everything is put back: the session has ended, and whoever asked meanwhile hears it. */
+void decide_stopped(struct migration *m);
 /* The connection of a session that is READY or further ended. */
 void decide_disconnected(struct migration *m);
 extern const struct peer_ops dest_ops;

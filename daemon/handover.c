@@ -351,6 +351,24 @@ void handover_closed(struct migration *m, const struct err *err)
 	}
 }
 
+/*
+ * Too late to be an answer, which only the five messages are: the note stands. But who said it reads
+ * nothing more here, so COMMIT goes another way, and at once: the guest stands still meanwhile.
+ */
+int handover_aborted(struct migration *m, const uint8_t *body, size_t len)
+{
+	struct wire_refuse refuse;
+	struct err err;
+
+	if (wire_unpack_refuse(body, len, &refuse) < 0)
+		return -EBADMSG;
+	err_set(&err, -EREMOTEIO, "the destination gave up: %s", refuse.text);
+	m->peer = peer_free(m->peer);
+	if (!m->held)
+		handover_closed(m, &err);
+	return 0;
+}
+
 static void commit_go(struct migration *m)
 {
 	source_stop_flow(m); /* READY says that everything has arrived */

@@ -103,6 +103,8 @@ void switchover_describe_end(struct migration *m);
 void switchover_note(struct migration *m);
 /* The control connection ended after COMMITTING was asked for. */
 void handover_closed(struct migration *m, const struct err *err);
+/* ABORT or REFUSE came after that. As peer_ops.frame. */
+int handover_aborted(struct migration *m, const uint8_t *body, size_t len);
 /* READY is here; the VMM died with a guest that never ran again: commit for it. */
 void handover_commit(struct migration *m);
 void handover_finish(struct migration *m);

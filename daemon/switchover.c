@@ -368,9 +368,7 @@ int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *bo
 	case WIRE_LOST:
 		return m->state == MIG_COMMIT ? handover_answer(m, type, body, len) : -EBADMSG;
 	case WIRE_REFUSE:
-	case WIRE_ABORT:
-		/* Too late to be an answer: only the five messages are. The note stands. */
-		return 0;
+	case WIRE_ABORT: return handover_aborted(m, body, len);
 	default: return -EBADMSG;
 	}
 }

@@ -215,6 +215,11 @@ INTEGRATION_TESTS += tests/integration/test-resume
 tests_integration_test_resume_SOURCES = tests/integration/test-resume.c $(claim_helpers)
 tests_integration_test_resume_CFLAGS = $(integration_cflags)
 tests_integration_test_resume_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+INTEGRATION_TESTS += tests/integration/test-pause
+tests_integration_test_pause_SOURCES = tests/integration/test-pause.c $(claim_helpers) \
+	$(handover_helpers)
+tests_integration_test_pause_CFLAGS = $(integration_cflags)
+tests_integration_test_pause_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-reopen
 tests_integration_test_reopen_SOURCES = tests/integration/test-reopen.c $(claim_helpers) \
 	$(handover_helpers)

@@ -43,7 +43,8 @@ struct stage stage_new(const struct stage_opts *o)
 	struct stage s = {.h = harness_new()};
 	struct harness *h = s.h;
 	struct guest_opts source = {.rate = 1000}, destination = {.rate = 1000, .incoming = true};
-	struct host_opts a = {.hold = o->hold_a}, b = {.hold = o->hold_b};
+	struct host_opts a = {.hold = o->hold_a, .limits = o->limits_a};
+	struct host_opts b = {.hold = o->hold_b, .limits = o->limits_b};
 	static char listen[HARNESS_PATH + 8]; /* host->opts keeps a pointer to it */
 
 	memcpy(source.extra, o->source, sizeof(o->source));
