@@ -31,7 +31,7 @@ static bool may_read(struct reader *r, struct htabio **ret_io, size_t *ret_max)
 	parted = part(r);
 	reading = a->reading;
 	*ret_io = r->io;
-	*ret_max = a->plain_max;
+	*ret_max = reader_max(a->plain_max, a->rate);
 	/* with nothing to read `entries` may become another table's, without the lock */
 	if (reading && r->changes && reader_changes(r->cursor, r->entries) < *ret_max)
 		*ret_max = reader_changes(r->cursor, r->entries);

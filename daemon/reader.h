@@ -23,6 +23,18 @@ static inline size_t reader_changes(uint64_t cursor, uint64_t entries)
 	return cursor < entries - entries / 4 ? READER_CHANGES : READER_CHANGES / 4;
 }
 
+/*
+ * With a limit of so many bytes a second: what takes a tenth of one, so that what follows does not
+ * wait long for what is under way, and a receiver sees that something comes.
+ */
+#define READER_LEAST 4096u
+static inline size_t reader_max(size_t chunk, uint64_t rate)
+{
+	uint64_t max = rate / 10 < READER_LEAST ? READER_LEAST : rate / 10;
+
+	return rate == 0 || max > chunk ? chunk : (size_t)max;
+}
+
 struct reader {
 	struct sendrings *rings;
 	struct htabio *io; /* replaced by the loop between passes, under the flow's lock */

@@ -20,28 +20,36 @@ void sender_init(struct sender *s, struct sendring *ring, struct flow_io io, int
 	};
 }
 
-/* Make a frame of a chunk, once. */
-static int seal(struct sender *s, struct chunk *c)
+/* Make a frame of the next chunk, once, before it is known when that may be sent. */
+static enum flow_next seal(struct sender *s, struct chunk *c)
 {
+	struct sendring *ring = s->ring;
+	struct flow *flow = ring->flow;
+	bool awaited;
 	size_t len;
 	int r;
 
-	if (c->meta.seq <= s->sealed)
-		return 0;
+	flow_at("sender-take");
 	if (c->meta.generation != s->generation)
-		codec_set_order(s->ring->coder, s->ring->all->order[c->meta.generation]);
+		codec_set_order(ring->coder, ring->all->order[c->meta.generation]);
 	s->generation = c->meta.generation;
 	s->digest = stream_digest(s->digest, c->plain, c->meta.plain);
-	r = codec_encode(s->ring->coder, c->plain, c->meta.plain, chunk_payload(c), &len);
+	r = codec_encode(ring->coder, c->plain, c->meta.plain, chunk_payload(c), &len);
+	if (r == 0)
+		r = wire_pack_chunk(&c->meta, len, c->frame, CHUNK_ROOM);
 	if (r < 0)
-		return r;
-	r = wire_pack_chunk(&c->meta, len, c->frame, CHUNK_ROOM);
-	if (r < 0)
-		return r;
+		return flow_fail(
+			flow, r, "cannot encode chunk %" PRIu64 ": %s", c->meta.seq, strerror(-r));
 	assert(r == (int)CHUNK_ROOM);
 	c->len = CHUNK_ROOM + len;
 	s->sealed = c->meta.seq;
-	return 0;
+	pthread_mutex_lock(&flow->lock);
+	ring->sealed = s->sealed;
+	awaited = sendring_has_plains(ring);
+	pthread_mutex_unlock(&flow->lock);
+	if (awaited)
+		flow_wake(flow, ring->all->reader);
+	return FLOW_MORE;
 }
 
 static void begin_frame(struct sender *s, struct chunk *c, const uint8_t *frame, size_t len)
@@ -81,39 +89,56 @@ static bool watch(struct sender *s, uint64_t now, struct flow_wait *wait)
 	return now < limit;
 }
 
-/* Choose the next frame: FLOW_MORE, or FLOW_WAIT with *wait. */
+/* Under the lock: GENERATION, or the next PASS_END, into s->pass_end. Its length. */
+static size_t pack_marker(struct sender *s)
+{
+	struct sendring *ring = s->ring;
+	struct sendrings *all = ring->all;
+	/* A pass that ended earlier is told once more on a new channel. VERIFY is the last. */
+	struct wire_pass_end m = {
+		sendring_is_last(ring) ? all->stream : table_stream(all->kind),
+		ring->told,
+		ring->ended + 1,
+		ring->sending,
+	};
+	struct wire_generation g = {ring->told + 1, all->order[ring->told + 1], ring->sending};
+	int r = s->barrier ? wire_pack_generation(&g, s->pass_end, sizeof(s->pass_end))
+			   : wire_pack_pass_end(&m, s->pass_end, sizeof(s->pass_end));
+
+	assert(r > 0);
+	return (size_t)r;
+}
+
+/* Choose the next frame: FLOW_MORE, with one or after a step towards it, or FLOW_WAIT with *wait. */
 static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wait *wait)
 {
 	struct sendring *ring = s->ring;
 	struct sendrings *all = ring->all;
 	struct flow *flow = ring->flow;
-	struct wire_pass_end m;
-	struct wire_generation g;
-	bool chunk, ending, barrier, alive = true, awaited;
+	bool marker, raw, alive = true;
 	uint64_t delay = 0, acked;
 	struct chunk *c = NULL;
-	uint32_t over; /* the last pass that is over before what is next */
-	int r = 0;
+	size_t len = 0;
 
 	pthread_mutex_lock(&flow->lock);
 	if (all->rate != all->bucket.rate)
 		bucket_set_rate(&all->bucket, all->rate, now);
 	if (ring->sending < ring->filled)
 		c = ring_chunk(&ring->ring, ring->sending + 1);
-	barrier = ring->told < (c ? c->meta.generation : all->generation);
-	over = sendring_over(ring, c);
-	ending = !barrier && ring->ended < over;
-	chunk = c && !barrier && !ending;
-	if (chunk)
-		delay = bucket_delay(&all->bucket, now);
-	if (chunk && delay == 0)
+	s->barrier = ring->told < (c ? c->meta.generation : all->generation);
+	/* the passes that are over before what is next have their ends first */
+	marker = s->barrier || ring->ended < sendring_over(ring, c);
+	raw = c && c->meta.seq > s->sealed;
+	if (marker)
+		len = pack_marker(s);
+	else if (c && !raw)
+		len = c->len;
+	if (len)
+		delay = bucket_take(&all->bucket, len, now);
+	if (len && !delay && !marker)
 		ring->sending++;
-	if (!chunk && !ending && !barrier)
+	if (!marker && !c)
 		alive = watch(s, now, wait);
-	/* A pass that ended earlier is told once more on a new channel. VERIFY is the last. */
-	m = (struct wire_pass_end){sendring_is_last(ring) ? all->stream : table_stream(all->kind),
-		ring->told, ring->ended + 1, ring->sending};
-	g = (struct wire_generation){ring->told + 1, all->order[ring->told + 1], ring->sending};
 	acked = ring->acked;
 	pthread_mutex_unlock(&flow->lock);
 
@@ -124,34 +149,17 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 			" of channel %u for %d ms",
 			acked, ring->channel, s->timeout_ms);
 	}
-	if (delay) {
+	if (!marker && raw)
+		return seal(s, c);
+	if (delay)
 		wait->until = now + delay;
-		return FLOW_WAIT;
-	}
-	if (!chunk && !ending && !barrier)
+	if (delay || !len)
 		return FLOW_WAIT;
 	s->progress = now;
-	if (chunk) {
-		flow_at("sender-take");
-		r = seal(s, c);
-		if (r < 0)
-			return flow_fail(flow, r, "cannot encode chunk %" PRIu64 ": %s", m.seq + 1,
-				strerror(-r));
-		begin_frame(s, c, c->frame, c->len);
-		pthread_mutex_lock(&flow->lock);
-		ring->sealed = s->sealed;
-		awaited = sendring_has_plains(ring);
-		bucket_take(&all->bucket, s->len);
-		pthread_mutex_unlock(&flow->lock);
-		if (awaited)
-			flow_wake(flow, all->reader);
-	} else {
-		s->barrier = barrier;
-		r = barrier ? wire_pack_generation(&g, s->pass_end, sizeof(s->pass_end))
-			    : wire_pack_pass_end(&m, s->pass_end, sizeof(s->pass_end));
-		assert(r > 0);
-		begin_frame(s, NULL, s->pass_end, (size_t)r);
-	}
+	if (marker)
+		begin_frame(s, NULL, s->pass_end, len);
+	else
+		begin_frame(s, c, c->frame, len);
 	return FLOW_MORE;
 }
 

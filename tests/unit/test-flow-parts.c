@@ -11,30 +11,43 @@
 
 START_TEST(bucket_keeps_the_rate)
 {
-	struct bucket b = {.last = 1};
-	uint64_t t = 1, sent = 0, delay;
+	static const uint64_t frames[] = {40, 4096, 40000, 1000000, 5000000};
+	const uint64_t rate = 1000000, begin = 12345;
+	struct bucket b = {.last = begin};
+	uint64_t t = begin, sent = 0, delay, frame = frames[_i];
 
-	ck_assert_uint_eq(bucket_delay(&b, t), 0); /* no limit */
-	bucket_set_rate(&b, 1000000, t);
-	while (t < 10 * NS_PER_SEC) {
-		delay = bucket_delay(&b, t);
+	ck_assert_uint_eq(bucket_take(&b, 1u << 30, t), 0); /* no limit */
+	bucket_set_rate(&b, rate, t);
+	while (t < 30 * NS_PER_SEC) {
+		delay = bucket_take(&b, frame, t);
 		if (delay) {
 			t += delay;
 			continue;
 		}
-		bucket_take(&b, 40000);
-		sent += 40000;
+		sent += frame;
+		/* at the end of each frame, however large it is and from the first one on */
+		ck_assert_uint_le(sent, (t - begin) * rate / NS_PER_SEC + rate / 20 + 1);
 	}
-	ck_assert_uint_ge(sent, 9900000);
-	ck_assert_uint_le(sent, 10100000);
-	/* a debt of hours is paid at once at a higher rate */
+	ck_assert_uint_ge(sent, 29 * rate - frame);
+}
+END_TEST
+
+/* A wait of hours is over at once at a higher rate; nothing is saved up beyond a 20th second. */
+START_TEST(bucket_changes_its_rate)
+{
+	struct bucket b = {.last = 1};
+	uint64_t t = 1;
+
 	bucket_set_rate(&b, 1, t);
-	bucket_take(&b, 40000);
-	ck_assert_uint_gt(bucket_delay(&b, t), NS_PER_SEC * 1000);
+	ck_assert_uint_gt(bucket_take(&b, 40000, t), NS_PER_SEC * 1000);
 	bucket_set_rate(&b, 10000000000, t);
-	ck_assert_uint_lt(bucket_delay(&b, t), NS_PER_MS);
+	ck_assert_uint_lt(bucket_take(&b, 40000, t), NS_PER_MS);
 	bucket_set_rate(&b, 0, t);
-	ck_assert_uint_eq(bucket_delay(&b, t), 0);
+	ck_assert_uint_eq(bucket_take(&b, 40000, t), 0);
+	bucket_set_rate(&b, 1000000, t);
+	t += 100 * NS_PER_SEC;
+	ck_assert_uint_eq(bucket_take(&b, 50000, t), 0);
+	ck_assert_uint_gt(bucket_take(&b, 50000, t), 0);
 }
 END_TEST
 
@@ -74,7 +87,8 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_add_test(tc, bucket_keeps_the_rate);
+	tcase_add_loop_test(tc, bucket_keeps_the_rate, 0, 5);
+	tcase_add_test(tc, bucket_changes_its_rate);
 	tcase_add_test(tc, codecs_of_this_build);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
