@@ -51,18 +51,21 @@ static int read_plain(FILE *f, struct buffer *b)
 		n = fread(b->p + b->len, 1, CHUNK, f);
 		b->len += n;
 		if (n < CHUNK)
-			return ferror(f) ? -EIO : 0;
+			return ferror(f) ? -errno : 0;
 	}
 }
 
-static int decompress(const struct buffer *in, struct buffer *out)
+/* 0, or what is wrong: -EBADMSG, *ret_why being zstd's words; -EPIPE: it ends too early. */
+static int decompress(const struct buffer *in, struct buffer *out, const char **ret_why)
 {
 	ZSTD_DStream *d = ZSTD_createDStream();
 	ZSTD_inBuffer src = {in->p, in->len, 0};
 	size_t left = 1;
 	int r = d ? 0 : -ENOMEM;
 
-	while (r == 0 && src.pos < src.size) {
+	/* What is decoded may be more than what was asked for at once. */
+	while (r == 0 && (src.pos < src.size || left != 0)) {
+		size_t before = src.pos;
 		ZSTD_outBuffer dst;
 
 		r = grow(out, CHUNK);
@@ -71,22 +74,12 @@ static int decompress(const struct buffer *in, struct buffer *out)
 		dst = (ZSTD_outBuffer){out->p + out->len, CHUNK, 0};
 		left = ZSTD_decompressStream(d, &dst, &src);
 		out->len += dst.pos;
-		if (ZSTD_isError(left))
+		if (ZSTD_isError(left)) {
+			*ret_why = ZSTD_getErrorName(left);
 			r = -EBADMSG;
-	}
-	/* What is decoded may be larger than what was asked for at once. */
-	while (r == 0 && left != 0) {
-		ZSTD_outBuffer dst;
-		size_t before = left;
-
-		r = grow(out, CHUNK);
-		if (r < 0)
-			break;
-		dst = (ZSTD_outBuffer){out->p + out->len, CHUNK, 0};
-		left = ZSTD_decompressStream(d, &dst, &src);
-		out->len += dst.pos;
-		if (ZSTD_isError(left) || (left == before && dst.pos == 0))
-			r = -EBADMSG;
+		} else if (left != 0 && dst.pos == 0 && src.pos == before) {
+			r = -EPIPE;
+		}
 	}
 	ZSTD_freeDStream(d);
 	return r;
@@ -100,16 +93,37 @@ static int check_size(const char *path, size_t len, unsigned *ret_order, struct 
 		*ret_order = order;
 		return 0;
 	}
+	if (len == 0)
+		return err_set(e, -EINVAL, "%s is empty: a page table has at least 2^%u bytes",
+			path, HTAB_ORDER_MIN);
 	return err_set(e, -EINVAL,
 		"%s holds %zu bytes, which is no page table: it should be a "
 		"power of two from 2^%u to 2^%u",
 		path, len, HTAB_ORDER_MIN, HTAB_ORDER_MAX);
 }
 
+static int complain(const char *path, int r, const char *why, struct err *e)
+{
+	switch (r) {
+	case -EISDIR: return err_set(e, r, "%s is a directory: a page table is a file", path);
+	case -EFBIG:
+		return err_set(e, r, "%s holds more than the 2^%u bytes of the largest page table",
+			path, HTAB_ORDER_MAX);
+	case -EBADMSG:
+		return err_set(
+			e, r, "%s is damaged, or not zstd's as its beginning says: %s", path, why);
+	case -EPIPE:
+		return err_set(
+			e, r, "%s is cut off: its zstd data goes on where the file ends", path);
+	default: return err_set(e, r, "cannot read %s: %s", path, strerror(-r));
+	}
+}
+
 int hptfile_read(const char *path, uint8_t **ret_flat, unsigned *ret_order, struct err *e)
 {
 	struct buffer raw = {0}, flat = {0};
 	FILE *f = fopen(path, "rbe");
+	const char *why = "";
 	int r;
 
 	if (!f)
@@ -117,12 +131,12 @@ int hptfile_read(const char *path, uint8_t **ret_flat, unsigned *ret_order, stru
 	r = read_plain(f, &raw);
 	fclose(f);
 	if (r == 0 && raw.len >= 4 && memcmp(raw.p, ZSTD_MAGIC, 4) == 0) {
-		r = decompress(&raw, &flat);
+		r = decompress(&raw, &flat, &why);
 		free(raw.p);
 		raw = flat;
 	}
 	if (r < 0)
-		err_set(e, r, "cannot read %s: %s", path, strerror(-r));
+		complain(path, r, why, e);
 	else
 		r = check_size(path, raw.len, ret_order, e);
 	if (r < 0) {

@@ -418,13 +418,15 @@ END_TEST
 
 START_TEST(test_files)
 {
-	uint8_t *flat = calloc(1, (size_t)1 << 19), *back;
+	uint8_t *flat = calloc(1, (size_t)1 << 19), *back, noise[16];
 	unsigned order;
 	struct err e;
+	FILE *f;
 
 	ck_assert_ptr_nonnull(flat);
 	for (size_t i = 0; i < (size_t)1 << 19; i += 977)
 		flat[i] = (uint8_t)i;
+	memset(noise, 0xff, sizeof(noise));
 	for (int i = 0; i < 2; i++) {
 		ck_assert_int_eq(hptfile_write(file[i], flat, 19, &e), 0);
 		ck_assert_int_eq(hptfile_read(file[i], &back, &order, &e), 0);
@@ -432,9 +434,30 @@ START_TEST(test_files)
 		ck_assert_int_eq(memcmp(flat, back, (size_t)1 << 19), 0);
 		free(back);
 		/* Cut short it is no table any more. */
-		ck_assert_int_eq(truncate(file[i], 1000), 0);
+		ck_assert_int_eq(truncate(file[i], 100), 0);
 		ck_assert_int_lt(hptfile_read(file[i], &back, &order, &e), 0);
+		ck_assert_msg(
+			strstr(e.text, strstr(file[i], ".zst") ? "is cut off" : "holds 100 bytes"),
+			"%s", e.text);
+		ck_assert_int_eq(truncate(file[i], 5), 0);
+		ck_assert_int_lt(hptfile_read(file[i], &back, &order, &e), 0);
+		ck_assert_msg(
+			strstr(e.text, strstr(file[i], ".zst") ? "is cut off" : "holds 5 bytes"),
+			"%s", e.text);
+		f = fopen(file[i], "r+e");
+		ck_assert(
+			f && fseek(f, 4, SEEK_SET) == 0 && fwrite(noise, 1, sizeof(noise), f) > 0);
+		ck_assert_int_eq(fclose(f), 0);
+		ck_assert_int_lt(hptfile_read(file[i], &back, &order, &e), 0);
+		ck_assert_msg(
+			strstr(e.text, strstr(file[i], ".zst") ? "is damaged" : "holds 20 bytes"),
+			"%s", e.text);
+		ck_assert_int_eq(truncate(file[i], 0), 0);
+		ck_assert_int_eq(hptfile_read(file[i], &back, &order, &e), -EINVAL);
+		ck_assert_ptr_nonnull(strstr(e.text, "is empty"));
 	}
+	ck_assert_int_eq(hptfile_read("/", &back, &order, &e), -EISDIR);
+	ck_assert_ptr_nonnull(strstr(e.text, "is a directory"));
 	ck_assert_int_eq(hptfile_read("/nonexistent", &back, &order, &e), -ENOENT);
 	ck_assert_int_eq(hptfile_write("/nonexistent/x", flat, 19, &e), -ENOENT);
 	free(flat);
