@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/number.h"
 #include "tools/output.h"
 
 /* What a KEY=VALUE becomes, in the types that the daemon's own answers show. */
@@ -78,27 +79,15 @@ static int parse_bool(const char *text, bool *ret)
 	return -EINVAL;
 }
 
-/* Decimal digits, perhaps with K, M, G or T for powers of 1024: 0 and *ret, or -EINVAL. */
+/* A number, perhaps with K, M, G or T for powers of 1024: 0 and *ret, or -EINVAL. */
 static int parse_int(const char *text, int64_t *ret)
 {
-	static const char suffixes[] = "KMGT";
-	const char *s;
-	int64_t v;
-	char *end;
+	bool minus = *text == '-';
+	uint64_t v;
 
-	errno = 0;
-	v = strtoll(text, &end, 10);
-	if (errno || end == text)
+	if (number_parse_scaled(text + minus, 1024, INT64_MAX, &v) < 0)
 		return -EINVAL;
-	s = *end ? strchr(suffixes, *end) : NULL;
-	if (s) {
-		if (__builtin_mul_overflow(v, INT64_C(1) << (10 * (s - suffixes + 1)), &v))
-			return -EINVAL;
-		end++;
-	}
-	if (*end)
-		return -EINVAL;
-	*ret = v;
+	*ret = minus ? -(int64_t)v : (int64_t)v;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/number.h"
 #include "tools/output.h"
 
 static const char *table_size(char buf[static OUTPUT_TEXT], struct json_object *vm)
@@ -163,16 +164,14 @@ static void show_vm(struct json_object *vm)
 static int look_args(struct ctl *ctl, const char *name, struct json_object **ret)
 {
 	struct json_object *args = ctl_vm_args(name);
-	char *end = NULL;
+	uint64_t n;
 
 	if (ctl->vcpu) {
-		long n = strtol(ctl->vcpu, &end, 10);
-
-		if (end == ctl->vcpu || *end || n < 0 || n > 65534) {
+		if (number_parse(ctl->vcpu, 0, 65534, &n) < 0) {
 			json_object_put(args);
 			return ctl_usage("--vcpu takes the number of a vCPU, not %s", ctl->vcpu);
 		}
-		json_object_object_add(args, "vcpu", json_object_new_int64(n));
+		json_object_object_add(args, "vcpu", json_object_new_int64((int64_t)n));
 	}
 	*ret = args;
 	return CTL_OK;
@@ -396,7 +395,7 @@ static void show_event(struct json_object *e)
 		}
 	}
 	putchar('\n');
-	fflush(stdout);
+	output_flush();
 }
 
 int htabctl_watch(struct ctl *ctl, int argc, char **argv)
@@ -420,7 +419,7 @@ int htabctl_watch(struct ctl *ctl, int argc, char **argv)
 				show_event(e);
 		}
 		json_object_put(e);
-		if (ferror(stdout))
+		if (!output_flush())
 			break;
 	}
 	json_object_put(vm);

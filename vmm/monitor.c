@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "common/number.h"
 #include "proto/htab.h"
 #include "vmm/vmmcommon.h"
 
@@ -39,16 +40,15 @@ int monitor_open(struct monitor *m, const char *path)
 
 static bool parse(const char *line, struct wish *ret)
 {
-	unsigned order = 0;
-	char verb[8], rest;
-	int n = sscanf(line, "%7s %u %c", verb, &order, &rest);
+	const char *space = strchr(line, ' ');
+	uint64_t order = 0;
 
-	if (n < 1 || n > 2 || (n == 2 && !htab_order_ok(order)))
+	if (space && number_parse(space + 1, HTAB_ORDER_MIN, HTAB_ORDER_MAX, &order) < 0)
 		return false;
-	if (strcmp(verb, "reset") == 0)
-		*ret = (struct wish){WISH_RESET, order};
-	else if (strcmp(verb, "resize") == 0 && n == 2)
-		*ret = (struct wish){WISH_RESIZE, order};
+	if (strcmp(line, "reset") == 0 || strncmp(line, "reset ", 6) == 0)
+		*ret = (struct wish){WISH_RESET, (unsigned)order};
+	else if (strncmp(line, "resize ", 7) == 0)
+		*ret = (struct wish){WISH_RESIZE, (unsigned)order};
 	else
 		return false;
 	return true;

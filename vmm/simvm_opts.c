@@ -2,9 +2,9 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "common/number.h"
 #include "proto/htab.h"
 #include "vmm/simvm.h"
 #include "vmm/vmmcommon.h"
@@ -102,10 +102,9 @@ static const char usage[] =
 
 static int parse_fill(const char *s, double *ret)
 {
-	char *end;
-	double v = strtod(s, &end);
+	double v;
 
-	if (end == s || *end || !(v >= 0 && v <= 0.9))
+	if (number_parse_decimal(s, &v) < 0 || v > 0.9)
 		return vmm_refuse("fill", s, "it should be a fraction from 0 to 0.9");
 	*ret = v;
 	return 0;

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "common/number.h"
 #include "proto/htab.h"
 #include "proto/pack.h"
 
@@ -19,18 +19,13 @@ int vmm_refuse(const char *option, const char *value, const char *why)
 
 int vmm_parse_number(const char *option, const char *s, uint64_t min, uint64_t max, uint64_t *ret)
 {
-	char *end, why[96];
-	unsigned long long v;
+	char why[96];
 
-	errno = 0;
-	v = strtoull(s, &end, 10);
-	if (s[0] < '0' || s[0] > '9' || *end || errno || v < min || v > max) {
-		snprintf(why, sizeof(why), "it should be a number from %llu to %llu",
-			(unsigned long long)min, (unsigned long long)max);
-		return vmm_refuse(option, s, why);
-	}
-	*ret = v;
-	return 0;
+	if (number_parse(s, min, max, ret) == 0)
+		return 0;
+	snprintf(why, sizeof(why), "it should be a number from %llu to %llu",
+		(unsigned long long)min, (unsigned long long)max);
+	return vmm_refuse(option, s, why);
 }
 
 int vmm_parse_name(const char *s, const char **ret)

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/number.h"
 #include "proto/htab.h"
 #include "proto/pack.h"
 #include "tools/bench_measure.h"
-#include "tools/bench_opts.h"
 #include "tools/hptgen.h"
 
 #define ORDER        20u
@@ -103,17 +103,34 @@ START_TEST(numbers)
 		{"1.5M", 1024, 1536 << 10},
 		{"2g", 1000, 2000000000},
 		{"1T", 1024, 1ull << 40},
+		{"9223372036854775807", 1024, INT64_MAX},
 	};
-	static const char *const bad[] = {
-		"", "k", "1kk", "1x", "-1", "nan", "inf", "1e30", "10000000000G", "1 k"};
+	static const char *const bad[] = {"", "k", "1kk", "1x", "-1", "nan", "inf", "1e30", "1e3",
+		"10000000000G", "1 k", " 1", "+1", "0x10", "18.9", "1.", ".5k", "1.k", "1,5k",
+		"9223372036854775808", "18446744073709551617", "8388608T"};
+	static const char *const not_whole[] = {"", " 1", "1 ", "+1", "-1", "18.9", "18.0", "0x12",
+		"1e1", "18446744073709551616", "99999999999999999999999", "19x", "17", "33"};
 	uint64_t v;
+	double d;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		ck_assert_int_eq(bench_opts_number(good[i].text, good[i].step, &v), 0);
+		ck_assert_int_eq(number_parse_scaled(good[i].text, good[i].step, INT64_MAX, &v), 0);
 		ck_assert_uint_eq(v, good[i].value);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ck_assert_msg(bench_opts_number(bad[i], 1024, &v) < 0, "%s", bad[i]);
+		ck_assert_msg(number_parse_scaled(bad[i], 1024, INT64_MAX, &v) < 0, "%s", bad[i]);
+	for (size_t i = 0; i < sizeof(not_whole) / sizeof(not_whole[0]); i++)
+		ck_assert_msg(number_parse(not_whole[i], 18, 32, &v) < 0, "%s", not_whole[i]);
+	ck_assert_int_eq(number_parse("0018", 18, 32, &v), 0);
+	ck_assert_uint_eq(v, 18);
+	ck_assert_int_eq(number_parse("18446744073709551615", 0, UINT64_MAX, &v), 0);
+	ck_assert_uint_eq(v, UINT64_MAX);
+	ck_assert_int_eq(number_parse_decimal("0.25", &d), 0);
+	ck_assert(d == 0.25);
+	ck_assert_int_lt(number_parse_decimal("1k", &d), 0);
+	ck_assert_int_lt(number_parse_decimal("inf", &d), 0);
+	ck_assert_int_lt(number_parse_decimal("1e3", &d), 0);
+	ck_assert_int_lt(number_parse_decimal(" 1", &d), 0);
 }
 END_TEST
 
