@@ -31,7 +31,7 @@ check-integration:
 EXTRA_DIST += .ci/run tests/suites tests/delays tests/e500 tests/powernv tests/model tests/x86/boot.sh
 
 # What the documents say of options, commands, parameters and functions.
-UNIT_SHELL += tests/unit/manual.test
+UNIT_SHELL += tests/unit/manual.test tests/unit/output.test
 EXTRA_DIST += $(UNIT_SHELL)
 
 if HAVE_CHECK

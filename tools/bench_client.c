@@ -11,6 +11,8 @@
 #include "tools/bench_run.h"
 #include "tools/output.h"
 
+#define INTERRUPTED "interrupt - the client has terminated" /* as iperf3 says it */
+
 struct client {
 	const struct bench_opts *o;
 	struct event_base *base;
@@ -118,6 +120,8 @@ static void on_interval(void *arg, const struct bench_interval *i)
 	struct client *c = arg;
 
 	bench_report_interval(&c->report, &c->session, i);
+	if (!output_flush())
+		bench_session_cancel(&c->session, "standard output takes nothing more");
 }
 
 static void on_done(void *arg, struct bench_line *line, const struct err *err)
@@ -267,6 +271,11 @@ static void control_dialled(void *arg, struct stream *stream, const struct err *
 		fail_text(c, -ENOMEM, "out of memory for a connection");
 		return;
 	}
+	if (bench_line_watch(c->control, bench_test_silence(&c->session.test, c->o->silence_ms)) <
+		0) {
+		fail_text(c, -ENOMEM, "out of memory for a timer");
+		return;
+	}
 	bench_report_connection(&c->report, stream_address(stream), stream_fd(stream),
 		stream_is_tls(stream), stream_is_ktls(stream));
 	o = hello("control");
@@ -281,9 +290,9 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
 	struct client *c = arg;
 
 	if (c->have_session && !c->session.done)
-		bench_session_cancel(&c->session, "interrupted");
+		bench_session_cancel(&c->session, INTERRUPTED);
 	else
-		fail_text(c, -EINTR, "interrupted");
+		fail_text(c, -EINTR, INTERRUPTED);
 }
 
 static void catch_signals(struct client *c)
@@ -311,7 +320,11 @@ static int prepare(struct client *c, struct err *err)
 		r = o->hpt
 			? bench_table_load(o->hpt, t->dirty_rate, &c->table, err)
 			: bench_table_generate(t->table, t->order, t->dirty_rate, &c->table, err);
-		if (r == 0)
+		if (r == 0 && o->order_given && t->order != bench_table_order(c->table))
+			r = err_set(err, -EINVAL,
+				"%s holds a table of order %u, not of %u (--order)", o->hpt,
+				bench_table_order(c->table), t->order);
+		else if (r == 0)
 			t->order = bench_table_order(c->table);
 	}
 	if (r == 0)
@@ -345,14 +358,20 @@ static int conclude(struct client *c)
 {
 	char title[256];
 
-	if (!c->failed) {
+	bool measured = !c->failed || c->session.interrupted;
+	struct err err;
+
+	if (measured)
 		bench_report_end(&c->report, &c->session);
-		if (!c->o->json)
-			print_output(c);
-	}
-	if (!c->failed && c->o->plot) {
+	if (!c->failed && !c->o->json)
+		print_output(c);
+	if (measured && c->o->plot) {
 		bench_report_title(&c->session, title, sizeof(title));
-		c->failed = bench_plot_write(c->o->plot, &c->session.measure, title, &c->err) < 0;
+		if (bench_plot_write(c->o->plot, &c->session.measure, title, &err) < 0 &&
+			!c->failed) {
+			c->failed = true;
+			c->err = err;
+		}
 	}
 	if (c->o->json)
 		print_json(c);
@@ -363,7 +382,7 @@ static int conclude(struct client *c)
 
 int bench_client(const struct bench_opts *o)
 {
-	struct client c = {.o = o, .report = {.json = o->json, .out = stdout, .hpt = o->hpt}};
+	struct client c = {.o = o, .report = {.json = o->json, .hpt = o->hpt}};
 	int status;
 
 	c.uri.kind = URI_TCP;
@@ -371,6 +390,7 @@ int bench_client(const struct bench_opts *o)
 	snprintf(c.uri.port, sizeof(c.uri.port), "%s", o->port);
 	c.session.test = o->test;
 	c.session.sender = !o->test.reverse;
+	c.session.silence_ms = o->silence_ms;
 	c.base = event_base_new();
 	if (!c.base || prepare(&c, &c.err) < 0) {
 		if (!c.base)

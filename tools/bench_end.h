@@ -24,6 +24,7 @@ struct bench_end_ops {
 struct bench_end_config {
 	struct event_base *base;
 	const struct bench_test *test;
+	int silence_ms;            /* of a peer or a channel: what fails it */
 	struct bench_table *table; /* has to outlive the end */
 	struct bench_measure *measure;
 	const struct bench_end_ops *ops;

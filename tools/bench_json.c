@@ -174,16 +174,25 @@ static struct json_object *ending(const struct bench_session *s)
 	const struct bench_result *to = s->sender ? &s->peers : &s->mine;
 	struct json_object *o = json_object_new_object(), *streams = json_object_new_array(), *v;
 
+	bool sent = s->sender || !s->interrupted, received = !s->sender || !s->interrupted;
+
 	v = json_object_new_object();
-	json_object_object_add(v, "sender", stream_span(0, from->seconds, from->plain, true));
-	json_object_object_add(v, "receiver", stream_span(0, to->seconds, to->plain, false));
+	if (sent)
+		json_object_object_add(
+			v, "sender", stream_span(0, from->seconds, from->plain, true));
+	if (received)
+		json_object_object_add(
+			v, "receiver", stream_span(0, to->seconds, to->plain, false));
 	json_object_array_add(streams, v);
 	json_object_object_add(o, "streams", streams);
-	json_object_object_add(o, "sum_sent", span(0, from->seconds, from->plain, true));
-	json_object_object_add(o, "sum_received", span(0, to->seconds, to->plain, false));
+	if (sent)
+		json_object_object_add(o, "sum_sent", span(0, from->seconds, from->plain, true));
+	if (received)
+		json_object_object_add(o, "sum_received", span(0, to->seconds, to->plain, false));
 	v = add_object(o, "cpu_utilization_percent");
 	add_cpu(v, "host", &s->mine);
-	add_cpu(v, "remote", &s->peers);
+	if (!s->interrupted)
+		add_cpu(v, "remote", &s->peers);
 	return o;
 }
 
@@ -211,8 +220,8 @@ static struct json_object *passes(const struct bench_measure *m)
 
 static struct json_object *htab(const struct bench_report *r, const struct bench_session *s)
 {
-	const struct bench_result *from = s->sender ? &s->mine : &s->peers;
-	const struct bench_result *to = s->sender ? &s->peers : &s->mine;
+	const struct bench_result *from = s->sender || s->interrupted ? &s->mine : &s->peers;
+	const struct bench_result *to = s->sender && !s->interrupted ? &s->peers : &s->mine;
 	const struct bench_measure *m = &s->measure;
 	struct json_object *o = json_object_new_object(), *v;
 
@@ -225,7 +234,8 @@ static struct json_object *htab(const struct bench_report *r, const struct bench
 		json_object_object_add(o, "zstd_level", json_object_new_int64(s->test.level));
 	add_int(o, "dirty_rate", s->test.dirty_rate);
 	add_int(o, "passes", from->passes);
-	add_int(o, "table_valid_entries", s->mine.table_valid);
+	if (!s->interrupted)
+		add_int(o, "table_valid_entries", s->mine.table_valid);
 	add_int(o, "entries", from->valid + from->invalid);
 	add_int(o, "valid_entries", from->valid);
 	add_int(o, "table_bytes", from->plain);
@@ -235,15 +245,19 @@ static struct json_object *htab(const struct bench_report *r, const struct bench
 	add_real(o, "table_bytes_per_second", per((double)from->plain, to->seconds));
 	add_real(o, "wire_bytes_per_second", per((double)from->wire, to->seconds));
 	add_real(o, "ratio", from->wire ? (double)from->plain / (double)from->wire : 0);
-	add_real(o, "cpu_ns_per_table_byte_sender",
-		per((from->user + from->system) * 1e9, (double)from->plain));
-	add_real(o, "cpu_ns_per_table_byte_receiver",
-		per((to->user + to->system) * 1e9, (double)from->plain));
+	if (!s->interrupted || s->sender)
+		add_real(o, "cpu_ns_per_table_byte_sender",
+			per((from->user + from->system) * 1e9, (double)from->plain));
+	if (!s->interrupted || !s->sender)
+		add_real(o, "cpu_ns_per_table_byte_receiver",
+			per((to->user + to->system) * 1e9, (double)from->plain));
 	v = add_object(o, "pass_ms");
 	add_real(v, "min", ms(m->pass_min));
 	add_real(v, "mean", per(ms(m->pass_sum), (double)m->passes));
 	add_real(v, "max", ms(m->pass_max));
 	json_object_object_add(o, "pass_list", passes(m));
+	if (s->interrupted)
+		return o; /* nothing was compared, and there was no pause */
 	if (s->test.dirty_rate) {
 		const struct bench_downtime *d = &from->downtime;
 
@@ -265,7 +279,7 @@ struct json_object *bench_report_json(
 	struct json_object *o = json_object_new_object();
 
 	json_object_object_add(o, "start", start(r, s));
-	if (err) {
+	if (err && !s->interrupted) {
 		/* No rate of a test that failed. */
 		json_object_object_add(o, "intervals", json_object_new_array());
 		json_object_object_add(o, "end", json_object_new_object());
@@ -275,5 +289,7 @@ struct json_object *bench_report_json(
 	json_object_object_add(o, "intervals", intervals(s));
 	json_object_object_add(o, "end", ending(s));
 	json_object_object_add(o, "htab", htab(r, s));
+	if (err)
+		add_text(o, "error", err->text);
 	return o;
 }

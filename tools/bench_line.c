@@ -3,16 +3,21 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
+
 #define READ_STEP  4096u
 #define DEPTH_MAX  16
+#define BEAT_MS    250
 #define OUTPUT_MAX (8u << 20) /* a peer that reads nothing for so long is lost */
 
 struct bench_line {
 	struct stream *stream;
-	struct event *readable, *writable;
+	struct event *readable, *writable, *beat;
+	uint64_t silence, heard; /* ns */
 	size_t max;
 	const struct bench_line_ops *ops;
 	void *arg;
@@ -49,6 +54,8 @@ static void fail(struct bench_line *l, int code, const char *text)
 	l->closed = true;
 	event_del(l->readable);
 	event_del(l->writable);
+	if (l->beat)
+		event_del(l->beat);
 	err_set(&err, code, "%s", text);
 	l->ops->closed(l->arg, &err);
 }
@@ -77,12 +84,14 @@ static void flush(struct bench_line *l)
 /* One line without its end. False when the line is gone or closed. */
 static bool deliver(struct bench_line *l, char *text, size_t len)
 {
-	struct json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
+	struct json_tokener *tok = len ? json_tokener_new_ex(DEPTH_MAX) : NULL;
 	struct json_object *o = tok ? json_tokener_parse_ex(tok, text, (int)len + 1) : NULL;
 	bool gone = false,
 	     object = json_object_is_type(o, json_type_object) &&
 		json_tokener_get_parse_end(tok) == len;
 
+	if (len == 0)
+		return true;
 	if (tok)
 		json_tokener_free(tok);
 	l->gone = &gone;
@@ -149,6 +158,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			fail(l, -EPIPE, "the peer closed the connection");
 			return;
 		}
+		l->heard = clock_ns();
 		l->in_len += (size_t)n;
 		if (!split(l))
 			return;
@@ -188,6 +198,32 @@ void bench_line_set(struct bench_line *l, size_t max, const struct bench_line_op
 	l->max = max;
 	l->ops = ops;
 	l->arg = arg;
+}
+
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+	struct bench_line *l = arg;
+	char text[64];
+
+	if (clock_ns() - l->heard >= l->silence) {
+		snprintf(text, sizeof(text), "the peer was silent for %.3g s",
+			(double)l->silence / NS_PER_SEC);
+		fail(l, -ETIMEDOUT, text);
+	} else if (l->out_len == 0 && grow(&l->out, &l->out_cap, 1) == 0) {
+		l->out[l->out_len++] = '\n';
+		flush(l);
+	}
+}
+
+int bench_line_watch(struct bench_line *l, uint64_t silence_ms)
+{
+	struct timeval tv = {.tv_usec = BEAT_MS * 1000};
+
+	l->silence = silence_ms * NS_PER_MS;
+	l->heard = clock_ns();
+	if (!l->beat)
+		l->beat = event_new(event_get_base(l->readable), -1, EV_PERSIST, on_beat, l);
+	return l->beat && event_add(l->beat, &tv) == 0 ? 0 : -ENOMEM;
 }
 
 void bench_line_send(struct bench_line *l, struct json_object *o)
@@ -263,6 +299,8 @@ struct bench_line *bench_line_free(struct bench_line *l)
 		event_free(l->readable);
 	if (l->writable)
 		event_free(l->writable);
+	if (l->beat)
+		event_free(l->beat);
 	stream_free(l->stream);
 	free(l->in);
 	free(l->out);

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * htab-bench's control messages: JSON objects, one a line, over a stream on the event loop. Loop
- * thread only. What a peer sends is limited in length and depth.
+ * thread only. What a peer sends is limited in length and depth. An empty line is a sign of life.
  */
 #include <event2/event.h>
 #include <json-c/json.h>
@@ -28,6 +28,11 @@ int bench_line_new(struct event_base *base, struct stream *stream, size_t max,
 	const struct bench_line_ops *ops, void *arg, struct bench_line **ret);
 /* Whom to tell from now on, and how long a line may be. */
 void bench_line_set(struct bench_line *l, size_t max, const struct bench_line_ops *ops, void *arg);
+/*
+ * From now on signs of life are sent, and silence of the peer for so many ms comes as `closed` with
+ * -ETIMEDOUT. 0 or -ENOMEM.
+ */
+int bench_line_watch(struct bench_line *l, uint64_t silence_ms);
 /* o becomes the line's. What cannot be written now is kept; a failure comes as `closed`. */
 void bench_line_send(struct bench_line *l, struct json_object *o);
 /* {"error": text} */

@@ -3,15 +3,13 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
-#include <math.h>
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "config.h"
 #include "common/codec.h"
+#include "common/number.h"
 #include "tools/bench_plot.h"
 
 enum {
@@ -26,6 +24,7 @@ enum {
 	OPT_PLAINTEXT,
 	OPT_NO_KTLS,
 	OPT_PLOT,
+	OPT_RCV_TIMEOUT,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -54,6 +53,7 @@ static const struct option options[] = {
 	{"plaintext", no_argument, NULL, OPT_PLAINTEXT},
 	{"no-ktls", no_argument, NULL, OPT_NO_KTLS},
 	{"plot", required_argument, NULL, OPT_PLOT},
+	{"rcv-timeout", required_argument, NULL, OPT_RCV_TIMEOUT},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{NULL, 0, NULL, 0},
@@ -77,10 +77,12 @@ static const char usage[] =
 	"  -J, --json            one JSON object at the end, with iperf3's members\n"
 	"  --plot FILE           draw entries that remain, and the rate, over time: .svg, or .png\n"
 	"                        with rsvg-convert(1)\n"
+	"  --rcv-timeout MS      end a test when the other end is silent for so long (30000)\n"
 	"\n"
 	"For a client:\n"
 	"  -t, --time S          pass the table again and again for so long (10)\n"
-	"  -n, --bytes N         or until so many bytes of it were passed; K, M, G, T are 1024's\n"
+	"  -n, --bytes N         or until so many bytes of it were passed; K, M, G, T are 1024's;\n"
+	"                        not with -t\n"
 	"  -P, --parallel N      data channels, 1 to 16 (1)\n"
 	"  -R, --reverse         the server sends\n"
 	"  -b, --bitrate N       bits a second on the wire at most, 0: no limit; K, M, G are 1000's\n"
@@ -101,47 +103,36 @@ static int refuse(const char *option, const char *value, const char *why)
 	return -EINVAL;
 }
 
-int bench_opts_number(const char *text, unsigned step, uint64_t *ret)
-{
-	static const char units[] = "kmgt";
-	char *end;
-	double v = strtod(text, &end);
-
-	if (end == text || !isfinite(v) || v < 0)
-		return -EINVAL;
-	if (*end) {
-		const char *u = strchr(units, *end | 0x20);
-
-		if (!u || !*u || end[1])
-			return -EINVAL;
-		v *= pow(step, (double)(u - units + 1));
-	}
-	if (v >= 9e18)
-		return -EINVAL;
-	*ret = (uint64_t)v;
-	return 0;
-}
-
 static int parse_seconds(const char *option, const char *text, double *ret)
 {
-	char *end;
-	double v = strtod(text, &end);
-
-	if (end == text || *end || !isfinite(v) || v < 0)
+	if (number_parse_decimal(text, ret) < 0)
 		return refuse(option, text, "it should be a number of seconds");
-	*ret = v;
 	return 0;
 }
 
 static int parse_uint(
+	const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *ret)
+{
+	char why[96];
+
+	if (number_parse(text, min, max, ret) == 0)
+		return 0;
+	snprintf(
+		why, sizeof(why), "it should be a whole number, %" PRIu64 " to %" PRIu64, min, max);
+	return refuse(option, text, why);
+}
+
+static int parse_scaled(
 	const char *option, const char *text, unsigned step, uint64_t max, uint64_t *ret)
 {
-	uint64_t v;
+	char why[128];
 
-	if (bench_opts_number(text, step, &v) < 0 || v > max)
-		return refuse(option, text, "it should be a number, perhaps with K, M, G or T");
-	*ret = v;
-	return 0;
+	if (number_parse_scaled(text, step, max, ret) == 0)
+		return 0;
+	snprintf(why, sizeof(why),
+		"it should be a whole number, or one with K, M, G or T behind it, up to %" PRIu64,
+		max);
+	return refuse(option, text, why);
 }
 
 static int parse_codec(const char *text, enum wire_codec *ret)
@@ -170,16 +161,75 @@ static int parse_table(const char *text, enum hptgen_kind *ret)
 static int parse_port(const char *text, const char **ret)
 {
 	uint64_t v;
+	int r = parse_uint("--port", text, 0, 65535, &v);
 
-	if (bench_opts_number(text, 1000, &v) < 0 || v > 65535 ||
-		strspn(text, "0123456789") != strlen(text))
-		return refuse("--port", text, "it should be 0 to 65535");
-	*ret = text;
-	return 0;
+	if (r == 0)
+		*ret = text;
+	return r;
 }
 
-/* Options that only a client may have are noted in *client. */
-static int parse_one(int c, const char *arg, struct bench_opts *o, const char **client)
+/* Options that exclude others. */
+struct given {
+	const char *client; /* one that only a client may have; NULL: none */
+	bool time, bytes, plaintext;
+};
+
+/* Those that only a client may have. */
+static int parse_client(int c, const char *arg, struct bench_opts *o, struct given *given)
+{
+	struct bench_test *t = &o->test;
+	uint64_t v = 0;
+	int r = 0;
+
+	switch (c) {
+	case 't':
+		given->client = "--time";
+		given->time = true;
+		return parse_seconds("--time", arg, &t->seconds);
+	case 'n':
+		given->client = "--bytes";
+		given->bytes = true;
+		return parse_scaled("--bytes", arg, 1024, INT64_MAX, &t->bytes);
+	case 'P':
+		given->client = "--parallel";
+		r = parse_uint("--parallel", arg, 1, BENCH_CHANNELS_MAX, &v);
+		t->channels = (unsigned)v;
+		return r;
+	case 'R':
+		given->client = "--reverse";
+		t->reverse = true;
+		return 0;
+	case 'b':
+		given->client = "--bitrate";
+		r = parse_scaled("--bitrate", arg, 1000, INT64_MAX, &t->bandwidth);
+		return r == 0 && t->bandwidth > 0 && t->bandwidth < 8
+			? refuse("--bitrate", arg, "it should be 0, or 8 bits a second or more")
+			: r;
+	case OPT_ORDER:
+		given->client = "--order";
+		r = parse_uint("--order", arg, HTAB_ORDER_MIN, BENCH_ORDER_MAX, &v);
+		t->order = (unsigned)v;
+		o->order_given = true;
+		return r;
+	case OPT_TABLE: given->client = "--table"; return parse_table(arg, &t->table);
+	case OPT_DIRTY_RATE:
+		given->client = "--dirty-rate";
+		return parse_scaled("--dirty-rate", arg, 1000, BENCH_RATE_MAX, &t->dirty_rate);
+	case OPT_COMPRESSION: given->client = "--compression"; return parse_codec(arg, &t->codec);
+	case OPT_ZSTD_LEVEL:
+		given->client = "--zstd-level";
+		r = parse_uint("--zstd-level", arg, 0, CODEC_LEVEL_MAX, &v);
+		t->level = (int)v;
+		return r;
+	case OPT_GET_OUTPUT:
+		given->client = "--get-server-output";
+		t->want_output = true;
+		return 0;
+	default: return -EINVAL; /* getopt has said why */
+	}
+}
+
+static int parse_one(int c, const char *arg, struct bench_opts *o, struct given *given)
 {
 	struct bench_test *t = &o->test;
 	uint64_t v = 0;
@@ -197,49 +247,12 @@ static int parse_one(int c, const char *arg, struct bench_opts *o, const char **
 	case OPT_TLS_CREDS: o->creds = arg; return 0;
 	case OPT_NO_KTLS: o->no_ktls = true; return 0;
 	case OPT_PLOT: o->plot = arg; return 0;
-	case 't':
-		*client = "--time";
-		t->bytes = 0;
-		return parse_seconds("--time", arg, &t->seconds);
-	case 'n':
-		*client = "--bytes";
-		t->seconds = 0;
-		return parse_uint("--bytes", arg, 1024, INT64_MAX, &t->bytes);
-	case 'P':
-		*client = "--parallel";
-		r = parse_uint("--parallel", arg, 1000, UINT32_MAX, &v);
-		t->channels = (unsigned)v;
+	case OPT_RCV_TIMEOUT:
+		r = parse_uint("--rcv-timeout", arg, BENCH_SILENCE_MIN, BENCH_SILENCE_MAX, &v);
+		o->silence_ms = (int)v;
 		return r;
-	case 'R':
-		*client = "--reverse";
-		t->reverse = true;
-		return 0;
-	case 'b':
-		*client = "--bitrate";
-		r = parse_uint("--bitrate", arg, 1000, INT64_MAX, &t->bandwidth);
-		return r == 0 && t->bandwidth > 0 && t->bandwidth < 8
-			? refuse("--bitrate", arg, "it should be 0, or 8 bits a second or more")
-			: r;
-	case OPT_ORDER:
-		*client = "--order";
-		r = parse_uint("--order", arg, 1000, UINT32_MAX, &v);
-		t->order = (unsigned)v;
-		return r;
-	case OPT_TABLE: *client = "--table"; return parse_table(arg, &t->table);
-	case OPT_DIRTY_RATE:
-		*client = "--dirty-rate";
-		return parse_uint("--dirty-rate", arg, 1000, INT64_MAX, &t->dirty_rate);
-	case OPT_COMPRESSION: *client = "--compression"; return parse_codec(arg, &t->codec);
-	case OPT_ZSTD_LEVEL:
-		*client = "--zstd-level";
-		r = parse_uint("--zstd-level", arg, 1000, INT_MAX, &v);
-		t->level = (int)v;
-		return r;
-	case OPT_GET_OUTPUT:
-		*client = "--get-server-output";
-		t->want_output = true;
-		return 0;
-	default: return -EINVAL; /* getopt has said why */
+	case OPT_PLAINTEXT: given->plaintext = true; return 0;
+	default: return parse_client(c, arg, o, given);
 	}
 }
 
@@ -249,21 +262,23 @@ static int complain(const char *why)
 	return -EINVAL;
 }
 
-static int check(const struct bench_opts *o, const char *client, bool plaintext)
+static int check(const struct bench_opts *o, const struct given *given)
 {
 	struct err err;
 
 	if (o->server == (o->host != NULL))
 		return complain("either -s, to wait for clients, or -c HOST, to do a test");
-	if (o->server && client) {
-		fprintf(stderr, "htab-bench: %s is the client's to say\n", client);
+	if (o->server && given->client) {
+		fprintf(stderr, "htab-bench: %s is the client's to say\n", given->client);
 		return -EINVAL;
 	}
+	if (given->time && given->bytes)
+		return complain("-t and -n exclude each other: one of them ends a test");
 	if (!o->server && (o->once || o->bind))
 		return complain("-1 and --bind are for a server");
 	if (!o->server && strcmp(o->port, "0") == 0)
 		return complain("port 0 is for a server");
-	if (o->creds && plaintext)
+	if (o->creds && given->plaintext)
 		return complain("--tls-creds and --plaintext exclude each other");
 	if (o->hpt && o->test.reverse)
 		return complain("with -R the server sends: give --hpt to the server");
@@ -280,9 +295,8 @@ static int check(const struct bench_opts *o, const char *client, bool plaintext)
 
 int bench_opts_parse(int argc, char **argv, struct bench_opts *ret)
 {
-	struct bench_opts o = {.port = BENCH_PORT};
-	const char *client = NULL;
-	bool plaintext = false;
+	struct bench_opts o = {.port = BENCH_PORT, .silence_ms = BENCH_SILENCE_MS};
+	struct given given = {0};
 	int c, r;
 
 	bench_test_default(&o.test);
@@ -295,20 +309,18 @@ int bench_opts_parse(int argc, char **argv, struct bench_opts *ret)
 			puts("htab-bench " PACKAGE_VERSION);
 			return 1;
 		}
-		if (c == OPT_PLAINTEXT) {
-			plaintext = true;
-			continue;
-		}
-		r = parse_one(c, optarg, &o, &client);
+		r = parse_one(c, optarg, &o, &given);
 		if (r < 0)
 			return r;
 	}
 	if (optind < argc)
 		return refuse("argument", argv[optind], "there are no arguments but options");
-	r = check(&o, client, plaintext);
+	if (given.bytes)
+		o.test.seconds = 0;
+	r = check(&o, &given);
 	if (r < 0)
 		return r;
-	if (!plaintext && !o.creds)
+	if (!given.plaintext && !o.creds)
 		o.creds = BENCH_TLS_DIR;
 	*ret = o;
 	return 0;

@@ -19,10 +19,10 @@ struct bench_opts {
 	const char *hpt;  /* the sender's table; NULL: a made one */
 	const char *plot; /* NULL: none */
 	bool json;
+	bool order_given; /* test.order is what a file of `hpt` has to hold */
+	int silence_ms;   /* how long the other end may say nothing */
 	struct bench_test test;
 };
 
 /* 0; 1 when all is said (--help, --version); -EINVAL after a sentence on stderr. */
 int bench_opts_parse(int argc, char **argv, struct bench_opts *ret);
-/* "10", "1.5k", "2G": by powers of `step` (1000 or 1024). 0 or -EINVAL. */
-int bench_opts_number(const char *text, unsigned step, uint64_t *ret);

@@ -2,6 +2,7 @@
 #include "tools/bench_plot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -46,8 +47,31 @@ static bool converter_is_there(void)
 	return found;
 }
 
+/* Can a file of that name be written? One that is there keeps what it holds, one that is not goes. */
+static int probe(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	if (fd >= 0) {
+		close(fd);
+		unlink(path);
+		return 0;
+	}
+	if (errno != EEXIST)
+		return -errno;
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 int bench_plot_check(const char *path, struct err *err)
 {
+	int r = ends_in(path, ".svg") || ends_in(path, ".png") ? probe(path) : 0;
+
+	if (r < 0)
+		return err_set(err, r, "--plot: cannot write %s: %s", path, strerror(-r));
 	if (ends_in(path, ".svg"))
 		return 0;
 	if (!ends_in(path, ".png"))

@@ -90,7 +90,7 @@ int bench_recv_new(const struct bench_end_config *config, struct stream *const *
 		.channels = t->channels,
 		.ring = ring_chunks(t->channels),
 		.codec = t->codec,
-		.timeout_ms = BENCH_TIMEOUT_MS,
+		.timeout_ms = config->silence_ms,
 		.ops = &flow_ops,
 		.arg = r,
 	};

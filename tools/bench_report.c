@@ -25,9 +25,9 @@ static void print(struct bench_report *r, const char *fmt, ...)
 
 	if (!r->json) {
 		va_start(ap, fmt);
-		vfprintf(r->out, fmt, ap);
+		vprintf(fmt, ap);
 		va_end(ap);
-		fflush(r->out);
+		output_flush();
 	}
 	if (r->copy) {
 		va_start(ap, fmt);
@@ -143,6 +143,12 @@ void bench_report_end(struct bench_report *r, const struct bench_session *s)
 	const struct bench_measure *m = &s->measure;
 
 	print(r, RULER HEADING);
+	if (s->interrupted) {
+		line(r, 0, s->mine.seconds, s->mine.plain, s->mine.wire,
+			s->mine.valid + s->mine.invalid, s->mine.passes,
+			s->sender ? "  sender" : "  receiver");
+		return;
+	}
 	line(r, 0, from->seconds, from->plain, from->wire, from->valid + from->invalid,
 		from->passes, "  sender");
 	line(r, 0, to->seconds, to->plain, to->wire, to->valid + to->invalid, to->passes,

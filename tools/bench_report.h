@@ -14,8 +14,7 @@
 struct bench_report {
 	bool json;   /* nothing is printed until the end */
 	bool server; /* which end this is */
-	FILE *out;
-	FILE *copy; /* NULL, or where the text goes as well */
+	FILE *copy;  /* NULL, or where the text goes as well */
 	/* the control connection's ends, for people and programs: bench_report_connection() */
 	char peer[512]; /* a URI */
 	char local_host[64];
@@ -32,10 +31,13 @@ void bench_report_connection(struct bench_report *r, const char *peer, int fd, b
 void bench_report_begin(struct bench_report *r, const struct bench_session *s);
 void bench_report_interval(
 	struct bench_report *r, const struct bench_session *s, const struct bench_interval *i);
-/* After a good test. */
+/* After a good test, or one that was interrupted: what this end has measured so far. */
 void bench_report_end(struct bench_report *r, const struct bench_session *s);
 void bench_report_error(struct bench_report *r, const char *text);
-/* The whole as an object, the caller's. err: what went wrong, or NULL. */
+/*
+ * The whole as an object, the caller's. err: what went wrong, or NULL. Of a test that failed there
+ * are no figures; of one that was interrupted, this end's.
+ */
 struct json_object *bench_report_json(
 	const struct bench_report *r, const struct bench_session *s, const struct err *err);
 /* One line about the test: a plot's title. */

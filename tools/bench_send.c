@@ -161,7 +161,7 @@ int bench_send_new(const struct bench_end_config *config, struct stream *const *
 		.codec = t->codec,
 		.level = t->level,
 		.max_bandwidth = t->bandwidth / 8,
-		.timeout_ms = BENCH_TIMEOUT_MS,
+		.timeout_ms = config->silence_ms,
 		.ops = &flow_ops,
 		.arg = s,
 	};

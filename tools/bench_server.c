@@ -94,11 +94,12 @@ static void run_free(struct run *run)
 }
 
 /* As iperf3 does after each test. */
-static void say_listening(const struct server *v)
+static void say_listening(struct server *v)
 {
 	fprintf(v->o->json ? stderr : stdout, "Server listening on %s\n",
 		listener_uri(v->listener));
-	fflush(stdout);
+	if (!output_flush())
+		leave(v, 1); /* main() says why */
 }
 
 /* The test is over, one way or the other; status is that of a server for one test. */
@@ -165,7 +166,7 @@ static void print_json(const struct run *run, const struct err *err)
 
 	puts(json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-	fflush(stdout);
+	output_flush();
 	json_object_put(o);
 }
 
@@ -186,12 +187,13 @@ static void on_done(void *arg, struct bench_line *line, const struct err *err)
 	run->line = line;
 	if (o->json)
 		print_json(run, err);
+	if (!err || run->session.interrupted)
+		bench_report_end(&run->report, &run->session);
 	if (err) {
 		bench_report_error(&run->report, err->text);
 		run_over(run, 1);
 		return;
 	}
-	bench_report_end(&run->report, &run->session);
 	if (o->plot) {
 		bench_report_title(&run->session, title, sizeof(title));
 		if (bench_plot_write(o->plot, &run->session.measure, title, &e) < 0)
@@ -323,11 +325,11 @@ static struct run *run_new(struct server *v, struct json_object *test, struct er
 		return NULL;
 	}
 	run->server = v;
-	run->report = (struct bench_report){
-		.json = v->o->json, .server = true, .out = stdout, .hpt = v->o->hpt};
+	run->report = (struct bench_report){.json = v->o->json, .server = true, .hpt = v->o->hpt};
 	run->session.base = v->base;
 	r = bench_test_from_json(test, &run->session.test, err);
 	run->session.test.interval = v->o->test.interval; /* each end has its own lines */
+	run->session.silence_ms = v->o->silence_ms;
 	if (r == 0)
 		r = make_table(v, run, err);
 	if (r == 0 && make_cookie(run->report.cookie) < 0)
@@ -371,6 +373,9 @@ static void begin_control(struct pending *p, struct json_object *o)
 	run->timer = timer(v->base, BENCH_HANDSHAKE_MS, on_timeout, run);
 	bench_line_set(run->line, BENCH_LINE_SMALL, &control_ops, run);
 	answer(run->line, run);
+	if (bench_line_watch(run->line, bench_test_silence(&run->session.test, v->o->silence_ms)) <
+		0)
+		run_lost(run, "out of memory for a timer");
 }
 
 static void begin_data(struct pending *p, struct json_object *o)
@@ -452,7 +457,7 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
 
 	v->leaving = true;
 	if (v->run && v->run->have_session && !v->run->session.done)
-		bench_session_cancel(&v->run->session, "the server was stopped");
+		bench_session_cancel(&v->run->session, "interrupt - the server has terminated");
 	else
 		leave(v, 0);
 }

@@ -356,6 +356,7 @@ int bench_session_init(struct bench_session *s, struct bench_line *line, struct 
 	struct bench_end_config config = {
 		.base = s->base,
 		.test = &s->test,
+		.silence_ms = s->silence_ms,
 		.table = s->table,
 		.measure = &s->measure,
 		.ops = &end_ops,
@@ -399,7 +400,17 @@ void bench_session_start(struct bench_session *s)
 
 void bench_session_cancel(struct bench_session *s, const char *why)
 {
-	fail_text(s, -ECANCELED, why);
+	struct bench_count c;
+
+	if (s->failed || s->done || s->interrupted)
+		return;
+	s->interrupted = true;
+	if (s->send || s->recv) {
+		last_interval(s, &c);
+		bench_measure_end(&s->measure);
+		bench_result_get(&s->measure, &c, &s->mine);
+	}
+	fail_text(s, -EINTR, why);
 }
 
 void bench_session_fini(struct bench_session *s)

@@ -5,7 +5,7 @@
  *
  *	sender -> receiver   {"end": a wire END frame in hex}
  *	receiver -> sender   {"ack": [channel, seq]}, {"finished": {}}
- *	either               {"result": {...}} at the end, {"error": text} at any time
+ *	either               {"result": {...}} at the end, {"error": text} at any time, empty lines
  *
  * The sender passes its table again and again; when that is enough both ends read their tables
  * back, tell each other what they measured and the digest of what they have, and compare.
@@ -28,6 +28,7 @@ struct bench_session {
 	struct bench_test test;
 	struct bench_table *table; /* the caller's */
 	bool sender;
+	int silence_ms;
 	struct bench_measure measure;
 	struct bench_result mine, peers;
 	/* bench_session.c's own */
@@ -38,11 +39,12 @@ struct bench_session {
 	const struct bench_session_ops *ops;
 	void *arg;
 	bool have_mine, have_peers, failed, done;
+	bool interrupted; /* failed by bench_session_cancel(): `mine` is what there was until then */
 	struct err err;
 };
 
 /*
- * s is zeroed but for base, test, table and sender. line becomes the session's, also on failure;
+ * s is zeroed but for base, test, table, sender and silence_ms. line becomes the session's, also on failure;
  * streams, as many as the test's channels, on success only, and are then set to NULL. A receiver is
  * ready when this returns.
  */
@@ -50,7 +52,10 @@ int bench_session_init(struct bench_session *s, struct bench_line *line, struct 
 	const struct bench_session_ops *ops, void *arg, struct err *err);
 /* The sender begins; the receiver counts time from here. */
 void bench_session_start(struct bench_session *s);
-/* End it early: `done` follows, perhaps from inside this call; the peer is told why. */
+/*
+ * End it early, but keep what was measured: `done` follows, perhaps from inside this call; the peer
+ * is told why.
+ */
 void bench_session_cancel(struct bench_session *s, const char *why);
 /* After done. */
 void bench_session_fini(struct bench_session *s);

@@ -51,6 +51,11 @@ int bench_test_check(const struct bench_test *t, struct err *err)
 	return 0;
 }
 
+uint64_t bench_test_silence(const struct bench_test *t, int silence_ms)
+{
+	return (uint64_t)silence_ms + ((1ull << t->order) >> 16); /* 64 MiB/s */
+}
+
 struct json_object *bench_test_to_json(const struct bench_test *t)
 {
 	struct json_object *o = json_object_new_object();

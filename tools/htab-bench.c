@@ -2,14 +2,20 @@
 #include <signal.h>
 
 #include "tools/bench_run.h"
+#include "tools/output.h"
 
 int main(int argc, char **argv)
 {
 	struct bench_opts o;
-	int r = bench_opts_parse(argc, argv, &o);
+	int r, status = 0;
 
-	if (r != 0)
-		return r < 0 ? 2 : 0;
 	signal(SIGPIPE, SIG_IGN);
-	return o.server ? bench_server(&o) : bench_client(&o);
+	if (output_begin("htab-bench") < 0)
+		return 1;
+	r = bench_opts_parse(argc, argv, &o);
+	if (r < 0)
+		return 2;
+	if (r == 0)
+		status = o.server ? bench_server(&o) : bench_client(&o);
+	return output_end("htab-bench") < 0 ? 1 : status;
 }

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "config.h"
+#include "common/number.h"
 #include "proto/htab.h"
 #include "tools/output.h"
 
@@ -198,10 +199,9 @@ int ctl_give_fd(struct ctl *ctl, const char *uri)
 
 static int parse_fd(const char *text, int *ret)
 {
-	char *end;
-	long n = strtol(text, &end, 10);
+	uint64_t n;
 
-	if (end == text || *end || n < 0 || n > INT_MAX || fcntl((int)n, F_GETFD) < 0)
+	if (number_parse(text, 0, INT_MAX, &n) < 0 || fcntl((int)n, F_GETFD) < 0)
 		return -EINVAL;
 	*ret = (int)n;
 	return 0;
@@ -217,19 +217,6 @@ int ctl_connect(struct ctl *ctl)
 	return CTL_UNREACHABLE;
 }
 
-static int parse_number(const char *text, uint64_t max, uint64_t *ret)
-{
-	unsigned long long n;
-	char *end;
-
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end || errno || n > max || n == 0)
-		return -EINVAL;
-	*ret = n;
-	return 0;
-}
-
 /* Those of dump. 0, or the exit status. */
 static int dump_option(struct ctl *ctl, int opt, const char *arg)
 {
@@ -240,12 +227,12 @@ static int dump_option(struct ctl *ctl, int opt, const char *arg)
 	case OPT_SEGMENTS: ctl->segments = true; break;
 	case OPT_BOLTED: ctl->bolted = true; break;
 	case OPT_LIMIT:
-		if (parse_number(arg, INT64_MAX, &ctl->limit) < 0)
+		if (number_parse(arg, 1, INT64_MAX, &ctl->limit) < 0)
 			return ctl_usage("--limit takes a number from 1 on, not %s", arg);
 		ctl->entries = true;
 		break;
 	case OPT_ORDER:
-		if (parse_number(arg, HTAB_ORDER_MAX, &n) < 0 || n < HTAB_ORDER_MIN)
+		if (number_parse(arg, HTAB_ORDER_MIN, HTAB_ORDER_MAX, &n) < 0)
 			return ctl_usage("--order takes %u to %u, not %s", HTAB_ORDER_MIN,
 				HTAB_ORDER_MAX, arg);
 		ctl->order = (unsigned)n;
@@ -271,6 +258,13 @@ static int run(struct ctl *ctl, unsigned taken, int argc, char **argv)
 	status = c->run(ctl, argc - 1, argv + 1);
 	ctl->qmp = qmpclient_free(ctl->qmp);
 	return status;
+}
+
+static int end(int status)
+{
+	int r = output_end("htabctl");
+
+	return r < 0 && status == CTL_OK ? CTL_FAILED : status;
 }
 
 int main(int argc, char **argv)
@@ -302,12 +296,14 @@ int main(int argc, char **argv)
 	unsigned taken = 0;
 	int opt, status;
 
+	if (output_begin("htabctl") < 0)
+		return CTL_FAILED;
 	while ((opt = getopt_long(argc, argv, "s:jhV", options, NULL)) != -1) {
 		switch (opt) {
 		case 's': ctl.socket = optarg; break;
 		case 'j': ctl.json = true; break;
-		case 'h': help(stdout); return CTL_OK;
-		case 'V': puts("htabctl " PACKAGE_VERSION); return CTL_OK;
+		case 'h': help(stdout); return end(CTL_OK);
+		case 'V': puts("htabctl " PACKAGE_VERSION); return end(CTL_OK);
 		case OPT_VM:
 			ctl.vm = optarg;
 			taken |= TAKES_VM;
@@ -372,10 +368,5 @@ int main(int argc, char **argv)
 		help(stderr);
 		return CTL_USAGE;
 	}
-	status = run(&ctl, taken, argc - optind, argv + optind);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "htabctl: cannot write the output: %m\n");
-		return status ? status : CTL_FAILED;
-	}
-	return status;
+	return end(run(&ctl, taken, argc - optind, argv + optind));
 }

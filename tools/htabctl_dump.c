@@ -360,7 +360,7 @@ static int dump(struct ctl *ctl, const struct dumptable *d)
 	dumpstat_fini(&s);
 	if (!d->damage.code)
 		return CTL_OK;
-	fflush(stdout);
+	output_flush();
 	fprintf(stderr, "htabctl: %s\n", d->damage.text);
 	return CTL_FAILED;
 }

@@ -66,7 +66,7 @@ static void draw(struct wait *w, bool news)
 	} else if (news && !w->ctl->json) {
 		progress_text(&w->progress, line);
 		printf("%s\n", line);
-		fflush(stdout);
+		output_flush();
 	}
 }
 

@@ -2,10 +2,53 @@
 #include "tools/output.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+int output_begin(const char *program)
+{
+	bool closed = false;
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		closed |= fd == STDOUT_FILENO;
+		if (open("/dev/null", O_RDWR) != fd) /* the lowest that is free */
+			return -EBADF;
+	}
+	if (!closed)
+		return 0;
+	fprintf(stderr, "%s: standard output is closed: give it a file, or /dev/null\n", program);
+	return -EBADF;
+}
+
+/* Of the first flush that failed: later ones may have nothing to write, and succeed. */
+static int write_error;
+
+bool output_flush(void)
+{
+	if (fflush(stdout) != 0 && !write_error)
+		write_error = errno;
+	if (ferror(stdout) && !write_error)
+		write_error = EIO;
+	return !write_error;
+}
+
+int output_end(const char *program)
+{
+	output_flush();
+	if (fclose(stdout) != 0 && !write_error)
+		write_error = errno;
+	if (!write_error)
+		return 0;
+	fprintf(stderr, "%s: cannot write the output: %s\n", program, strerror(write_error));
+	return -EIO;
+}
 
 static const char *scaled(char *buf, uint64_t n, uint64_t step, const char *const *units)
 {
@@ -142,7 +185,7 @@ void output_json(struct json_object *o)
 {
 	puts(json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-	fflush(stdout);
+	output_flush();
 }
 
 struct json_object *member(struct json_object *o, const char *name)

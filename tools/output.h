@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * What htabctl prints for people: quantities with units and aligned tables. Plain functions; one
- * thread.
+ * What programs print for people: quantities with units and aligned tables; and whether standard
+ * output took it. Plain functions; one thread.
  */
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -37,6 +37,16 @@ struct table *table_free(struct table *t); /* takes NULL, returns NULL */
 /* A heading and its value, the values in one column. */
 void output_pair(FILE *to, const char *head, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/*
+ * At the beginning of a program: a descriptor from 0 to 2 that is closed would become a file or a
+ * socket of ours. 0; -EBADF after a sentence on stderr when there is no standard output.
+ */
+int output_begin(const char *program);
+/* Give standard output what was printed. False, from the first failure on: it takes nothing. */
+bool output_flush(void);
+/* At its end. 0, or -EIO after a sentence on stderr when something could not be written. */
+int output_end(const char *program);
 
 /* One JSON value on one line, flushed. */
 void output_json(struct json_object *o);

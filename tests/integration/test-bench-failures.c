@@ -14,7 +14,7 @@
 START_TEST(bad_options)
 {
 	static const struct {
-		const char *argv[7];
+		const char *argv[8];
 		const char *words;
 	} cases[] = {
 		{{"htab-bench"}, "either -s"},
@@ -31,16 +31,37 @@ START_TEST(bad_options)
 		{{"htab-bench", "-c", "x", "-n", "0"}, "either a time (-t) or a number"},
 		{{"htab-bench", "-c", "x", "-n", "5x"}, "--bytes 5x"},
 		{{"htab-bench", "-c", "x", "-n", "5kk"}, "--bytes 5kk"},
-		{{"htab-bench", "-c", "x", "-P", "17"}, "1 to 16 data channels"},
-		{{"htab-bench", "-c", "x", "-P", "0"}, "1 to 16 data channels"},
+		{{"htab-bench", "-c", "x", "-n", "1M", "-t", "1"}, "-t and -n exclude"},
+		{{"htab-bench", "-c", "x", "-t", "10", "-n", "1M"}, "-t and -n exclude"},
+		{{"htab-bench", "-c", "x", "-t", "5s"}, "a number of seconds"},
+		{{"htab-bench", "-c", "x", "-t", ""}, "a number of seconds"},
+		{{"htab-bench", "-c", "x", "-n", "1.5"}, "a whole number"},
+		{{"htab-bench", "-c", "x", "-P", "17"}, "1 to 16"},
+		{{"htab-bench", "-c", "x", "-P", "0"}, "1 to 16"},
+		{{"htab-bench", "-c", "x", "-P", "2.0"}, "1 to 16"},
+		{{"htab-bench", "-c", "x", "-P", "1K"}, "1 to 16"},
+		{{"htab-bench", "-c", "x", "-P", "4294967297"}, "1 to 16"},
 		{{"htab-bench", "-c", "x", "-i", "0.01"}, "0.1 to 60"},
+		{{"htab-bench", "-c", "x", "-i", "1x"}, "a number of seconds"},
 		{{"htab-bench", "-c", "x", "-b", "7"}, "8 bits"},
+		{{"htab-bench", "-c", "x", "-b", "-1"}, "--bitrate -1"},
+		{{"htab-bench", "-c", "x", "-b", "1Mbit"}, "--bitrate 1Mbit"},
+		{{"htab-bench", "-c", "x", "-b", "9223372036854775808"}, "--bitrate 92"},
 		{{"htab-bench", "-c", "x", "--order", "17"}, "18 to 32"},
+		{{"htab-bench", "-c", "x", "--order", "18.9"}, "18 to 32"},
+		{{"htab-bench", "-c", "x", "--order", "20 "}, "18 to 32"},
+		{{"htab-bench", "-c", "x", "--order", "0x14"}, "18 to 32"},
+		{{"htab-bench", "-c", "x", "--order", ""}, "18 to 32"},
+		{{"htab-bench", "-c", "x", "--order", "18446744073709551636"}, "18 to 32"},
+		{{"htab-bench", "-c", "x", "--rcv-timeout", "999"}, "1000 to 86400000"},
+		{{"htab-bench", "-s", "--rcv-timeout", "30s"}, "1000 to 86400000"},
+		{{"htab-bench", "-s", "-p", "1.0"}, "65535"},
 		{{"htab-bench", "-c", "x", "--table", "bsd"}, "linux or user"},
 		{{"htab-bench", "-c", "x", "--compression", "gzip"}, "none, zstd or hpte"},
 		{{"htab-bench", "-c", "x", "--zstd-level", "21"},
-			"zstd level 21: it should be 0 to 20"},
-		{{"htab-bench", "-c", "x", "--dirty-rate", "1G"}, "dirty rate"},
+			"--zstd-level 21: it should be a whole number, 0 to 20"},
+		{{"htab-bench", "-c", "x", "--zstd-level", "-1"}, "0 to 20"},
+		{{"htab-bench", "-c", "x", "--dirty-rate", "1G"}, "up to 100000000"},
 		{{"htab-bench", "-c", "x", "-R", "--hpt", "f"}, "give --hpt to the server"},
 		{{"htab-bench", "-c", "x", "--plaintext", "--tls-creds", "d"}, "exclude"},
 		{{"htab-bench", "-c", "x", "--plot", "f.jpg"}, ".svg or .png"},
@@ -103,7 +124,7 @@ START_TEST(a_client_that_dies)
 	if (_i & 4) {
 		process_signal(p, SIGINT);
 		ck_assert_int_eq(bench_client_end(&b, p), 1);
-		h_check_text(b.h, b.err, "interrupted");
+		h_check_text(b.h, b.err, "interrupt - the client has terminated");
 	} else {
 		process_kill(p);
 	}
@@ -111,6 +132,76 @@ START_TEST(a_client_that_dies)
 	ck_assert_int_eq(CLIENT(&b, "--order", "18", "-n", "1"), 0);
 	bench_read_log(b.server, b.err, sizeof(b.err));
 	ck_assert_ptr_nonnull(strstr(b.err, "htab-bench: "));
+	bench_end(&b);
+}
+END_TEST
+
+/* One that is stopped, at either end, with either direction, is given up after --rcv-timeout. */
+START_TEST(a_peer_that_falls_silent)
+{
+	bool client = _i & 1; /* stops */
+	struct process *p;
+	struct bench b;
+	char line[256];
+
+	bench_init(&b, _i & 4);
+	if (client)
+		SERVER(&b, "-i", "0", "--rcv-timeout", "2000");
+	else
+		SERVER(&b, "-i", "0");
+	b.server->any_end = !client;
+	p = bench_client(&b,
+		(const char *const[]){"--order", "18", "-t", "600", "-i", "0.1", "--rcv-timeout",
+			client ? "600000" : "2000", _i & 2 ? "-R" : NULL, NULL});
+	bench_read_line(p, "bits/sec", line, sizeof(line));
+	process_signal(client ? p : b.server, SIGSTOP);
+	if (client) {
+		bench_read_line(b.server, "Server listening on ", line, sizeof(line));
+		ck_assert_int_eq(CLIENT(&b, "--order", "18", "-n", "1"), 0);
+	} else {
+		ck_assert_int_eq(bench_client_end(&b, p), 1);
+		h_check_text(b.h, b.err, " for 2"); /* 2 s, or 2000 ms by the flow */
+	}
+	process_signal(client ? p : b.server, SIGCONT);
+	if (client)
+		ck_assert_int_eq(bench_client_end(&b, p), 1);
+	bench_end(&b);
+}
+END_TEST
+
+/* A client that is interrupted shows what it has. */
+START_TEST(results_so_far)
+{
+	bool json = _i & 1, reverse = _i & 2;
+	const char *sum = reverse ? "end.sum_received" : "end.sum_sent";
+	struct json_object *o;
+	struct process *p;
+	char line[256];
+	struct bench b;
+
+	bench_init(&b, false);
+	SERVER(&b, "-i", "0.1");
+	p = bench_client(&b,
+		(const char *const[]){"--order", "18", "-t", "600", "-i", "0.1",
+			json ? "-J" : "--no-ktls", reverse ? "-R" : NULL, NULL});
+	bench_read_line(b.server, "bits/sec", line, sizeof(line));
+	process_signal(p, _i & 4 ? SIGTERM : SIGINT);
+	ck_assert_int_eq(bench_client_end(&b, p), 1);
+	h_check_text(b.h, b.err, "interrupt - the client has terminated");
+	if (json) {
+		snprintf(line, sizeof(line), "%s.bytes", sum);
+		o = bench_json(&b);
+		ck_assert_str_eq(
+			member_text(o, "error", ""), "interrupt - the client has terminated");
+		h_check(b.h, bench_number(&b, o, line) > 0, "no bytes");
+		h_check(b.h, bench_number(&b, o, "htab.passes") > 0, "no passes");
+		h_check(b.h, json_object_array_length(member(o, "intervals")) > 0, "no intervals");
+		ck_assert_ptr_null(member(member(o, "htab"), "tables_equal"));
+		json_object_put(o);
+	} else {
+		h_check_text(b.h, b.out, reverse ? "  receiver\n" : "  sender\n");
+	}
+	bench_read_line(b.server, "Server listening on ", line, sizeof(line));
 	bench_end(&b);
 }
 END_TEST
@@ -129,7 +220,7 @@ START_TEST(a_server_told_to_end)
 	bench_read_line(p, "bits/sec", line, sizeof(line));
 	process_signal(b.server, SIGTERM);
 	ck_assert_int_eq(bench_client_end(&b, p), 1);
-	h_check_text(b.h, b.err, "the peer says: the server was stopped");
+	h_check_text(b.h, b.err, "the peer says: interrupt - the server has terminated");
 	process_wait(b.server);
 	ck_assert_int_eq(WEXITSTATUS(b.server->status), 1);
 	bench_end(&b);
@@ -221,23 +312,23 @@ START_TEST(strangers)
 		{"[]\n", ""},
 		{"{}garbage\n", ""},
 		{"{}\n", "another version"},
-		{"{\"htab-bench\":1,\"role\":\"control\"}\n", "another version"},
-		{"{\"htab-bench\":2,\"role\":\"x\"}\n", "no known role"},
-		{"{\"htab-bench\":2,\"role\":\"control\"}\n", "there is no test"},
-		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{}}\n",
+		{"{\"htab-bench\":2,\"role\":\"control\"}\n", "another version"},
+		{"{\"htab-bench\":3,\"role\":\"x\"}\n", "no known role"},
+		{"{\"htab-bench\":3,\"role\":\"control\"}\n", "there is no test"},
+		{"{\"htab-bench\":3,\"role\":\"control\",\"test\":{}}\n",
 			"missing or out of range"},
-		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST ",\"order\":60}}\n",
+		{"{\"htab-bench\":3,\"role\":\"control\",\"test\":{" TEST ",\"order\":60}}\n",
 			"'order' is missing or out of range"},
-		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST ",\"order\":17}}\n",
+		{"{\"htab-bench\":3,\"role\":\"control\",\"test\":{" TEST ",\"order\":17}}\n",
 			"order 17"},
-		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST ",\"order\":\"18\"}}\n",
+		{"{\"htab-bench\":3,\"role\":\"control\",\"test\":{" TEST ",\"order\":\"18\"}}\n",
 			"'order' is missing or out of range"},
-		{"{\"htab-bench\":2,\"role\":\"data\",\"cookie\":\"\",\"channel\":0}\n",
+		{"{\"htab-bench\":3,\"role\":\"data\",\"cookie\":\"\",\"channel\":0}\n",
 			"no test waits"},
 		/* a good one, but then out of turn */
-		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST ",\"order\":18}}\n{}\n",
+		{"{\"htab-bench\":3,\"role\":\"control\",\"test\":{" TEST ",\"order\":18}}\n{}\n",
 			"makes no sense here"},
-		{"{\"htab-bench\":2,\"role\":\"control\",\"test\":{" TEST
+		{"{\"htab-bench\":3,\"role\":\"control\",\"test\":{" TEST
 		 ",\"order\":18}}\n{\"start\":{}}\n",
 			"all of its data connections"},
 	};
@@ -277,6 +368,10 @@ int main(void)
 		tcase_add_loop_test(tc, a_server_that_dies, 0, 4);
 	if (harness_wants("a_client_that_dies"))
 		tcase_add_loop_test(tc, a_client_that_dies, 0, 8);
+	if (harness_wants("a_peer_that_falls_silent"))
+		tcase_add_loop_test(tc, a_peer_that_falls_silent, 0, 8);
+	if (harness_wants("results_so_far"))
+		tcase_add_loop_test(tc, results_so_far, 0, 8);
 	harness_add(tc, a_server_told_to_end);
 	harness_add(tc, nobody_is_there);
 	harness_add(tc, security_does_not_fit);
