@@ -109,7 +109,7 @@ static size_t pack_marker(struct sender *s)
 	return (size_t)r;
 }
 
-/* Choose the next frame: FLOW_MORE, with one or after a step towards it, or FLOW_WAIT with *wait. */
+/* The next frame: FLOW_MORE, with one or after a step towards it; or FLOW_WAIT with *wait. */
 static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wait *wait)
 {
 	struct sendring *ring = s->ring;

@@ -47,7 +47,7 @@ static bool converter_is_there(void)
 	return found;
 }
 
-/* Can a file of that name be written? One that is there keeps what it holds, one that is not goes. */
+/* Can a file of that name be written? One that is there keeps what it holds. */
 static int probe(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -39,14 +39,14 @@ struct bench_session {
 	const struct bench_session_ops *ops;
 	void *arg;
 	bool have_mine, have_peers, failed, done;
-	bool interrupted; /* failed by bench_session_cancel(): `mine` is what there was until then */
+	bool interrupted; /* by bench_session_cancel(): `mine` is what there was until then */
 	struct err err;
 };
 
 /*
- * s is zeroed but for base, test, table, sender and silence_ms. line becomes the session's, also on failure;
- * streams, as many as the test's channels, on success only, and are then set to NULL. A receiver is
- * ready when this returns.
+ * s is zeroed but for base, test, table, sender and silence_ms. line becomes the session's, also on
+ * failure; streams, as many as the test's channels, on success only, and are then set to NULL. A
+ * receiver is ready when this returns.
  */
 int bench_session_init(struct bench_session *s, struct bench_line *line, struct stream **streams,
 	const struct bench_session_ops *ops, void *arg, struct err *err);

@@ -47,8 +47,8 @@ void bench_test_default(struct bench_test *t);
 /* Is it within the limits above? 0, or -EINVAL with a sentence. */
 int bench_test_check(const struct bench_test *t, struct err *err);
 /*
- * For how long in ms a peer may say nothing: so long, and what it takes to make the table or to read
- * it back, when nothing else is done.
+ * For how long in ms a peer may say nothing: so long, and what it takes to make the table or to
+ * read it back, when nothing else is done.
  */
 uint64_t bench_test_silence(const struct bench_test *t, int silence_ms);
 struct json_object *bench_test_to_json(const struct bench_test *t);
