@@ -217,8 +217,8 @@ bool migration_is_file(const struct migration *m);
 /* May connections that break be made anew, now and without a word from anybody? */
 bool migration_keeps(const struct migration *m);
 /*
- * While it is interrupted, from cut_at on: wait for as long as recover-timeout says, and then cb. Again
- * when that was changed.
+ * While it is interrupted, from cut_at on: wait for as long as recover-timeout says, and then cb.
+ * Again when that was changed.
  */
 void migration_wait_for_peer(struct migration *m, event_callback_fn cb);
 /* May it still be cancelled: has the hand-over not begun? */

@@ -55,6 +55,8 @@ struct simvm_opts {
 	bool fail_activate, refuse_state, stall_pause, bad_fd;
 	bool fail_write;
 	uint64_t fail_write_at;
+	bool lose;
+	uint64_t lose_from;
 	enum simvm_step die_at;
 	bool stall_change;
 	uint64_t lease_ms, change_ms; /* 0: the library's */

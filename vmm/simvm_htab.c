@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@ struct server {
 struct simvm_htab {
 	struct swhpt *hpt;
 	const struct simvm_opts *opts;
+	atomic_bool lost; /* the entry that is to be lost is */
 	struct server servers[SERVERS_MAX];
 };
 
@@ -98,12 +100,59 @@ static int fail_one(struct server *v)
 	return fd_send_packet(v->sock, answer, sizeof(answer), -1) < 0 ? 0 : 1;
 }
 
+/* The first valid entry from `from` on is no more. */
+static int remove_valid(struct swhpt *hpt, uint64_t from)
+{
+	uint8_t buf[HTAB_READ_MIN];
+	struct swhpt_fd *fd;
+	struct htab_iter it;
+	struct htab_rec rec = {0};
+	ssize_t n;
+	int r = swhpt_open(hpt, 0, from, &fd);
+
+	if (r < 0)
+		return r;
+	do {
+		n = swhpt_read(fd, buf, sizeof(buf));
+		htab_iter_init(&it, buf, n > 0 ? (size_t)n : 0, swhpt_entries(hpt), HTAB_HOST);
+		while (htab_iter_next(&it, &rec) > 0 && rec.n_valid == 0)
+			;
+	} while (n > 0 && rec.n_valid == 0);
+	swhpt_close(fd);
+	if (n <= 0)
+		return n < 0 ? (int)n : -ENOENT;
+	r = swhpt_open(hpt, HTAB_FD_WRITE, 0, &fd);
+	if (r < 0)
+		return r;
+	htab_put_header(buf, HTAB_HOST, rec.index, 0, 1);
+	n = swhpt_write(fd, buf, HTAB_HDR_SIZE);
+	swhpt_close(fd);
+	return n < 0 ? (int)n : 0;
+}
+
+/* Lose an entry before the packet that is next, when that is the first that reads. */
+static void lose_one(struct server *v)
+{
+	struct simvm_htab *s = v->all;
+	enum htabsock_op op;
+	uint32_t count;
+	ssize_t n = recv(v->sock, v->buf, HTABSOCK_PACKET_MAX, MSG_PEEK);
+
+	if (n <= 0 || htabsock_unpack_request(v->buf, (size_t)n, &op, &count) < 0 ||
+		op != HTABSOCK_READ || atomic_exchange(&s->lost, true))
+		return;
+	if (remove_valid(s->hpt, s->opts->lose_from) < 0)
+		fprintf(stderr, "htab-simvm: --lose-entry: there is no entry to lose\n");
+}
+
 static void *serve(void *arg)
 {
 	struct server *v = arg;
 	int r;
 
 	do {
+		if (v->all->opts->lose)
+			lose_one(v);
 		r = v->all->opts->fail_write ? fail_one(v) : 0;
 		if (r == 0)
 			r = swhpt_serve_one(v->fd, v->sock, v->buf);

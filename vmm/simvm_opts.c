@@ -24,6 +24,7 @@ enum option_number {
 	OPT_HELP,
 	OPT_FAIL_ACTIVATE,
 	OPT_FAIL_WRITE_AT,
+	OPT_LOSE_ENTRY,
 	OPT_REFUSE_STATE,
 	OPT_STALL_PAUSE,
 	OPT_DIE_AT,
@@ -50,6 +51,7 @@ static const struct option options[] = {
 	{"help", no_argument, NULL, OPT_HELP},
 	{"fail-activate", no_argument, NULL, OPT_FAIL_ACTIVATE},
 	{"fail-write-at", required_argument, NULL, OPT_FAIL_WRITE_AT},
+	{"lose-entry", required_argument, NULL, OPT_LOSE_ENTRY},
 	{"refuse-state", no_argument, NULL, OPT_REFUSE_STATE},
 	{"stall-pause", no_argument, NULL, OPT_STALL_PAUSE},
 	{"die-at", required_argument, NULL, OPT_DIE_AT},
@@ -90,6 +92,8 @@ static const char usage[] =
 	"For tests:\n"
 	"  --fail-activate       the callback `activate` fails\n"
 	"  --fail-write-at N     the table refuses a write of entry N with EIO\n"
+	"  --lose-entry N        the first valid entry from N on is gone when the table is read\n"
+	"                        here for the first time: at a destination, to be compared\n"
 	"  --refuse-state        the guest's state is refused\n"
 	"  --stall-pause         a pause never ends\n"
 	"  --bad-fd              hand over a regular file in place of a kernel's htab fd\n"
@@ -172,6 +176,11 @@ static int parse_one(int c, const char *arg, struct simvm_opts *o)
 			&o->fail_write_at);
 		o->fail_write = true;
 		break;
+	case OPT_LOSE_ENTRY:
+		r = vmm_parse_number(
+			"lose-entry", arg, 0, htab_entries(HTAB_ORDER_MAX) - 1, &o->lose_from);
+		o->lose = true;
+		break;
 	case OPT_REFUSE_STATE: o->refuse_state = true; break;
 	case OPT_STALL_PAUSE: o->stall_pause = true; break;
 	case OPT_DIE_AT: r = parse_step(arg, &o->die_at); break;
@@ -215,9 +224,10 @@ int simvm_opts_parse(int argc, char **argv, struct simvm_opts *ret)
 	}
 	if (o.incoming && o.hpt)
 		return vmm_refuse("hpt", o.hpt, "with --incoming the table comes with the guest");
-	if (o.booke && (o.order_set || o.hpt || o.fail_write || o.bad_fd))
+	if (o.booke && (o.order_set || o.hpt || o.fail_write || o.lose || o.bad_fd))
 		return vmm_refuse("mmu", "booke",
-			"--order, --hpt, --fail-write-at and --bad-fd are for a hashed page table");
+			"--order, --hpt, --fail-write-at, --lose-entry and --bad-fd are for a "
+			"hashed page table");
 	if (uuid_eq(&o.uuid, &(struct vm_uuid){0}))
 		vmm_default_uuid(o.name, &o.uuid);
 	*ret = o;

@@ -131,6 +131,31 @@ START_TEST(table_refuses_an_entry)
 }
 END_TEST
 
+/* Both tables are read back, and one entry of the destination's is not there. */
+START_TEST(tables_differ)
+{
+	struct pair p = pair_new(&(struct pair_opts){
+		.tls = true,
+		.verify = true,
+		.source = {.order = 20, .vcpus = 2, .rate = 1000},
+		.destination = {.extra = {"--lose-entry", "1000"}},
+	});
+	struct json_object *q, *verify;
+
+	pair_migrate(&p);
+	pair_fails(&p, "the tables differ in 1 of 65536 entries: the guest stays here");
+	host_status(p.b, PAIR_VM, "failed");
+	guest_event(p.source, "resumed");
+	h_check(p.h, !p.destination->started, "the guest runs at the destination as well");
+	q = host_query(p.a, PAIR_VM);
+	verify = member(q, "verify");
+	h_check(p.h, member_int(verify, "mismatches", -1) == 1, "%s",
+		json_object_to_json_string(q));
+	json_object_put(q);
+	pair_works_still(&p); /* when nothing is lost */
+}
+END_TEST
+
 START_TEST(state_is_refused)
 {
 	struct pair p = pair_new(&(struct pair_opts){
@@ -256,6 +281,7 @@ int main(void)
 	harness_add(c, source_daemon_is_stopped_mid_pass);
 	harness_add(c, destination_daemon_is_stopped_mid_pass);
 	harness_add(c, table_refuses_an_entry);
+	harness_add(c, tables_differ);
 	harness_add(c, state_is_refused);
 	harness_add(c, activate_fails);
 	harness_add(c, not_a_table);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Parameters and capabilities while a migration runs: what it was begun with stays, whoever is named
- * and however; the rest has effect at once.
+ * Parameters and capabilities while a migration runs: what it was begun with stays, whoever is
+ * named and however; the rest has effect at once.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -277,7 +277,7 @@ START_TEST(capability_that_is_none_is_refused)
 }
 END_TEST
 
-/* docs/control.md: each parameter, and each capability, that is as it was when a migration began. */
+/* docs/control.md: each parameter that stays as it was when a migration began. */
 START_TEST(what_may_be_changed_on_the_way)
 {
 	static const char *const frozen[] = {"multifd-channels", "multifd-zstd-level",
