@@ -30,6 +30,9 @@ struct uri {
 /* 0 and *ret, or -EINVAL with a sentence. A missing port is DIAL_PORT. */
 int uri_parse(const char *text, struct uri *ret, struct err *err);
 
+/* Is it a host's name or address (IPv6 without brackets)? 0, or -EINVAL with a sentence. */
+int uri_check_host(const char *host, struct err *err);
+
 /* Does it begin as file:PATH does? */
 bool uri_is_file(const char *text);
 

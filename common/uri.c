@@ -9,6 +9,8 @@
 
 #include "common/net.h"
 
+#define NAME_CHARS "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
+
 static const char *after(const char *text, const char *scheme)
 {
 	size_t n = strlen(scheme);
@@ -47,11 +49,37 @@ static int set_port(struct uri *u, const char *text, const char *port, struct er
 	return 0;
 }
 
+/* Letters, digits, '-' and '_', and dots between them. IPv4 addresses are such names as well. */
+static bool is_host_name(const char *host)
+{
+	size_t n;
+
+	if (!*host)
+		return false;
+	for (const char *p = host; *p; p += n + (p[n] == '.')) {
+		n = strspn(p, NAME_CHARS);
+		if (!n || p[0] == '-' || p[n - 1] == '-' || (p[n] && p[n] != '.'))
+			return false;
+	}
+	return true;
+}
+
+int uri_check_host(const char *host, struct err *err)
+{
+	struct in6_addr address;
+	int n = 0;
+
+	if (is_host_name(host) || inet_pton(AF_INET6, host, &address) == 1)
+		return 0;
+	while (host[n] > ' ' && host[n] < 0x7f) /* as far as it can be shown */
+		n++;
+	return err_set(err, -EINVAL, "'%.*s%s' is neither a host name nor an address", n, host,
+		host[n] ? "..." : "");
+}
+
 static int set_host(struct uri *u, const char *text, const char *host, size_t len, bool bracketed,
 	struct err *err)
 {
-	static const char plain[] = "0123456789abcdefghijklmnopqrstuvwxyz"
-				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-_";
 	static const char v6[] = "0123456789abcdefABCDEF:.";
 	size_t ok;
 
@@ -60,15 +88,15 @@ static int set_host(struct uri *u, const char *text, const char *host, size_t le
 			sizeof(u->host) - 1);
 	if (!bracketed && len == 1 && *host == '*')
 		len = 0;
-	ok = strspn(host, bracketed ? v6 : plain);
-	/* A link-local address names its interface: fe80::1%eth0. */
-	if (bracketed && ok < len && host[ok] == '%')
-		ok += 1 + strspn(host + ok + 1, plain);
-	if (ok < len || (bracketed && !memchr(host, ':', len)))
-		return err_set(err, -EINVAL, "'%.*s' in '%s' is neither a host name nor an address",
-			(int)len, host, text);
 	memcpy(u->host, host, len);
 	u->host[len] = '\0';
+	ok = bracketed ? strspn(u->host, v6) : len;
+	/* A link-local address names its interface: fe80::1%eth0. */
+	if (bracketed && u->host[ok] == '%')
+		ok += 1 + strspn(u->host + ok + 1, NAME_CHARS ".");
+	if (ok < len || (bracketed ? !strchr(u->host, ':') : len && !is_host_name(u->host)))
+		return err_set(err, -EINVAL, "'%s' in '%s' is neither a host name nor an address",
+			u->host, text);
 	return 0;
 }
 

@@ -128,8 +128,12 @@ static void loading_cb(void *arg, const struct vmm_reply *reply, int fd)
 void dest_prepare(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_LOADING};
-
-	req.cookie_len = cookie_pack_dest(m, req.cookie);
+	int r = cookie_pack_dest(m, req.cookie);
+	if (r < 0) {
+		dest_failf(m, r, "the note of this session cannot be made: %s", strerror(-r));
+		return;
+	}
+	req.cookie_len = (uint16_t)r;
 	dest_ask(m, &req, -1, limit_ms(LIMIT_VMM_ANSWER), loading_cb);
 }
 

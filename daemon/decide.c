@@ -267,7 +267,7 @@ void dest_question(struct server *srv, struct peer *p, const struct wire_session
 	struct migration *m = server_find_session(srv, &s->session);
 	bool loading;
 
-	if (!m || !m->incoming || migration_is_file(m)) {
+	if (!m || !m->incoming || migration_is_file(m) || m->unproven) {
 		answer_and_close(p, WIRE_UNKNOWN, s);
 		return;
 	}
@@ -299,7 +299,28 @@ static void nothing_go(struct migration *m)
 {
 }
 
-void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
+/* Whose session it is nobody knows, so no question is answered: an operator has to speak. */
+static void adopt_unproven(struct migration *m)
+{
+	struct json_object *o = json_object_new_object();
+	char text[33];
+
+	m->unproven = m->unresolved = true;
+	session_text(&m->session, text);
+	err_set(&m->error, -EBADMSG,
+		"its VMM's note of this session was not made by a daemon of this host that has the "
+		"key %s/note-key, so nobody is answered: use 'resolve'",
+		m->srv->config.state_dir);
+	log_err("vm %s: %s: htabctl resolve %s %s run%s", m->vm_name, m->error.text, m->vm_name,
+		text, m->state == MIG_IN_READY ? "|discard" : "");
+	json_object_object_add(o, "session", json_object_new_string(text));
+	json_object_object_add(o, "uri", json_object_new_string(""));
+	json_object_object_add(o, "desc", json_object_new_string(m->error.text));
+	server_event(m->srv, m->vm_name, "MIGRATION_UNRESOLVED", o);
+	migration_begin(m, nothing_go);
+}
+
+void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, bool proven)
 {
 	enum mig_state first = note->note == NOTE_RUN ? MIG_IN_RUNNING
 		: note->note == NOTE_READY            ? MIG_IN_READY
@@ -307,15 +328,21 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
 	struct migration *m;
 
 	if (vm->migration && !migration_is_final(vm->migration))
-		return; /* a VM holds one session that is not over */
+		return;                     /* a VM holds one session that is not over */
+	if (first == MIG_FAILED && !proven) /* NEVER is not said by its word: it is as forgotten */
+		return;
 	m = migration_new(srv, vm, first);
 	if (!m)
 		return;
 	m->incoming = true;
 	m->adopted = true;
 	m->session = note->session;
-	cookie_unpack_dest(m, note);
 	m->asked_run = note->note == NOTE_RUN;
+	if (!proven) {
+		adopt_unproven(m);
+		return;
+	}
+	cookie_unpack_dest(m, note);
 	m->never = note->note == NOTE_DEAD;
 	if (first == MIG_FAILED) {
 		err_set(&m->error, -ECANCELED, "the session ended before this daemon started");

@@ -26,8 +26,11 @@ void dest_question(struct server *srv, struct peer *p, const struct wire_session
 int dest_cancel(struct migration *m, struct err *err);
 /* The operator's word: run: the guest runs (or did run) here; else: it never does. */
 int dest_resolve(struct migration *m, bool run, struct err *err);
-/* A VMM registered with a READY, RUN or DEAD note of a session that nobody here conducts. */
-void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note);
+/*
+ * A VMM registered with a READY, RUN or DEAD note of a session that nobody here conducts. Its
+ * cookie, which is without its MAC, is believed only when it is proven to be this host's.
+ */
+void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, bool proven);
 /* Its VMM, which was away, is back with this note. */
 void dest_attach(struct migration *m, struct vm *vm, enum session_note note);
 void dest_vm_gone(struct migration *m, bool dead);

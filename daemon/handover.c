@@ -35,14 +35,14 @@ void handover_finish(struct migration *m)
 		peer_send_session(m->peer, WIRE_CLOSED, &m->session, &m->uuid);
 		peer_finish(m->peer);
 		m->peer = NULL;
-	} else if (!migration_is_file(m) && m->redials < CLOSED_TRIES) {
+	} else if (!migration_is_file(m) && !m->unproven && m->redials < CLOSED_TRIES) {
 		/* The destination may not migrate this guest on before it heard CLOSED. */
 		migration_timer(m, m->redials++ * limit_ms(LIMIT_REDIAL), redial_cb);
 		return;
 	} else if (!migration_is_file(m)) {
 		log_warn("vm %s: %s was not told that the session is closed: it has to be resolved "
 			 "there before the guest can migrate on",
-			m->vm_name, m->uri_text);
+			m->vm_name, m->unproven ? "its destination" : m->uri_text);
 	}
 	migration_set(m, MIG_COMPLETED);
 }
@@ -290,7 +290,10 @@ static void redial_cb(evutil_socket_t fd, short what, void *arg)
 	struct err err = {0};
 
 	m->creds = tls_creds_unref(m->creds); /* they may have been renewed */
-	if (migration_is_file(m))
+	if (m->unproven) { /* nobody can be asked: it is said again that a person has to */
+		err = m->error;
+		handover_no_answer(m, &err);
+	} else if (migration_is_file(m))
 		save_ask(m);
 	else if (server_creds(m->srv, m->agreed.tls_creds, &m->creds, &err) < 0)
 		handover_no_answer(m, &err);
@@ -307,12 +310,14 @@ static void tell_unresolved(struct migration *m)
 	char text[33];
 
 	session_text(&m->session, text);
-	log_err(migration_is_file(m)
+	log_err(m->unproven ? "vm %s: its guest stays paused%s until somebody says about session "
+			      "%s what is known (%s): htabctl resolve %s %s run|discard"
+			: migration_is_file(m)
 			? "vm %s: its guest stays paused until it is known whether %s holds session %s "
 			  "(%s); when it never will: htabctl resolve %s %s run"
 			: "vm %s: its guest stays paused until %s answers about session %s (%s); when "
 			  "that host is known to be dead and fenced: htabctl resolve %s %s run",
-		m->vm_name, m->uri_text, text, m->error.text, m->vm_name, text);
+		m->vm_name, m->unproven ? "" : m->uri_text, text, m->error.text, m->vm_name, text);
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
 	json_object_object_add(o, "session", json_object_new_string(text));
 	json_object_object_add(o, "uri", json_object_new_string(m->uri_text));
@@ -473,9 +478,10 @@ void source_attach(struct migration *m, struct vm *vm)
 	}
 }
 
-void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note)
+void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, bool proven)
 {
 	struct migration *m;
+	struct err err;
 
 	if (vm->migration && !migration_is_final(vm->migration)) {
 		log_warn("vm %s: its VMM holds more than one COMMITTING note", vm->reg.name);
@@ -487,10 +493,19 @@ void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note
 	m->session = note->session;
 	m->adopted = true;
 	m->unresolved = true;
-	if (cookie_unpack_source(m, note) < 0) {
-		err_set(&m->error, -EBADMSG, "the note of this session tells no destination");
-		tell_unresolved(m);
-		return; /* an operator has to resolve it */
+	if (!proven)
+		err_set(&m->error, -EBADMSG,
+			"its VMM's note of this session was not made by a daemon of this host that "
+			"has the key %s/note-key, so nobody is asked where the guest runs: use 'resolve'",
+			srv->config.state_dir);
+	else if (cookie_unpack_source(m, note, &err) < 0)
+		err_set(&m->error, -EBADMSG,
+			"its VMM's note of this session cannot be used (%s): use 'resolve'",
+			err.text);
+	m->unproven = m->error.code;
+	if (m->unproven) {
+		migration_begin(m, asking_go);
+		return;
 	}
 	log_note(migration_is_file(m)
 			? "vm %s: was saved to %s by an earlier daemon; looking what is there"

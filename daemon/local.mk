@@ -47,6 +47,7 @@ libdaemon_la_SOURCES = \
 	daemon/log.c daemon/log.h \
 	daemon/migration.c daemon/migration.h \
 	daemon/agreed.c daemon/agreed.h \
+	daemon/notekey.c daemon/notekey.h \
 	daemon/params.c daemon/params.h \
 	daemon/peer.c daemon/peer.h \
 	daemon/save.c daemon/save.h \

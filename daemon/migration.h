@@ -155,6 +155,7 @@ struct migration {
 	bool resumed; /* the VMM said that its guest ran again: its copy must not be committed */
 	bool adopted; /* found in a VMM's registration, by a later daemon */
 	bool unresolved;
+	bool unproven; /* its note is not one of this host's: nothing that it says is believed */
 	unsigned throttle;
 	unsigned redials;
 	bool welcomed; /* the connection being made has its WELCOME */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/codec.h"
+#include "common/dial.h"
 #include "proto/wire.h"
 
 enum kind {
@@ -42,6 +43,7 @@ static const struct param {
 	int64_t min, max, preset;
 	size_t size; /* TEXT */
 	const char *const *choices;
+	int (*check)(const char *text, struct err *err); /* TEXT that is not empty */
 } table[] = {
 	{"downtime-limit", INT, offsetof(struct params, tuning.downtime_limit), 0, 2000000, 300},
 	{"max-bandwidth", INT, offsetof(struct params, tuning.max_bandwidth), 0, INT64_MAX, 0},
@@ -64,7 +66,8 @@ static const struct param {
 	{"htab-compression", CHOICE, offsetof(struct params, codec), .preset = WIRE_CODEC_HPTE,
 		.choices = codec_choices},
 	{"tls-creds", TEXT, offsetof(struct params, tls_creds), .size = PARAM_TEXT_MAX},
-	{"tls-hostname", TEXT, offsetof(struct params, tls_hostname), .size = PARAM_TEXT_MAX},
+	{"tls-hostname", TEXT, offsetof(struct params, tls_hostname), .size = PARAM_TEXT_MAX,
+		.check = uri_check_host},
 	{"tls-authz", TEXT, offsetof(struct params, tls_authz), .size = PARAM_TEXT_MAX},
 };
 
@@ -120,18 +123,43 @@ static int set_int(struct params *p, const struct param *t, struct json_object *
 	return 0;
 }
 
+static int check_text(const struct param *t, const char *s, size_t n, struct err *err)
+{
+	int r;
+
+	if (n >= t->size)
+		return err_set(err, -EINVAL, "Parameter '%s' is longer than %zu bytes", t->name,
+			t->size - 1);
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
+			return err_set(err, -EINVAL,
+				"Parameter '%s' has a control character at byte %zu", t->name, i);
+	r = n && t->check ? t->check(s, err) : 0;
+	if (r < 0 && err)
+		err_prefix(err, "Parameter '%s'", t->name);
+	return r;
+}
+
 static int set_text(struct params *p, const struct param *t, struct json_object *v, struct err *err)
 {
 	const char *s = json_object_get_string(v);
 	size_t n = (size_t)json_object_get_string_len(v);
+	int r;
 
 	if (!json_object_is_type(v, json_type_string))
 		return err_set(err, -EINVAL, "Parameter '%s' expects a string", t->name);
-	if (n >= t->size || strlen(s) != n)
-		return err_set(err, -EINVAL, "Parameter '%s' is longer than %zu bytes", t->name,
-			t->size - 1);
-	memcpy(field(p, t->offset), s, n + 1);
-	return 0;
+	r = check_text(t, s, n, err);
+	if (r == 0)
+		memcpy(field(p, t->offset), s, n + 1);
+	return r;
+}
+
+int params_check_text(const char *name, const char *text, struct err *err)
+{
+	for (size_t i = 0; i < N_PARAMS; i++)
+		if (table[i].kind == TEXT && !strcmp(table[i].name, name))
+			return check_text(&table[i], text, strlen(text), err);
+	return err_set(err, -EINVAL, "Parameter '%s' is unexpected", name);
 }
 
 static int set_choice(

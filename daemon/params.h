@@ -62,6 +62,8 @@ void params_default(struct params *p);
  * member that is somebody else's. 0, or -EINVAL with a sentence.
  */
 int params_set(struct params *p, struct json_object *object, const char *skip, struct err *err);
+/* May the parameter of that name, a text, have this value? 0, or -EINVAL with a sentence. */
+int params_check_text(const char *name, const char *text, struct err *err);
 int params_set_capability(struct params *p, const char *name, bool state, struct err *err);
 /* The first of its texts that says how TLS is to be used, by its name; NULL: none is set. */
 const char *params_tls(const struct params *p);

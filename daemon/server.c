@@ -14,6 +14,7 @@
 #include "daemon/accept.h"
 #include "daemon/change.h"
 #include "daemon/commands.h"
+#include "daemon/cookie.h"
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
 #include "daemon/farewell.h"
@@ -258,8 +259,9 @@ static void vm_event_uuid(struct server *srv, struct vm *vm, const char *name)
 	server_event(srv, vm->reg.name, name, o);
 }
 
-static void take_note(struct server *srv, struct vm *vm, const struct vmm_note *note)
+static void take_note(struct server *srv, struct vm *vm, struct vmm_note *note)
 {
+	bool proven = cookie_open(srv, vm, note);
 	struct migration *m = server_find_session(srv, &note->session);
 
 	if (m &&
@@ -269,16 +271,22 @@ static void take_note(struct server *srv, struct vm *vm, const struct vmm_note *
 			vm->reg.name);
 		return;
 	}
+	if (m && !proven && !m->unproven) {
+		log_warn("vm %s: its VMM holds a note of a session of this daemon's that is not "
+			 "the one that it was given",
+			vm->reg.name);
+		return;
+	}
 	if (note->note == NOTE_COMMITTING) {
 		if (!m || m->state == MIG_FAILED || m->state == MIG_CANCELLED)
-			source_adopt(srv, vm, note);
+			source_adopt(srv, vm, note, proven);
 		else if (!m->incoming && m->state != MIG_STOPPING)
 			source_attach(m, vm);
 		/* STOPPING: adopted when that is over, by server_moved() */
 	} else if (m) {
 		dest_attach(m, vm, note->note);
 	} else {
-		dest_adopt(srv, vm, note);
+		dest_adopt(srv, vm, note, proven);
 	}
 }
 
@@ -409,6 +417,9 @@ int server_start(struct server *srv, struct err *err)
 		slash ? (int)(slash - srv->config.control) : 1, slash ? srv->config.control : ".");
 	if (mkdir(srv->vm_dir, 0750) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "cannot make %s: %s", srv->vm_dir, strerror(errno));
+	r = notekey_load(srv->config.state_dir, &srv->key, err);
+	if (r < 0)
+		return r;
 	r = qmp_new(srv->base, commands, srv, &srv->qmp);
 	if (r < 0)
 		return err_set(err, r, "out of memory");

@@ -9,6 +9,7 @@
 
 #include "common/dial.h"
 #include "daemon/migration.h"
+#include "daemon/notekey.h"
 #include "daemon/params.h"
 #include "daemon/qmp.h"
 #include "daemon/vm.h"
@@ -28,6 +29,7 @@ struct allow_rule {
 
 struct config {
 	char file[256], control[256], vmm_socket[256], tls_dir[256], name[WIRE_NAME_MAX];
+	char state_dir[256]; /* what outlives the daemon: the key of its notes */
 	char listen[LISTEN_MAX][URI_MAX];
 	unsigned n_listen;
 	bool listen_given; /* in the configuration file */
@@ -44,6 +46,7 @@ struct server {
 	struct vms *vms;
 	struct qmp *qmp;
 	struct qmp_sock *control;
+	struct notekey key;      /* of the cookies that VMMs keep */
 	char vm_dir[256];        /* of the VMs' own control sockets */
 	struct tls_creds *creds; /* NULL: plaintext, or none were found */
 	char creds_error[ERR_TEXT_MAX];

@@ -14,7 +14,8 @@
 
 static const char usage[] =
 	"usage: htab-migrated [--config FILE] [--control PATH] [--vmm-socket PATH] [--listen URI]...\n"
-	"                     [--tls-creds DIR] [--plaintext] [--name NAME] [--verbose]\n"
+	"                     [--tls-creds DIR] [--plaintext] [--name NAME] [--state-dir DIR]\n"
+	"                     [--verbose]\n"
 	"Moves running POWER guests between hosts; see htab-migrated(8).\n"
 	"  --config FILE      JSON configuration (" SETTINGS_FILE " if it exists)\n"
 	"  --control PATH     control socket (" SETTINGS_RUN_DIR "/control.sock)\n"
@@ -22,7 +23,10 @@ static const char usage[] =
 	"  --listen URI       listen for other daemons (tcp::4660); may be repeated\n"
 	"  --tls-creds DIR    certificates and keys (" SETTINGS_TLS_DIR ")\n"
 	"  --plaintext        no TLS: anybody on the network may read and change guests\n"
-	"  --name NAME        what the other daemon calls this one (the host's name)\n";
+	"  --name NAME        what the other daemon calls this one (the host's name)\n"
+	"  --state-dir DIR    what outlives the daemon, the key of its notes (" SETTINGS_STATE_DIR
+	",\n"
+	"                     with another --control the directory of that)\n";
 
 static int copy(char *dst, size_t size, const char *what, const char *value, struct err *err)
 {
@@ -97,6 +101,7 @@ static int file_member(struct config *c, const char *name, struct json_object *v
 	} texts[] = {
 		{"control", c->control, sizeof(c->control)},
 		{"vmm-socket", c->vmm_socket, sizeof(c->vmm_socket)},
+		{"state-dir", c->state_dir, sizeof(c->state_dir)},
 		{"tls-creds", c->tls_dir, sizeof(c->tls_dir)},
 		{"name", c->name, sizeof(c->name)},
 	};
@@ -163,6 +168,7 @@ enum opt {
 	OPT_TLS,
 	OPT_PLAINTEXT,
 	OPT_NAME,
+	OPT_STATE,
 	OPT_VERBOSE,
 	OPT_HELP,
 	OPT_VERSION,
@@ -176,6 +182,7 @@ static const struct option options[] = {
 	{"tls-creds", required_argument, NULL, OPT_TLS},
 	{"plaintext", no_argument, NULL, OPT_PLAINTEXT},
 	{"name", required_argument, NULL, OPT_NAME},
+	{"state-dir", required_argument, NULL, OPT_STATE},
 	{"verbose", no_argument, NULL, OPT_VERBOSE},
 	{"help", no_argument, NULL, OPT_HELP},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -197,6 +204,7 @@ static int take_option(struct config *c, int opt, bool *listens, struct err *err
 	case OPT_TLS: return copy(c->tls_dir, sizeof(c->tls_dir), "--tls-creds", optarg, err);
 	case OPT_PLAINTEXT: c->plaintext = true; return 0;
 	case OPT_NAME: return copy(c->name, sizeof(c->name), "--name", optarg, err);
+	case OPT_STATE: return copy(c->state_dir, sizeof(c->state_dir), "--state-dir", optarg, err);
 	case OPT_VERBOSE: c->verbose = true; return 0;
 	case OPT_HELP: fputs(usage, stdout); return 1;
 	case OPT_VERSION: puts(PACKAGE_STRING); return 1;
@@ -230,6 +238,24 @@ static int complete_tls(struct config *c, struct err *err)
 	return 0;
 }
 
+/* systemd's, if it gave one; else a daemon that is not the host's own keeps all in one place. */
+static void choose_state_dir(struct config *c)
+{
+	const char *given = getenv("STATE_DIRECTORY"), *slash = strrchr(c->control, '/');
+	size_t n = given ? strcspn(given, ":") : 0;
+
+	if (c->state_dir[0])
+		return;
+	if (n && given[0] == '/' && n < sizeof(c->state_dir))
+		snprintf(c->state_dir, sizeof(c->state_dir), "%.*s", (int)n, given);
+	else if (!strcmp(c->control, SETTINGS_RUN_DIR "/control.sock"))
+		strcpy(c->state_dir, SETTINGS_STATE_DIR);
+	else
+		snprintf(c->state_dir, sizeof(c->state_dir), "%.*s",
+			slash ? (int)(slash - c->control) + (slash == c->control) : 1,
+			slash ? c->control : ".");
+}
+
 int settings_parse(int argc, char **argv, struct config *ret, struct err *err)
 {
 	const char *file = NULL;
@@ -257,6 +283,7 @@ int settings_parse(int argc, char **argv, struct config *ret, struct err *err)
 		if (r)
 			return r;
 	}
+	choose_state_dir(c);
 	r = complete_tls(c, err);
 	if (r == 0 && c->n_listen == 0 && !c->listen_given)
 		r = add_listen(c, "tcp::" DIAL_PORT, err);

@@ -24,8 +24,11 @@ int recover_resume(struct migration *m, const char *uri, const char *redial, str
 int source_continue(struct migration *m, struct err *err);
 /* The operator's word, while it asks: run: the guest runs here again; else: it is gone. */
 int source_resolve(struct migration *m, bool run, struct err *err);
-/* A VMM registered that holds a COMMITTING note of a session that nobody here conducts. */
-void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note);
+/*
+ * A VMM registered that holds a COMMITTING note of a session that nobody here conducts. Its cookie,
+ * which is without its MAC, is believed only when it is proven to be this host's.
+ */
+void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, bool proven);
 /* Its VMM, which was away, is back with the note of this session. */
 void source_attach(struct migration *m, struct vm *vm);
 /* Its VMM, or another one of its UUID, is there without the note. */

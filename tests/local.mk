@@ -319,13 +319,15 @@ daemon_test_cflags = $(libdaemon_la_CFLAGS) $(CHECK_CFLAGS)
 daemon_test_libs = libdaemon.la libflow.la libqmp.la libnet.la libbase.la libproto.la \
 	$(CHECK_LIBS) $(EVENT_LIBS) $(JSON_LIBS) $(OPENSSL_LIBS) $(SYSTEMD_LIBS)
 UNIT_TESTS += tests/unit/test-converge tests/unit/test-params tests/unit/test-migration \
-	tests/unit/test-limits
+	tests/unit/test-limits tests/unit/test-notekey
+tests_unit_test_notekey_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_notekey_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(OPENSSL_LIBS)
 tests_unit_test_limits_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_limits_LDADD = libdaemon.la libbase.la $(CHECK_LIBS)
 tests_unit_test_converge_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_converge_LDADD = libdaemon.la $(CHECK_LIBS)
 tests_unit_test_params_CFLAGS = $(daemon_test_cflags)
-tests_unit_test_params_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(JSON_LIBS)
+tests_unit_test_params_LDADD = $(daemon_test_libs)
 tests_unit_test_migration_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_migration_LDADD = $(daemon_test_libs)
 # What htabctl dump reads.

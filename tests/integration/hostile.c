@@ -283,25 +283,6 @@ void fake_vmm_resumed(struct fake_vmm *v, const struct session_id *session)
 	send_packet(v, buf, vmm_pack_event(&m, buf), -1);
 }
 
-void fake_vmm_note(struct fake_vmm *v, const struct session_id *session, enum session_note note,
-	const char *uri)
-{
-	struct vmm_note *n = &v->reg.notes[v->reg.n_notes++];
-	struct pack k;
-
-	*n = (struct vmm_note){.session = *session, .note = note};
-	if (!uri)
-		return;
-	pack_init(&k, n->cookie, sizeof(n->cookie)); /* as daemon/cookie.c has it */
-	pack_u16(&k, 1);
-	pack_bytes(&k, v->reg.uuid.b, sizeof(v->reg.uuid.b));
-	pack_str(&k, uri);
-	for (unsigned i = 0; i < 3; i++) /* no name, no TLS */
-		pack_str(&k, "");
-	h_check(v->host->h, pack_end(&k) == 0, "the cookie is too long");
-	n->cookie_len = (uint16_t)k.len;
-}
-
 bool fake_vmm_ended(struct fake_vmm *v)
 {
 	struct pollfd p = {.fd = v->sock, .events = POLLIN};

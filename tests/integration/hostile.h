@@ -38,9 +38,6 @@ void fake_vmm_reply_fd(struct fake_vmm *v, uint32_t serial, int fd);
 void fake_vmm_send(struct fake_vmm *v, const void *buf, size_t len);
 /* Its guest of that session runs again. */
 void fake_vmm_resumed(struct fake_vmm *v, const struct session_id *session);
-/* A note for reg: of a guest handed over to uri, or, uri NULL, with no cookie. */
-void fake_vmm_note(struct fake_vmm *v, const struct session_id *session, enum session_note note,
-	const char *uri);
 /* Has the daemon ended the connection, as far as can be seen now? */
 bool fake_vmm_ended(struct fake_vmm *v);
 /* Wait until it does. */

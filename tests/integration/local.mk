@@ -59,10 +59,16 @@ tests_integration_test_generation_SOURCES = tests/integration/test-generation.c 
 tests_integration_test_generation_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
 tests_integration_test_generation_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-hostile
-tests_integration_test_hostile_SOURCES = tests/integration/test-hostile.c \
+fakenote = \
+	tests/integration/fakenote.c tests/integration/fakenote.h \
 	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_hostile_SOURCES = tests/integration/test-hostile.c $(fakenote)
 tests_integration_test_hostile_CFLAGS = $(integration_cflags)
-tests_integration_test_hostile_LDADD = libharness.la libproto.la libbase.la
+tests_integration_test_hostile_LDADD = libharness.la $(htab_migrated_LDADD)
+INTEGRATION_TESTS += tests/integration/test-notes
+tests_integration_test_notes_SOURCES = tests/integration/test-notes.c $(fakenote)
+tests_integration_test_notes_CFLAGS = $(integration_cflags)
+tests_integration_test_notes_LDADD = libharness.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-htabctl
 tests_integration_test_htabctl_CFLAGS = $(integration_cflags)
 tests_integration_test_htabctl_LDADD = libharness.la

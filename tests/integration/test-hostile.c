@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "tests/integration/fakenote.h"
 #include "tests/integration/hostile.h"
 #include "tests/integration/pair.h"
 
@@ -179,7 +180,7 @@ START_TEST(two_committing_notes)
 	scene_new(&s);
 	s.vmm.reg.running = false;
 	for (unsigned i = 0; i < 2; i++)
-		fake_vmm_note(&s.vmm, &sessions[i], NOTE_COMMITTING, s.dest.uri);
+		fake_note(&s.vmm, &sessions[i], NOTE_COMMITTING, s.dest.uri);
 	fake_vmm_register(&s.vmm);
 	fake_dest_question(&s.dest, &question);
 	first = s.dest.session.session;
@@ -219,7 +220,7 @@ START_TEST(late_answer_of_dead)
 	host_status(s.host, VM, "failed");
 
 	fake_vmm_close(&s.vmm);
-	fake_vmm_note(&s.vmm, &old.session, NOTE_READY, NULL);
+	fake_note(&s.vmm, &old.session, NOTE_READY, NULL);
 	fake_vmm_register(&s.vmm);
 	fake_vmm_request(&s.vmm, VMM_NOTE, &dead);
 	h_check(s.h, dead.note == NOTE_DEAD && session_eq(&dead.session, &old.session),
@@ -427,7 +428,7 @@ START_TEST(undo_once_at_a_time)
 
 	scene_new(&s);
 	s.vmm.reg.running = false;
-	fake_vmm_note(&s.vmm, &session, NOTE_COMMITTING, s.dest.uri);
+	fake_note(&s.vmm, &session, NOTE_COMMITTING, s.dest.uri);
 	fake_vmm_register(&s.vmm);
 	fake_dest_question(&s.dest, &question);
 	talk_session(&question, WIRE_NEVER, &s.dest.session);
@@ -440,7 +441,7 @@ START_TEST(undo_once_at_a_time)
 
 	fake_vmm_new(&second, s.host, "vm2");
 	second.reg.running = false;
-	fake_vmm_note(&second, &other, NOTE_COMMITTING, s.dest.uri);
+	fake_note(&second, &other, NOTE_COMMITTING, s.dest.uri);
 	fake_vmm_register(&second);
 	fake_dest_question(&s.dest, &waits);
 	talk_ping_after(&waits, failed + UNDO_NS);
@@ -484,7 +485,7 @@ START_TEST(contradiction)
 
 	scene_new(&s);
 	s.vmm.reg.running = false;
-	fake_vmm_note(&s.vmm, &session, NOTE_COMMITTING, s.dest.uri);
+	fake_note(&s.vmm, &session, NOTE_COMMITTING, s.dest.uri);
 	fake_vmm_register(&s.vmm);
 	fake_dest_question(&s.dest, &question);
 	host_do(s.host, "resolve", "{'vm': '" VM "', 'session': '%s', 'action': 'discard'}",

@@ -44,8 +44,9 @@ static const struct {
 	{"htab-compression", "\"hpte\"", "\"none\"", "\"zstd\"",
 		{"\"lz4\"", "\"\"", "\"nonesuch-and-far-too-long\"", "0"}},
 	{"tls-creds", "\"\"", "\"/etc/pki\"", "\"\"", {"1", "null", "\"a\\u0000b\""}},
-	{"tls-hostname", "\"\"", "\"hostb\"", "\"\"", {"true", "\"a\\u0000b\""}},
-	{"tls-authz", "\"\"", "\"CN=host*\"", "\"\"", {"[]", "\"a\\u0000\""}},
+	{"tls-hostname", "\"\"", "\"host-b.example.org\"", "\"2001:db8::17\"",
+		{"true", "\"a\\u0000b\"", "\"host b\"", "\"-a\"", "\"a..b\"", "\"a\\n{}\""}},
+	{"tls-authz", "\"\"", "\"CN=host*\"", "\"\"", {"[]", "\"a\\u0000\"", "\"a\\nb\""}},
 };
 #define PARAMS ((int)(sizeof(params) / sizeof(params[0])))
 
@@ -191,8 +192,8 @@ START_TEST(json_makes_the_same_again)
 				 "{\"downtime-limit\": 1, \"max-bandwidth\": 2, \"max-passes\": 3, "
 				 "\"timeout\": 4, \"on-timeout\": \"force\", "
 				 "\"cpu-throttle-initial\": 5, \"cpu-throttle-increment\": 6, "
-				 "\"max-cpu-throttle\": 7, \"tls-creds\": \"a\", "
-				 "\"tls-hostname\": \"b \\\"c\\\" \\u00e9\", \"tls-authz\": \"d\"}",
+				 "\"max-cpu-throttle\": 7, \"tls-creds\": \"b \\\"c\\\" \\u00e9\", "
+				 "\"tls-hostname\": \"a\", \"tls-authz\": \"d\"}",
 				 &err),
 		0);
 	params_default(&q);
