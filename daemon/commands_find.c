@@ -10,13 +10,15 @@ static bool is_called(const struct migration *m, const char *text)
 {
 	char uuid[37];
 
+	if (m->forgotten)
+		return false;
 	uuid_text(&m->uuid, uuid);
 	return !strcmp(m->vm_name, text) || !strcasecmp(uuid, text);
 }
 
-static bool same_vm(const struct migration *a, const struct migration *b)
+static bool is_vm(const struct migration *m, const char *name, const struct vm_uuid *uuid)
 {
-	return !strcmp(a->vm_name, b->vm_name) || uuid_eq(&a->uuid, &b->uuid);
+	return !strcmp(m->vm_name, name) || uuid_eq(&m->uuid, uuid);
 }
 
 /* 0, or -ENODEV: a VM's own socket serves that VM alone. */
@@ -93,14 +95,18 @@ struct target {
 /* The only VM that is known: one that is gone counts as long as its migration is remembered. */
 static int find_only(struct server *srv, struct target *ret, struct err *err)
 {
-	struct migration *m, *first = TAILQ_FIRST(&srv->migrations);
+	struct migration *m, *first = NULL;
 	struct vm *vm = vms_first(srv->vms);
 	bool several = vm && vms_next(vm);
 
-	TAILQ_FOREACH (m, &srv->migrations, link)
-		if (vm ? strcmp(vm->reg.name, m->vm_name) && !uuid_eq(&vm->reg.uuid, &m->uuid)
-		       : !same_vm(first, m))
-			several = true;
+	TAILQ_FOREACH (m, &srv->migrations, link) {
+		if (m->forgotten)
+			continue;
+		if (!first)
+			first = m;
+		several |= vm ? !is_vm(m, vm->reg.name, &vm->reg.uuid)
+			      : !is_vm(m, first->vm_name, &first->uuid);
+	}
 	if (several)
 		return err_set_class(err, ERR_DEVICE_NOT_FOUND, -ENODEV,
 			"Parameter 'vm' is missing: there is more than one VM, with those that are "

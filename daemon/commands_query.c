@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "daemon/commands_impl.h"
+#include "daemon/report.h"
 #include "daemon/vmstate.h"
 
 static void add_text(struct json_object *o, const char *name, const char *v)
@@ -164,7 +165,7 @@ void query_migrate(void *opaque, struct qmp_call *call, const char *vm, struct j
 	struct migration *m;
 
 	if (commands_migration(opaque, call, vm, args, &m) == 0)
-		qmp_return(call, m ? migration_json(m) : NULL);
+		qmp_return(call, m ? report_json(m) : NULL);
 }
 
 /* Those of the VM meant; with no VM or several, and none named, what a new one starts with. */

@@ -127,6 +127,8 @@ static void run_cb(void *arg, const struct vmm_reply *reply, int fd)
 	if (reply->error == 0 && reply->value == NOTE_RUN) {
 		m->vm->reg.incoming = false;
 		m->vm->reg.running = true;
+		if (m->t_stopped)
+			m->downtime_ns = clock_ns() - m->t_stopped;
 		vm_set_note(m->vm, &m->session, NOTE_RUN);
 		server_event(m->srv, m->vm_name, "RESUME", NULL);
 		dest_ask(m, &time, -1, limit_ms(LIMIT_VMM_ANSWER), time_cb);
@@ -344,9 +346,12 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, 
 	}
 	cookie_unpack_dest(m, note);
 	m->never = note->note == NOTE_DEAD;
-	if (first == MIG_FAILED) {
+	if (first == MIG_FAILED) { /* or cancelled: the note does not tell */
 		err_set(&m->error, -ECANCELED, "the session ended before this daemon started");
 		m->t_final = m->t_start;
+		m->forgotten = true;
+		vm->migration = NULL;
+		m->vm = NULL;
 		return;
 	}
 	log_note("vm %s: holds a guest that an earlier daemon %s", m->vm_name,
@@ -362,9 +367,11 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, 
 
 void dest_attach(struct migration *m, struct vm *vm, enum session_note note)
 {
+	m->never = note == NOTE_DEAD;
+	if (m->forgotten)
+		return;
 	m->vm = vm;
 	vm->migration = m;
-	m->never = note == NOTE_DEAD;
 	if (m->state == MIG_COMPLETED && note == NOTE_RUN) {
 		release_vm(m); /* CLOSED came while it was away */
 	} else if (migration_is_final(m) && note == NOTE_READY) {

@@ -15,6 +15,7 @@
 #include "daemon/cookie.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
+#include "daemon/report.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
@@ -111,6 +112,7 @@ static void undone_cb(void *arg, const struct vmm_reply *reply, int fd)
 	}
 	m->vm->reg.running = true;
 	vm_set_note(m->vm, &m->session, NOTE_NONE);
+	source_runs_again(m);
 	server_event(m->srv, m->vm_name, "RESUME", NULL);
 	migration_set(m, MIG_FAILED);
 }
@@ -197,10 +199,9 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 		return 0;
 	}
 	/* UNKNOWN and LOST resume nobody. */
-	snprintf(m->error.text, sizeof(m->error.text),
-		type == WIRE_LOST
-			? "its VMM there died when it was asked to run the guest: use 'resolve'"
-			: "the destination does not know the session yet");
+	err_set(&m->error, -EREMOTEIO,
+		type == WIRE_LOST ? "its VMM there died when it was asked to run the guest"
+				  : "the destination does not know the session yet");
 	if (m->peer)
 		peer_finish(m->peer);
 	m->peer = NULL;
@@ -307,21 +308,15 @@ static void redial_cb(evutil_socket_t fd, short what, void *arg)
 static void tell_unresolved(struct migration *m)
 {
 	struct json_object *o = json_object_new_object();
-	char text[33];
+	char text[33], why[REPORT_TEXT];
 
+	report_unresolved(m, why, sizeof(why));
+	log_err("vm %s: %s", m->vm_name, why);
 	session_text(&m->session, text);
-	log_err(m->unproven ? "vm %s: its guest stays paused%s until somebody says about session "
-			      "%s what is known (%s): htabctl resolve %s %s run|discard"
-			: migration_is_file(m)
-			? "vm %s: its guest stays paused until it is known whether %s holds session %s "
-			  "(%s); when it never will: htabctl resolve %s %s run"
-			: "vm %s: its guest stays paused until %s answers about session %s (%s); when "
-			  "that host is known to be dead and fenced: htabctl resolve %s %s run",
-		m->vm_name, m->unproven ? "" : m->uri_text, text, m->error.text, m->vm_name, text);
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
 	json_object_object_add(o, "session", json_object_new_string(text));
 	json_object_object_add(o, "uri", json_object_new_string(m->uri_text));
-	json_object_object_add(o, "desc", json_object_new_string(m->error.text));
+	json_object_object_add(o, "desc", json_object_new_string(why));
 	server_event(m->srv, m->vm_name, "MIGRATION_UNRESOLVED", o);
 }
 
@@ -526,6 +521,8 @@ int source_resolve(struct migration *m, bool run, struct err *err)
 	if (m->timer)
 		event_del(m->timer);
 	m->peer = peer_free(m->peer);
+	if (!run)
+		m->t_pause = 0; /* for how long the guest stood nobody knows here */
 	if (run)
 		handover_undo(m, "an operator resolved that the guest runs here");
 	else

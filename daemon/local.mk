@@ -57,6 +57,7 @@ libdaemon_la_SOURCES = \
 	daemon/latesock.c daemon/latesock.h \
 	daemon/rejoin.c \
 	daemon/reopen.c \
+	daemon/report.c daemon/report.h \
 	daemon/server.c daemon/server.h \
 	daemon/service.c daemon/service.h \
 	daemon/settings.c daemon/settings.h \

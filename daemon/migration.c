@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fd.h"
@@ -14,6 +13,7 @@
 #include "daemon/dest.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
+#include "daemon/report.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
 
@@ -161,7 +161,7 @@ static void ended(struct migration *m)
 	m->load = load_free(m->load);
 	migration_htab_over(m);
 	reopen_over(m);
-	migration_describe(m, text, sizeof(text));
+	report_describe(m, text, sizeof(text));
 	log_msg(m->state == MIG_FAILED ? SD_WARNING : SD_NOTICE, "%s", text);
 }
 
@@ -259,14 +259,13 @@ void migration_deadline(struct migration *m, int64_t ms, event_callback_fn cb)
 
 /* -- what is interrupted, and what is set on the way -- */
 
-static bool is_interrupted(const struct migration *m)
+bool migration_is_interrupted(const struct migration *m)
 {
 	return m->state == MIG_CUT || m->state == MIG_RESUME || m->state == MIG_IN_CUT ||
 		m->state == MIG_IN_RESUME;
 }
 
-/* ms until recover-timeout ends it. */
-static int64_t patience(const struct migration *m)
+int64_t migration_patience(const struct migration *m)
 {
 	int64_t gone = (int64_t)((clock_ns() - m->cut_at) / NS_PER_MS);
 	int64_t left = m->tuning.recover_timeout * 1000 - gone;
@@ -276,7 +275,7 @@ static int64_t patience(const struct migration *m)
 
 void migration_wait_for_peer(struct migration *m, event_callback_fn cb)
 {
-	migration_limit(m, patience(m), cb);
+	migration_limit(m, migration_patience(m), cb);
 }
 
 /* The oldest that ended and that nobody needs go; the rest is remembered, for an answer. */
@@ -369,209 +368,4 @@ struct migration *migration_free(struct migration *m)
 		event_free(m->deadline);
 	free(m);
 	return NULL;
-}
-
-/* -- what is shown -- */
-
-static void add_int(struct json_object *o, const char *name, uint64_t v)
-{
-	json_object_object_add(o, name, json_object_new_int64((int64_t)v));
-}
-
-static void add_text(struct json_object *o, const char *name, const char *v)
-{
-	json_object_object_add(o, name, json_object_new_string(v));
-}
-
-static struct json_object *ram_json(void)
-{
-	static const char *const zeros[] = {"transferred", "remaining", "total", "duplicate",
-		"skipped", "normal", "normal-bytes", "dirty-pages-rate", "dirty-sync-count",
-		"multifd-bytes", "pages-per-second", "postcopy-requests"};
-	struct json_object *o = json_object_new_object();
-
-	for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++)
-		add_int(o, zeros[i], 0);
-	add_int(o, "page-size", (uint64_t)sysconf(_SC_PAGESIZE));
-	json_object_object_add(o, "mbps", json_object_new_double(0));
-	return o;
-}
-
-/* What the pass under way, or the next one, still has to send, as far as is known. */
-static uint64_t remaining(const struct migration *m)
-{
-	const struct outflow_stats *s = &m->out_stats;
-	uint64_t sent = s->pass_valid + s->pass_invalid;
-
-	if (m->incoming || migration_is_final(m))
-		return 0;
-	if (m->pass <= 1)
-		return table_entries(m->order, m->tlb_entries) - (m->pass ? s->last_end : 0);
-	return m->remaining > sent ? m->remaining - sent : 0;
-}
-
-static struct json_object *htab_json(struct migration *m)
-{
-	struct json_object *o = json_object_new_object();
-	uint64_t valid, invalid, plain, wire;
-
-	if (m->out)
-		outflow_get_stats(m->out, &m->out_stats);
-	if (m->in)
-		inflow_get_stats(m->in, &m->in_stats);
-	valid = m->incoming ? m->in_stats.valid : m->out_stats.valid;
-	invalid = m->incoming ? m->in_stats.invalid : m->out_stats.invalid;
-	plain = m->incoming ? m->in_stats.plain : m->out_stats.plain;
-	wire = m->incoming ? m->in_stats.wire : m->out_stats.wire;
-	add_int(o, "passes", m->incoming ? m->in_stats.pass : m->pass);
-	add_int(o, "transferred", valid + invalid);
-	add_int(o, "remaining", remaining(m));
-	add_int(o, "entries", m->valid_end);
-	add_int(o, "invalidated", invalid);
-	add_int(o, "rate", m->rate);
-	add_int(o, "htab-bytes", plain);
-	add_int(o, "wire-bytes", wire + m->state_done);
-	add_int(o, "channels", m->agreed.channels);
-	add_int(o, "order", m->order);
-	add_int(o, "generation", m->incoming ? m->in_stats.generation : m->generation);
-	return o;
-}
-
-/* Where the guest's downtime went: from the question to pause it to the answer that it runs. */
-static struct json_object *downtime_json(const struct migration *m)
-{
-	static const enum mig_state steps[] = {MIG_PAUSE, MIG_PRE_SWITCHOVER, MIG_LAST_PASS,
-		MIG_STATE, MIG_END, MIG_COMMITTING, MIG_COMMIT, MIG_ASKING};
-	struct json_object *o = json_object_new_object();
-
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
-		add_int(o, migration_step(steps[i]), m->spent[steps[i]] / NS_PER_US);
-	return o;
-}
-
-/* While it is interrupted: how long it still waits, and for whom. */
-static struct json_object *interrupted_json(const struct migration *m)
-{
-	struct json_object *o = json_object_new_object();
-
-	add_int(o, "left", (uint64_t)patience(m) / 1000);
-	if (!m->incoming)
-		json_object_object_add(
-			o, "by-hand", json_object_new_boolean(m->by_hand || !migration_keeps(m)));
-	return o;
-}
-
-struct json_object *migration_json(struct migration *m)
-{
-	struct json_object *o = json_object_new_object();
-	uint64_t end = m->t_final ? m->t_final : clock_ns();
-	char text[33];
-
-	add_text(o, "status", m->status);
-	add_text(o, "step", migration_step(m->state));
-	add_text(o, "direction", m->incoming ? "incoming" : "outgoing");
-	add_text(o, "vm", m->vm_name);
-	session_text(&m->session, text);
-	add_text(o, "session", text);
-	add_text(o, "uri", m->uri_text);
-	add_text(o, "peer", m->peer_name);
-	if (!m->incoming && m->peer_name[0])
-		json_object_object_add(o, "ktls", json_object_new_boolean(m->ktls));
-	add_int(o, "total-time", (end - m->t_start) / NS_PER_MS);
-	add_int(o, "setup-time", ((m->t_active ? m->t_active : end) - m->t_start) / NS_PER_MS);
-	if (m->state == MIG_COMPLETED)
-		add_int(o, "downtime", m->downtime_ns / NS_PER_MS);
-	if (m->state == MIG_COMPLETED && m->downtime_ns && !m->incoming)
-		json_object_object_add(o, "downtime-steps", downtime_json(m));
-	if (m->state != MIG_COMPLETED)
-		add_int(o, "expected-downtime", m->predicted_ns / NS_PER_MS);
-	if (m->have_time) {
-		add_int(o, "time-error", (uint64_t)m->time_error);
-		add_int(o, "time-uncertainty", m->time_uncertainty);
-	}
-	if (is_interrupted(m))
-		json_object_object_add(o, "interrupted", interrupted_json(m));
-	if (m->recoveries)
-		add_int(o, "recoveries", m->recoveries);
-	if (m->throttle)
-		add_int(o, "cpu-throttle-percentage", m->throttle);
-	if (m->error.code)
-		add_text(o, "error-desc", m->error.text);
-	json_object_object_add(o, "htab", htab_json(m));
-	json_object_object_add(o, "ram", ram_json());
-	if (m->have_verified) {
-		struct json_object *v = json_object_new_object();
-
-		add_int(v, "entries", m->verified.entries);
-		add_int(v, "mismatches", m->verified.mismatches);
-		add_int(v, "time", m->verify_ns / NS_PER_MS);
-		json_object_object_add(o, "verify", v);
-	}
-	return o;
-}
-
-void migration_describe(const struct migration *m, char *buf, size_t len)
-{
-	const char *way = m->incoming ? "from" : "to";
-	const char *moved = !migration_is_file(m) ? "migrated" : m->incoming ? "loaded" : "saved";
-	const char *where = m->incoming && m->peer_name[0] ? m->peer_name : m->uri_text;
-
-	switch (m->state) {
-	case MIG_COMPLETED:
-		snprintf(buf, len, "%s: %s %s %s in %u passes, total %.0f ms, downtime %.0f ms",
-			m->vm_name, moved, way, where, m->incoming ? m->in_stats.pass : m->pass,
-			(double)(m->t_final - m->t_start) / 1e6, (double)m->downtime_ns / 1e6);
-		return;
-	case MIG_FAILED:
-		snprintf(buf, len, "%s: migration %s %s failed: %s", m->vm_name, way, where,
-			m->error.text);
-		return;
-	case MIG_CANCELLED:
-		snprintf(buf, len, "%s: migration %s %s cancelled%s%s", m->vm_name, way, where,
-			m->error.code ? ": " : "", m->error.text);
-		return;
-	case MIG_ASKING:
-		snprintf(buf, len,
-			migration_is_file(m)
-				? "%s: paused, looks whether it is saved whole in %s: %s"
-				: "%s: paused, asks %s whether its guest runs there: %s",
-			m->vm_name, where, m->error.text);
-		return;
-	case MIG_CUT:
-	case MIG_IN_CUT:
-		snprintf(buf, len, "%s: migration %s %s is interrupted: %s", m->vm_name, way, where,
-			m->error.text);
-		return;
-	case MIG_CONNECT:
-	case MIG_OPEN:
-	case MIG_JOIN:
-	case MIG_START:
-	case MIG_ACTIVE:
-	case MIG_RESUME:
-	case MIG_PAUSE:
-	case MIG_PRE_SWITCHOVER:
-	case MIG_LAST_PASS:
-	case MIG_VERIFY:
-	case MIG_STATE:
-	case MIG_END:
-	case MIG_COMMITTING:
-	case MIG_COMMIT:
-	case MIG_RELEASE:
-	case MIG_UNDO:
-	case MIG_STOPPING:
-	case MIG_IN_PREPARE:
-	case MIG_IN_JOIN:
-	case MIG_IN_ACTIVE:
-	case MIG_IN_RESUME:
-	case MIG_IN_FINISH:
-	case MIG_IN_STATE:
-	case MIG_IN_NOTE:
-	case MIG_IN_READY:
-	case MIG_IN_RUN:
-	case MIG_IN_RUNNING:
-	case MIG_IN_STOPPING:
-	case MIG_IN_LOST: break;
-	}
-	snprintf(buf, len, "%s: migrating %s %s (%s, pass %u)", m->vm_name, way, where,
-		migration_step(m->state), m->incoming ? m->in_stats.pass : m->pass);
 }

@@ -152,8 +152,9 @@ struct migration {
 	struct event *away; /* how long a change may take */
 	bool paused;        /* the VMM was asked to pause: it has to be resumed */
 	bool force;         /* switch over whatever is predicted */
-	bool resumed; /* the VMM said that its guest ran again: its copy must not be committed */
-	bool adopted; /* found in a VMM's registration, by a later daemon */
+	bool resumed;   /* the VMM said that its guest ran again: its copy must not be committed */
+	bool adopted;   /* found in a VMM's registration, by a later daemon */
+	bool forgotten; /* adopted when it was over: kept to answer its source, not to be shown */
 	bool unresolved;
 	bool unproven; /* its note is not one of this host's: nothing that it says is believed */
 	unsigned throttle;
@@ -176,8 +177,9 @@ struct migration {
 	bool never;     /* this guest never runs here: it may be said */
 
 	/* figures; ns of clock_ns(), 0: not yet */
-	uint64_t t_start, t_active, t_pause, t_verify, t_end, verify_ns, downtime_ns, t_final;
-	uint64_t t_stopped; /* when the guest stopped; at the destination by END's pause age */
+	uint64_t t_start, t_active, t_pause, t_verify, t_end, verify_ns, t_final;
+	uint64_t downtime_ns; /* for how long the guest stood, once it is known to run */
+	uint64_t t_stopped;   /* when the guest stopped; at the destination by END's pause age */
 	uint64_t predicted_ns, scan_ns, prev_entries, prev_pass_ns;
 	uint64_t rate, remaining;
 	uint64_t t_state;           /* since when it is in its state */
@@ -185,6 +187,7 @@ struct migration {
 	struct outflow_stats out_stats;
 	struct inflow_stats in_stats;
 	uint64_t valid_end; /* valid entries when the whole table was read last: pass 1 or verify */
+	bool valid_known;   /* and nothing has changed since, nor will */
 	struct wire_verified verified;
 	bool have_verified;
 	/* destination: how exactly the guest's time went on, ns */
@@ -222,16 +225,15 @@ bool migration_keeps(const struct migration *m);
  * Again when that was changed.
  */
 void migration_wait_for_peer(struct migration *m, event_callback_fn cb);
+/* Is it? And for how many ms more, until recover-timeout ends it. */
+bool migration_is_interrupted(const struct migration *m);
+int64_t migration_patience(const struct migration *m);
 /* May it still be cancelled: has the hand-over not begun? */
 bool migration_can_cancel(const struct migration *m);
 
 const char *migration_step(enum mig_state state);
-/* query-migrate's answer; the caller's. */
-struct json_object *migration_json(struct migration *m);
 /* Its flow is gone, or never was: it reads its VM's table no more, and the VMM is told. */
 void migration_htab_over(struct migration *m);
-/* A sentence for STATUS= and the journal. */
-void migration_describe(const struct migration *m, char *buf, size_t len);
 /* Timers: after ms from now, replacing what each waited for. */
 void migration_timer(struct migration *m, int64_t ms, event_callback_fn cb);
 void migration_limit(struct migration *m, int64_t ms, event_callback_fn cb);

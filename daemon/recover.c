@@ -236,7 +236,8 @@ static int refused(struct migration *m, const uint8_t *body, size_t len)
 	err_set(&err, -EREMOTEIO, "the destination refused: %s", refuse.text);
 	m->over_there = !m->elsewhere || m->peer_name[0];
 	if (m->over_there)
-		source_stop(m, MIG_FAILED, WIRE_REFUSE_FAILED, &err);
+		source_stop(m, refuse.code == WIRE_REFUSE_CANCELLED ? MIG_CANCELLED : MIG_FAILED,
+			WIRE_REFUSE_FAILED, &err);
 	else
 		recover_broken(m, &err);
 	return 0;

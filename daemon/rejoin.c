@@ -133,7 +133,7 @@ static const char *refusal(const struct migration *m, const struct peer *p,
 	if (!(peer_features(p) & WIRE_FEATURE_RECOVER))
 		return "RESUME came without its feature";
 	if (m->state == MIG_IN_STOPPING || migration_is_final(m)) {
-		*code = WIRE_REFUSE_FAILED;
+		*code = m->final == MIG_CANCELLED ? WIRE_REFUSE_CANCELLED : WIRE_REFUSE_FAILED;
 		return m->error.text[0] ? m->error.text : "the session has ended here";
 	}
 	if (m->state == MIG_IN_READY && !m->peer)

@@ -22,6 +22,7 @@
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/peer.h"
+#include "daemon/report.h"
 #include "daemon/save.h"
 #include "daemon/service.h"
 #include "daemon/source.h"
@@ -77,7 +78,7 @@ static void describe(struct server *srv, char *buf, size_t len)
 		vms++;
 	m = foremost(srv, &n);
 	if (m)
-		migration_describe(m, text, sizeof(text));
+		report_describe(m, text, sizeof(text));
 	else if (srv->creds_error[0])
 		snprintf(text, sizeof(text), "%u VMs; refuses migrations: %s", vms,
 			srv->creds_error);

@@ -58,6 +58,12 @@ void source_answered(struct migration *m)
 	m->waits--;
 }
 
+void source_runs_again(struct migration *m)
+{
+	if (m->t_pause && !m->downtime_ns)
+		m->downtime_ns = clock_ns() - m->t_pause;
+}
+
 static void resumed_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
@@ -65,6 +71,7 @@ static void resumed_cb(void *arg, const struct vmm_reply *reply, int fd)
 	fd_close(fd);
 	if (reply->error == 0) {
 		m->vm->reg.running = true;
+		source_runs_again(m);
 		server_event(m->srv, m->vm_name, "RESUME", NULL);
 	} else if (!m->resumed) {
 		log_err("vm %s: its guest could not be resumed: %s", m->vm_name, reply->text);
@@ -218,6 +225,7 @@ static void measure(struct migration *m)
 		slow_down(m);
 	m->prev_pass_ns = s->pass_ns;
 	m->prev_entries = entries;
+	m->valid_known = m->pass == 1 || (m->valid_known && entries == 0);
 	if (m->pass == 1)
 		m->valid_end = s->pass_valid;
 }

@@ -197,6 +197,7 @@ static void verified(struct migration *m)
 		event_del(m->limit);
 	outflow_get_stats(m->out, &m->out_stats);
 	m->valid_end = m->out_stats.pass_valid;
+	m->valid_known = true;
 	if (m->verified.mismatches) {
 		source_failf(m, -EUCLEAN,
 			"the tables differ in %llu of %llu entries: the guest stays here",
@@ -212,6 +213,9 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 	if (m->state == MIG_LAST_PASS && stream != WIRE_STREAM_VERIFY) {
 		if (m->pass == 1) /* the only one of a bolted-only save */
 			m->valid_end = m->out_stats.pass_valid;
+		else if (m->out_stats.pass_valid || m->out_stats.pass_invalid)
+			m->valid_known = false;
+		m->valid_known |= m->pass == 1;
 		if (m->agreed.verify)
 			migration_enter(m, MIG_VERIFY, verify_go);
 		else
@@ -381,6 +385,7 @@ void source_vm_resumed(struct migration *m)
 		return;
 	m->resumed = true;
 	m->paused = false;
+	source_runs_again(m);
 	if (m->vm)
 		m->vm->reg.running = true;
 	server_event(m->srv, m->vm_name, "RESUME", NULL);

@@ -210,6 +210,39 @@ static struct host *reach(struct pair *p, const struct plan *plan, enum mig_stat
 	return host;
 }
 
+/* A guest that was paused and went on has stood for a while; any other has no downtime. */
+START_TEST(downtime_of_what_was_cancelled)
+{
+	struct pair p = pair_new(&(struct pair_opts){.a = {.hold = "active"}});
+	struct json_object *q;
+
+	pair_migrate_to(&p, "active");
+	cancel(p.a);
+	host_status(p.a, PAIR_VM, "cancelled");
+	host_status(p.b, PAIR_VM, "cancelled");
+	q = host_query(p.a, PAIR_VM);
+	h_check(p.h, !member(q, "downtime"), "never paused: %s", json_object_to_json_string(q));
+	json_object_put(q);
+	host_capability(p.a, "pause-before-switchover", true);
+	pair_incoming(&p);
+	pair_migrate_to(&p, "active");
+	go_on(p.a);
+	host_status(p.a, PAIR_VM, "pre-switchover");
+	cancel(p.a);
+	host_status(p.a, PAIR_VM, "cancelled");
+	host_status(p.b, PAIR_VM, "cancelled");
+	q = host_query(p.a, PAIR_VM);
+	h_check(p.h, member_int(q, "downtime", -1) >= 0, "it stood: %s",
+		json_object_to_json_string(q));
+	json_object_put(q);
+	q = host_query(p.b, PAIR_VM);
+	h_check(p.h, !member(q, "downtime"), "it never ran here: %s",
+		json_object_to_json_string(q));
+	json_object_put(q);
+	pair_free(&p);
+}
+END_TEST
+
 START_TEST(in_every_state)
 {
 	enum mig_state state = (enum mig_state)_i;
@@ -297,6 +330,7 @@ int main(void)
 	TCase *c;
 	Suite *s = harness_suite("cancel", &c);
 
+	harness_add(c, downtime_of_what_was_cancelled);
 	harness_add_loop(c, in_every_state, MIG_STATES);
 	harness_add(c, flow_ends_while_held);
 	return harness_main(s);

@@ -327,10 +327,25 @@ static struct stage lost(void)
 	return s;
 }
 
+/* What a query says for as long as the session is unresolved: the command that ends it. */
+static void remedy_is_told(struct stage *s, struct host *host)
+{
+	struct json_object *q = host_query(host, STAGE_VM);
+	char command[96];
+
+	snprintf(command, sizeof(command), "htabctl resolve " STAGE_VM " %s run",
+		member_text(q, "session", ""));
+	h_check_text(s->h, member_text(q, "error-desc", ""), command);
+	h_check_text(s->h, member_text(q, "error-desc", ""), "asked to run the guest");
+	json_object_put(q);
+}
+
 START_TEST(lost_is_discarded)
 {
 	struct stage s = lost();
 
+	remedy_is_told(&s, s.a);
+	remedy_is_told(&s, s.b);
 	stage_resolve(&s, s.b, "discard");
 	stage_ends(&s, AT_SOURCE);
 	stage_free(&s);
@@ -344,6 +359,31 @@ START_TEST(lost_had_run)
 	stage_resolve(&s, s.b, "run");
 	stage_ends(&s, NOWHERE);
 	stage_over(s.a);
+	stage_free(&s);
+}
+END_TEST
+
+/* A note does not tell how its session ended: the next daemon does not say that it failed. */
+START_TEST(cancelled_is_not_shown_as_failed)
+{
+	struct stage s = held_at_a(&(struct stage_opts){.hold_a = "active"});
+	struct json_object *q, *vm;
+
+	host_do(s.a, "migrate_cancel", "{'vm': '" STAGE_VM "'}");
+	host_status(s.a, STAGE_VM, "cancelled");
+	host_status(s.b, STAGE_VM, "cancelled");
+	guest_event(s.destination, "dead");
+	host_kill(s.b);
+	host_restart(s.b);
+	json_object_put(host_event(s.b, "VM_REGISTERED", STAGE_VM, NULL, NULL));
+	q = host_query(s.b, STAGE_VM);
+	h_check(s.h, json_object_object_length(q) == 0, "query-migrate: %s",
+		json_object_to_json_string(q));
+	json_object_put(q);
+	vm = host_vm(s.b, STAGE_VM);
+	h_check(s.h, !strcmp(member_text(vm, "migration", ""), "none"), "query-vms: %s",
+		json_object_to_json_string(vm));
+	json_object_put(vm);
 	stage_free(&s);
 }
 END_TEST
@@ -426,6 +466,7 @@ int main(void)
 	harness_add(c, discard_at_destination);
 	harness_add(c, lost_is_discarded);
 	harness_add(c, lost_had_run);
+	harness_add(c, cancelled_is_not_shown_as_failed);
 	harness_add(c, nothing_to_resolve);
 	if (getenv("HTAB_HANDOVER_ALL"))
 		harness_add(c, commit_is_swallowed);
