@@ -51,6 +51,12 @@ void tls_creds_set_ktls(struct tls_creds *c, bool ktls);
 struct tls_creds *tls_creds_ref(struct tls_creds *c);
 struct tls_creds *tls_creds_unref(struct tls_creds *c); /* takes NULL, returns NULL */
 
+/*
+ * Does text say whom a certificate may belong to, in the words of tls-authz: a DN, or CN:, DNS:,
+ * IP: or URI: and a name? 0, or -EINVAL with a sentence. stream_peer_matches() compares.
+ */
+int tls_authz_check(const char *text, struct err *err);
+
 /* stream is NULL on failure and then err tells; else it becomes the callee's. */
 typedef void dial_cb(void *arg, struct stream *stream, const struct err *err);
 

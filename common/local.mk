@@ -24,9 +24,11 @@ libnet_la_SOURCES = \
 	common/resolve.c \
 	common/stream.c common/stream.h \
 	common/tls.c common/tls.h \
+	common/tls_authz.c \
 	common/tls_bio.c \
 	common/tls_cert.c \
 	common/tls_creds.c \
+	common/tls_name.c \
 	common/unixsock.c common/unixsock.h \
 	common/uri.c
 libnet_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)

@@ -245,9 +245,9 @@ const char *stream_address(const struct stream *s)
 	return s->address;
 }
 
-bool stream_peer_matches(const struct stream *s, const char *pattern)
+bool stream_peer_matches(const struct stream *s, const char *text)
 {
-	return s->tls && tls_peer_matches(s->tls, pattern);
+	return s->tls && tls_peer_matches(s->tls, text);
 }
 
 static int wait_for(struct stream *s, int timeout_ms)

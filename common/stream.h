@@ -45,14 +45,14 @@ bool stream_is_tls(const struct stream *s);
 /* Does the kernel encrypt what is sent (kTLS)? */
 bool stream_is_ktls(const struct stream *s);
 /*
- * Who is at the other end: the certificate's subject as RFC 2253 text ("CN=hostb,O=..."), "" in
- * plaintext. Valid as long as the stream.
+ * Who is at the other end: the subject and the alternative names of its certificate, of which no
+ * other has the same ("CN=hostb,O=x;DNS:hostb"); "" in plaintext. Valid as long as the stream.
  */
 const char *stream_peer(const struct stream *s);
 /* "tcp:192.0.2.1:4660", "unix:/path": where the peer is, for people. */
 const char *stream_address(const struct stream *s);
-/* Does the certificate match a shell pattern: the subject DN, its CN, or any DNS/IP/URI SAN? */
-bool stream_peer_matches(const struct stream *s, const char *pattern);
+/* Is its certificate one that text means, as tls_authz_check() has it? */
+bool stream_peer_matches(const struct stream *s, const char *text);
 
 /* Blocking helpers for data threads and tests: whole buffers, poll() in between. 0 or -errno;
  * -EPIPE for an early end. timeout_ms of silence gives -ETIMEDOUT; -1: none. */

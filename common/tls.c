@@ -176,7 +176,10 @@ static bool set_hostname(struct tls *t, const char *hostname)
 	snprintf(t->hostname, sizeof(t->hostname), "%.*s", (int)strcspn(hostname, "%"), hostname);
 	if (inet_pton(AF_INET, t->hostname, ip) == 1 || inet_pton(AF_INET6, t->hostname, ip) == 1)
 		return X509_VERIFY_PARAM_set1_ip_asc(param, t->hostname) == 1;
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (t->hostname[0] == '.') /* OpenSSL would take every name of that domain */
+		return false;
+	X509_VERIFY_PARAM_set_hostflags(
+		param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
 	return X509_VERIFY_PARAM_set1_host(param, t->hostname, 0) == 1 &&
 		SSL_set_tlsext_host_name(t->ssl, t->hostname) == 1;
 }
@@ -238,6 +241,7 @@ struct tls *tls_free(struct tls *t)
 
 int tls_handshake(struct tls *t)
 {
+	struct err err;
 	int r;
 
 	if (t->established)
@@ -253,11 +257,9 @@ int tls_handshake(struct tls *t)
 	t->cert = SSL_get1_peer_certificate(t->ssl);
 	if (!t->cert || SSL_get_verify_result(t->ssl) != X509_V_OK)
 		return fail(t, -EKEYREJECTED, "%s showed no valid certificate", t->address);
-	if (tls_cert_name(t->cert, t->peer, sizeof(t->peer)) < 0) {
+	if (tls_cert_name(t->cert, t->peer, sizeof(t->peer), &err) < 0) {
 		t->peer[0] = '\0';
-		return fail(t, -EKEYREJECTED,
-			"the certificate of %s has no subject and no alternative name, or one of more than %d characters",
-			t->address, PEER_NAME_MAX - 1);
+		return fail(t, -EKEYREJECTED, "the certificate of %s %s", t->address, err.text);
 	}
 	t->established = true;
 	t->ktls = tls_bio_ktls(&t->bio);
@@ -453,7 +455,7 @@ const char *tls_peer(const struct tls *t)
 	return t->peer;
 }
 
-bool tls_peer_matches(const struct tls *t, const char *pattern)
+bool tls_peer_matches(const struct tls *t, const char *text)
 {
-	return t->established && tls_cert_matches(t->cert, pattern);
+	return t->established && tls_authz_fits(t->cert, text);
 }

@@ -35,7 +35,7 @@ bool tls_ktls(const struct tls *t);
 enum stream_want tls_want(const struct tls *t);
 const char *tls_error(const struct tls *t);
 const char *tls_peer(const struct tls *t);
-bool tls_peer_matches(const struct tls *t, const char *pattern);
+bool tls_peer_matches(const struct tls *t, const char *text);
 
 /* -- tls_bio.c */
 
@@ -87,14 +87,34 @@ const char *tls_creds_dir(const struct tls_creds *c);
 /* "client-cert.pem" or "server-cert.pem" */
 const char *tls_creds_cert_file(bool server);
 
+/* -- tls_name.c */
+
+#define TLS_NAME_MAX 256 /* bytes of one name of a certificate; a longer one has no text */
+
+/* Text of an ASN.1 string that is text, without control characters. */
+bool tls_name_text(const ASN1_STRING *s, char *buf, size_t len);
+/* RFC 4514, in ASCII. -EINVAL when it has control characters, -ENAMETOOLONG; buf is untouched. */
+int tls_name_dn(const X509_NAME *name, char *buf, size_t len);
+/* The last common name of the subject. */
+bool tls_name_cn(X509 *cert, char *buf, size_t len);
+/* Each alternative name of kind DNS, IP, URI or email that has a text. Return false to stop. */
+typedef bool tls_name_cb(void *arg, const char *kind, const char *name);
+void tls_name_each_san(X509 *cert, tls_name_cb *cb, void *arg);
+/*
+ * Whose the certificate is: "CN=hostb,O=x;DNS:hostb;IP:192.0.2.2", its subject and all alternative
+ * names; a long list is a digest (";SAN-SHA256:..."). Two certificates have one only when both are
+ * the same. A negative errno and half a sentence ("has ...") when there is none: a cut or unclean
+ * name could be another's.
+ */
+int tls_cert_name(X509 *cert, char *buf, size_t len, struct err *err);
+
+/* -- tls_authz.c */
+
+/* Is the certificate one of those that text means? Never, if text is malformed. */
+bool tls_authz_fits(X509 *cert, const char *text);
+
 /* -- tls_cert.c */
 
-/* The subject, or for a certificate without one its first alternative name; -EINVAL when it has
- * neither or it does not fit: a cut name could be another's. */
-int tls_cert_name(X509 *cert, char *buf, size_t len);
-/* "'hostb', 'hostb.example'": the names that it is valid for, for people; may be cut. */
-void tls_cert_names(X509 *cert, char *buf, size_t len);
-bool tls_cert_matches(X509 *cert, const char *pattern);
 /* What OpenSSL's verification has against a certificate of the peer at address. */
 void tls_cert_complain(X509_STORE_CTX *ctx, const char *address, const char *hostname,
 	const char *dir, char *buf, size_t len);

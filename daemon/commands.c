@@ -285,6 +285,8 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 		r = err_set(&err, -EINVAL,
 			"'tls-authz' cannot be checked: this daemon was started "
 			"with --plaintext");
+	else if (authz[0] && tls_authz_check(authz, &err) < 0)
+		r = err.code;
 	else if (uri)
 		r = incoming_listen(srv, v, uri, &err);
 	else if (!incoming_listens(srv, v))

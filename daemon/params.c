@@ -68,7 +68,8 @@ static const struct param {
 	{"tls-creds", TEXT, offsetof(struct params, tls_creds), .size = PARAM_TEXT_MAX},
 	{"tls-hostname", TEXT, offsetof(struct params, tls_hostname), .size = PARAM_TEXT_MAX,
 		.check = uri_check_host},
-	{"tls-authz", TEXT, offsetof(struct params, tls_authz), .size = PARAM_TEXT_MAX},
+	{"tls-authz", TEXT, offsetof(struct params, tls_authz), .size = PARAM_TEXT_MAX,
+		.check = tls_authz_check},
 };
 
 static const struct {

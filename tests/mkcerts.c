@@ -11,7 +11,7 @@ static int usage(FILE *f, int status)
 {
 	fprintf(f,
 		"Usage: mkcerts DIR [--cn NAME] [--dns NAME]... [--ip ADDRESS]... [--uri URI]...\n"
-		"               [--expired] [--ca DIR]\n"
+		"               [--days N | --expired] [--ca DIR]\n"
 		"Write ca-cert.pem, ca-key.pem, server-cert.pem, server-key.pem, client-cert.pem and\n"
 		"client-key.pem into DIR. --ca: sign with the CA that was made in that directory.\n");
 	return status;
@@ -34,7 +34,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"cn", required_argument, NULL, 'n'},
 		{"dns", required_argument, NULL, 'd'}, {"ip", required_argument, NULL, 'i'},
 		{"uri", required_argument, NULL, 'u'}, {"expired", no_argument, NULL, 'x'},
-		{"ca", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"days", required_argument, NULL, 'y'}, {"ca", required_argument, NULL, 'c'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	struct testca_options o = {0};
 	int c, r;
 
@@ -45,6 +46,7 @@ int main(int argc, char **argv)
 		case 'i': add(o.ip, optarg); break;
 		case 'u': add(o.uri, optarg); break;
 		case 'x': o.expired = true; break;
+		case 'y': o.days = (unsigned)atoi(optarg); break;
 		case 'c': o.ca_dir = optarg; break;
 		case 'h': return usage(stdout, 0);
 		default: return usage(stderr, 2);

@@ -104,7 +104,8 @@ static bool set_serial(X509 *cert)
 }
 
 /* A certificate that is not signed yet. issuer NULL: its own. */
-static bool begin(struct pair *p, const char *cn, X509 *issuer, long from, long until)
+static bool begin(
+	struct pair *p, const char *cn, size_t cn_len, X509 *issuer, long from, long until)
 {
 	X509_NAME *subject;
 
@@ -115,7 +116,7 @@ static bool begin(struct pair *p, const char *cn, X509 *issuer, long from, long 
 	subject = X509_get_subject_name(p->cert);
 	if (cn &&
 		X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8,
-			(const unsigned char *)cn, -1, -1, 0) != 1)
+			(const unsigned char *)cn, cn_len ? (int)cn_len : -1, -1, 0) != 1)
 		return false;
 	return X509_set_version(p->cert, X509_VERSION_3) == 1 && set_serial(p->cert) &&
 		X509_gmtime_adj(X509_getm_notBefore(p->cert), from) &&
@@ -134,7 +135,7 @@ static bool make_ca(struct pair *p)
 	if (RAND_bytes((unsigned char *)&n, sizeof(n)) != 1)
 		return false;
 	snprintf(cn, sizeof(cn), "throw-away CA %08x", n);
-	return begin(p, cn, NULL, -DAY, 3650L * DAY) &&
+	return begin(p, cn, 0, NULL, -DAY, 3650L * DAY) &&
 		add_extension(p->cert, p->cert, NID_basic_constraints, "critical,CA:TRUE") &&
 		add_extension(p->cert, p->cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
 		add_extension(p->cert, p->cert, NID_subject_key_identifier, "hash") &&
@@ -161,14 +162,15 @@ static bool make_leaf(struct pair *p, const struct pair *ca, const struct testca
 {
 	const char *cn = o->no_subject ? NULL : o->cn ? o->cn : "localhost";
 
-	return begin(p, cn, ca->cert, o->expired ? -10L * DAY : -DAY,
-		       o->expired ? -DAY : 365L * DAY) &&
+	long until = o->expired ? -DAY : o->days ? (long)o->days * DAY : 365L * DAY;
+
+	return begin(p, cn, o->cn_len, ca->cert, o->expired ? -10L * DAY : -DAY, until) &&
 		add_extension(p->cert, ca->cert, NID_basic_constraints, "critical,CA:FALSE") &&
 		add_extension(p->cert, ca->cert, NID_key_usage, "critical,digitalSignature") &&
 		add_extension(p->cert, ca->cert, NID_ext_key_usage, usage) &&
 		add_extension(p->cert, ca->cert, NID_subject_key_identifier, "hash") &&
 		add_extension(p->cert, ca->cert, NID_authority_key_identifier, "keyid") &&
-		add_extension(p->cert, ca->cert, NID_subject_alt_name, names) &&
+		(o->no_names || add_extension(p->cert, ca->cert, NID_subject_alt_name, names)) &&
 		X509_sign(p->cert, ca->key, EVP_sha256()) > 0;
 }
 

@@ -5,16 +5,20 @@
  * and libvirt's names. Any thread. Its keys are worth nothing: never use them elsewhere.
  */
 #include <stdbool.h>
+#include <stddef.h>
 
 #define TESTCA_NAMES_MAX 16
 
 struct testca_options {
 	const char *cn;                    /* of both certificates; NULL: "localhost" */
+	size_t cn_len;                     /* of cn, if it has a NUL inside; 0: strlen(cn) */
 	const char *dns[TESTCA_NAMES_MAX]; /* alternative names, up to a NULL */
 	const char *ip[TESTCA_NAMES_MAX];
 	const char *uri[TESTCA_NAMES_MAX];
 	bool no_subject;    /* alternative names only */
+	bool no_names;      /* a subject only */
 	bool expired;       /* both ended yesterday */
+	unsigned days;      /* both are valid for so long; 0: a year */
 	const char *ca_dir; /* sign with the CA made there before; NULL: make a new one */
 };
 

@@ -85,7 +85,13 @@ END_TEST
 START_TEST(authorized)
 {
 	struct pair p = pair_new(&(struct pair_opts){.tls = true, .authz = "CN=host[ab]"});
+	struct err err;
 
+	/* what means nobody is refused where it is said, and what was said before stays */
+	host_refused(p.b, &err, "migrate-incoming", "{'tls-authz': 'FOO:hosta'}");
+	h_check_text(p.h, err.text, "'FOO:hosta' names no certificate");
+	host_refused(p.b, &err, "migrate-set-parameters", "{'tls-authz': 'CN=host[ab'}");
+	h_check_text(p.h, err.text, "a [ has no ]");
 	pair_migrate(&p);
 	pair_completes(&p);
 	pair_free(&p);
@@ -148,9 +154,9 @@ START_TEST(tls_settings_without_tls)
 	const char *config = harness_path(h, "config.json");
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const char *argv[] = {"htab-migrated", "--config", config,
-			"--control", harness_path(h, "control.sock"), cases[i].options[0],
-			cases[i].options[1], NULL};
+		const char *argv[] = {"htab-migrated", "--config", config, "--control",
+			harness_path(h, "control.sock"), cases[i].options[0], cases[i].options[1],
+			NULL};
 		struct process *p;
 		char text[1024] = "";
 		FILE *f = fopen(config, "w");

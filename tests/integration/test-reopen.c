@@ -52,7 +52,7 @@ static struct stage stage_with(const struct stage_opts *o)
 
 	endless(s.a);
 	host_do(s.b, "migrate-incoming", "{'vm': '" VM "'%s}",
-		o->tls ? ", 'tls-authz': 'hosta'" : "");
+		o->tls ? ", 'tls-authz': 'CN=hosta'" : "");
 	migrate(s.a, s.uri);
 	passes(s.a);
 	return s;

@@ -46,7 +46,8 @@ static const struct {
 	{"tls-creds", "\"\"", "\"/etc/pki\"", "\"\"", {"1", "null", "\"a\\u0000b\""}},
 	{"tls-hostname", "\"\"", "\"host-b.example.org\"", "\"2001:db8::17\"",
 		{"true", "\"a\\u0000b\"", "\"host b\"", "\"-a\"", "\"a..b\"", "\"a\\n{}\""}},
-	{"tls-authz", "\"\"", "\"CN=host*\"", "\"\"", {"[]", "\"a\\u0000\"", "\"a\\nb\""}},
+	{"tls-authz", "\"\"", "\"CN=host*\"", "\"\"",
+		{"[]", "\"a\\u0000\"", "\"a\\nb\"", "\"CN=\"", "\"IP:x\""}},
 };
 #define PARAMS ((int)(sizeof(params) / sizeof(params[0])))
 

@@ -64,12 +64,14 @@ START_TEST(tls_authenticates_both_sides)
 	connect_pair(base, good, creds, "hostb.example", &client, &server);
 	ck_assert_msg(client.stream && server.stream, "%s %s", client.err.text, server.err.text);
 	ck_assert(stream_is_tls(client.stream) && stream_is_tls(server.stream));
-	ck_assert_str_eq(stream_peer(client.stream), "CN=hostb");
-	ck_assert_str_eq(stream_peer(server.stream), "CN=localhost");
+	ck_assert_str_eq(
+		stream_peer(client.stream), "CN=hostb;DNS:hostb;DNS:hostb.example;URI:htab:hostb");
+	ck_assert_str_eq(
+		stream_peer(server.stream), "CN=localhost;DNS:localhost;IP:127.0.0.1;IP:::1");
 	ck_assert(stream_peer_matches(client.stream, "hostb"));
 	ck_assert(stream_peer_matches(client.stream, "CN=host?"));
 	ck_assert(stream_peer_matches(client.stream, "*.example"));
-	ck_assert(stream_peer_matches(client.stream, "htab:*"));
+	ck_assert(stream_peer_matches(client.stream, "URI:htab:*"));
 	ck_assert(!stream_peer_matches(client.stream, "host"));
 	ck_assert(!stream_peer_matches(client.stream, "hosta"));
 	ck_assert(!stream_peer_matches(client.stream, ""));
@@ -113,6 +115,85 @@ START_TEST(tls_wrong_name_is_told_with_the_right_ones_and_the_remedy)
 }
 END_TEST
 
+/* What is in the subject is for people; OpenSSL would look there when there is no DNS name. */
+START_TEST(tls_server_names_are_alternative_names_alone)
+{
+	struct testca_options a = {.cn = "hostb", .no_names = true};
+	struct testca_options b = {.cn = "hostb", .ip = {"192.0.2.3"}};
+	struct tls_creds *none = sibling("none", a), *other = sibling("other", b);
+
+	connect_pair(base, good, none, "hostb", &client, &server);
+	ck_assert_int_eq(client.err.code, -EKEYREJECTED);
+	says(client.err.text, "its common name 'hostb' does not count");
+	says(client.err.text, "subjectAltName 'hostb'");
+	outcome_clear(&client);
+	outcome_clear(&server);
+	connect_pair(base, good, other, "hostb", &client, &server);
+	says(client.err.text, "is for '192.0.2.3', not 'hostb'");
+	tls_creds_unref(none);
+	tls_creds_unref(other);
+}
+END_TEST
+
+START_TEST(tls_wildcards_are_whole_labels)
+{
+	static const struct {
+		const char *dns, *hostname;
+		bool fits;
+	} names[] = {{"*.example.org", "hostb.example.org", true},
+		{"h*b.example.org", "hostb.example.org", false},
+		{"host*.example.org", "hostb.example.org", false},
+		{"*b.example.org", "hostb.example.org", false}, {"h*stb", "hostb", false},
+		{"*.example.org", "a.b.example.org", false},
+		{"hostb.example.org", "hostb.example.org", true}};
+	char dir[16];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		struct tls_creds *c;
+
+		snprintf(dir, sizeof(dir), "w%zu", i);
+		c = sibling(dir, (struct testca_options){.dns = {names[i].dns}});
+		connect_pair(base, good, c, names[i].hostname, &client, &server);
+		ck_assert_msg(!!client.stream == names[i].fits, "%s for %s: %s", names[i].dns,
+			names[i].hostname, client.err.text);
+		outcome_clear(&client);
+		outcome_clear(&server);
+		tls_creds_unref(c);
+	}
+}
+END_TEST
+
+/* ".example.org" means a whole domain to OpenSSL: to nobody else. */
+START_TEST(tls_hostname_is_no_domain)
+{
+	struct tls_creds *c = sibling("dot", (struct testca_options){.dns = {"hostb.example.org"}});
+
+	connect_pair(base, good, c, ".example.org", &client, &server);
+	ck_assert_ptr_null(client.stream);
+	says(client.err.text, "'.example.org' is not a host name");
+	tls_creds_unref(c);
+}
+END_TEST
+
+/* A CA that does not look closely signs "hosta\0.evil.example" for who owns evil.example. */
+START_TEST(tls_peer_with_a_nul_in_its_name_is_refused)
+{
+	struct testca_options o = {.cn = "hosta\0.evil.example", .cn_len = 19};
+	struct tls_creds *evil = sibling("evil", o);
+
+	connect_pair(base, evil, good, "localhost", &client, &server);
+	ck_assert_ptr_null(server.stream);
+	ck_assert_int_eq(server.err.code, -EKEYREJECTED);
+	says(server.err.text, "has a name with a NUL");
+	outcome_clear(&client);
+	outcome_clear(&server);
+	connect_pair(base, good, evil, "localhost", &client, &server);
+	ck_assert_ptr_null(client.stream);
+	says(client.err.text, "has a name with a NUL");
+	tls_creds_unref(evil);
+}
+END_TEST
+
 START_TEST(tls_peer_without_subject_has_its_alternative_name)
 {
 	struct testca_options d = {.no_subject = true, .dns = {"hostd"}};
@@ -120,7 +201,7 @@ START_TEST(tls_peer_without_subject_has_its_alternative_name)
 
 	connect_pair(base, good, creds, "hostd", &client, &server);
 	ck_assert_msg(client.stream, "%s", client.err.text);
-	ck_assert_str_eq(stream_peer(client.stream), "subjectAltName=DNS:hostd");
+	ck_assert_str_eq(stream_peer(client.stream), "DNS:hostd");
 	tls_creds_unref(creds);
 }
 END_TEST
@@ -385,6 +466,10 @@ int main(void)
 	tcase_add_test(t, tls_authenticates_both_sides);
 	tcase_add_test(t, tls_checks_the_name_that_is_given);
 	tcase_add_test(t, tls_wrong_name_is_told_with_the_right_ones_and_the_remedy);
+	tcase_add_test(t, tls_server_names_are_alternative_names_alone);
+	tcase_add_test(t, tls_wildcards_are_whole_labels);
+	tcase_add_test(t, tls_hostname_is_no_domain);
+	tcase_add_test(t, tls_peer_with_a_nul_in_its_name_is_refused);
 	tcase_add_test(t, tls_peer_without_subject_has_its_alternative_name);
 	tcase_add_test(t, tls_server_of_another_ca_is_refused_and_both_sides_know);
 	tcase_add_test(t, tls_client_of_another_ca_learns_it_at_its_first_read);
