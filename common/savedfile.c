@@ -153,6 +153,20 @@ int savedfile_next(struct savedfile *f, struct err *err)
 	return r == 0 ? compare_digest(f, err) : r;
 }
 
+int savedfile_judge(int fd, const char *path, struct file_check *ret, struct err *err)
+{
+	struct savedfile *s;
+	int r = savedfile_new(fd, path, &s, err);
+
+	if (r < 0)
+		return r;
+	while ((r = savedfile_next(s, err)) > 0)
+		;
+	*ret = *savedfile_check(s);
+	savedfile_free(s);
+	return r;
+}
+
 const struct file_check *savedfile_check(const struct savedfile *f)
 {
 	return &f->check;

@@ -30,6 +30,12 @@ const struct file_check *savedfile_check(const struct savedfile *f);
 const uint8_t *savedfile_bytes(const struct savedfile *f);
 struct savedfile *savedfile_free(struct savedfile *f); /* takes NULL, returns NULL */
 
+/*
+ * Read all of it: is it one that can be loaded? 0, and *ret says what is in it, or as
+ * savedfile_next(); *ret is then as far as it came.
+ */
+int savedfile_judge(int fd, const char *path, struct file_check *ret, struct err *err);
+
 /* Up to len bytes at `at`: as many as there are, or -errno (never -EBADMSG, -EOPNOTSUPP, -EINVAL or
  * -ENOENT: -EIO for those) with the sentence. */
 ssize_t savedfile_pread(

@@ -43,21 +43,6 @@ static ssize_t read_at(struct loadfile *f, void *buf, size_t len, uint64_t at, s
 	return savedfile_pread(f->fd, f->path.path, buf, len, at, err);
 }
 
-/* The first reading. */
-static int judge(struct loadfile *f, struct err *err)
-{
-	struct savedfile *s;
-	int r = savedfile_new(f->fd, f->path.path, &s, err);
-
-	if (r < 0)
-		return r;
-	while ((r = savedfile_next(s, err)) > 0)
-		;
-	f->check = *savedfile_check(s);
-	savedfile_free(s);
-	return r;
-}
-
 static int compare_digest(struct loadfile *f, struct err *err)
 {
 	uint8_t sha[FILE_SHA256_SIZE];
@@ -100,7 +85,7 @@ static int open_and_judge(const char *path, struct loadfile **ret, struct err *e
 	f->fd = -1;
 	*ret = f;
 	r = open_it(f, path, err);
-	return r < 0 ? r : judge(f, err);
+	return r < 0 ? r : savedfile_judge(f->fd, f->path.path, &f->check, err);
 }
 
 int loadfile_open(const char *path, struct loadfile **ret, struct err *err)

@@ -202,7 +202,17 @@ const struct err *save_error(const struct migration *m)
 
 static int finish(struct save *s)
 {
-	return savefile_finish(s->file, &s->err);
+	int r = savefile_finish(s->file, &s->err);
+
+	return r < 0 ? r : savefile_judge(s->file, &s->session, &s->err);
+}
+
+/* The guest is nowhere else any more: what there is of it stays, whatever it is worth. */
+static void leave(struct migration *m)
+{
+	if (m->vm_dead && savefile_leave(m->save->file))
+		log_err("vm %s: its VMM is dead, so what was written stays beside %s as %s",
+			m->vm_name, m->uri.path, savefile_leave(m->save->file));
 }
 
 /* As READY is elsewhere: all of the guest is there, and has never run again since. */
@@ -210,9 +220,10 @@ static void finished(struct migration *m)
 {
 	struct save *s = m->save;
 
-	if (s->result < 0)
+	if (s->result < 0) {
+		leave(m);
 		source_failf(m, s->result, "%s", s->err.text);
-	else if (!m->vm)
+	} else if (!m->vm)
 		handover_commit(m);
 	else
 		switchover_note(m);

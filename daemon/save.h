@@ -7,7 +7,8 @@
  *
  *	CONNECT      the file is made, HEADER and OPEN written
  *	STATE        STATE and END
- *	END          TRAILER; all of it is on the disk, under a temporary name
+ *	END          TRAILER; all of it is on the disk, under a temporary name, and judged as a load
+ *	             judges it: read once more, mostly from the page cache
  *	COMMITTING   the VMM notes a cookie with file:PATH
  *	COMMIT       the rename: from here on PATH decides, as a destination's VMM does elsewhere
  *	ASKING       a later daemon, or this one, looks what is at PATH

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "common/savedfile.h"
 #include "daemon/filepath.h"
 #include "proto/file.h"
 
@@ -23,6 +24,7 @@ struct savefile {
 	struct filepath path;
 	char temp[NAME_MAX + 1];
 	bool named; /* it has that name in the directory */
+	bool left;  /* and keeps it */
 	int fd;
 	uint64_t len, flushed;
 	EVP_MD_CTX *sha;
@@ -183,6 +185,21 @@ int savefile_finish(struct savefile *f, struct err *err)
 	return r < 0 ? r : name_it(f, err);
 }
 
+int savefile_judge(const struct savefile *f, const struct session_id *session, struct err *err)
+{
+	struct file_check check;
+	struct err why;
+	int r = savedfile_judge(f->fd, f->temp, &check, &why);
+
+	if (r == 0 && !session_eq(&check.open.session, session))
+		r = err_set(&why, -EBADMSG, "it holds another session");
+	if (r < 0)
+		return err_set(err, r,
+			"the guest is not saved in %s, since nobody could load it from there: %s",
+			f->path.path, why.text);
+	return 0;
+}
+
 int savefile_publish(struct savefile *f, struct err *err)
 {
 	int r;
@@ -201,6 +218,13 @@ int savefile_publish(struct savefile *f, struct err *err)
 		return r;
 	}
 	return 0;
+}
+
+const char *savefile_leave(struct savefile *f)
+{
+	f->left |= f->named;
+	f->named = false;
+	return f->left ? f->temp : NULL;
 }
 
 void savefile_abandon(struct savefile *f)

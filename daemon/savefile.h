@@ -26,12 +26,22 @@ int savefile_write(struct savefile *f, const void *buf, size_t len, struct err *
 /* The end record; all of it is on the disk when this returns 0, under its temporary name. */
 int savefile_finish(struct savefile *f, struct err *err);
 /*
+ * After that: what is there, read back and judged as whoever loads it will. 0; or -errno with the
+ * sentence: nobody could load it, or it cannot be read now.
+ */
+int savefile_judge(const struct savefile *f, const struct session_id *session, struct err *err);
+/*
  * Let it be PATH. 0: it is, and stays so over a crash of the host. -errno with the sentence: it is
  * not, nor will it ever be.
  */
 int savefile_publish(struct savefile *f, struct err *err);
 /* Undo what is there, unless it was published; f is still to be freed, which does not block. */
 void savefile_abandon(struct savefile *f);
+/*
+ * Leave what is there under its temporary name, for a person: that, as long as f is; NULL: it has
+ * none and goes.
+ */
+const char *savefile_leave(struct savefile *f);
 struct savefile *savefile_free(struct savefile *f); /* takes NULL, returns NULL */
 
 /* The failure of the last write through savefile_io(), code 0 for none. */

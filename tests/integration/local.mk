@@ -98,6 +98,11 @@ tests_integration_test_save_SOURCES = tests/integration/test-save.c \
 	tests/integration/saving.c tests/integration/saving.h
 tests_integration_test_save_CFLAGS = $(integration_cflags)
 tests_integration_test_save_LDADD = libharness.la
+INTEGRATION_TESTS += tests/integration/test-save-judged
+tests_integration_test_save_judged_SOURCES = tests/integration/test-save-judged.c \
+	tests/integration/saving.c tests/integration/saving.h
+tests_integration_test_save_judged_CFLAGS = $(integration_cflags)
+tests_integration_test_save_judged_LDADD = libharness.la
 INTEGRATION_TESTS += tests/integration/test-save-open
 tests_integration_test_save_open_SOURCES = tests/integration/test-save-open.c \
 	tests/integration/saving.c tests/integration/saving.h

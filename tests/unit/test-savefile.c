@@ -413,6 +413,90 @@ static void is_no_place(const char *words)
 	ck_assert_int_eq(remove(path), 0);
 }
 
+/* -- what is judged before it is published -- */
+
+static struct savefile *write_golden(void)
+{
+	struct savefile *f = NULL;
+	struct err err = {0};
+
+	ck_assert_msg(savefile_create(path, &session, &f, &err) == 0, "%s", err.text);
+	ck_assert_int_eq(savefile_write(f, golden.b, frame[n_frames - 1], &err), 0);
+	ck_assert_int_eq(savefile_finish(f, &err), 0);
+	return f;
+}
+
+START_TEST(what_can_be_loaded_is_published)
+{
+	struct savefile *f = write_golden();
+	struct err err = {0};
+
+	ck_assert_msg(savefile_judge(f, &session, &err) == 0, "%s", err.text);
+	ck_assert_int_eq(savefile_publish(f, &err), 0);
+	savefile_free(f);
+	ck_assert_uint_eq(files(), 1);
+}
+END_TEST
+
+/* Written so, digest and all. */
+START_TEST(lie_is_found_before_it_is_published)
+{
+	const struct lie *l = &lies[_i];
+	uint8_t *p = golden.b + frame[l->frame] + l->at;
+	struct savefile *f;
+	struct err err = {0};
+
+	switch (l->width) {
+	case 1: *p = (uint8_t)l->v; break;
+	case 2: be16_put(p, (uint16_t)l->v); break;
+	case 4: be32_put(p, (uint32_t)l->v); break;
+	default: be64_put(p, l->v); break;
+	}
+	f = write_golden();
+	ck_assert_int_eq(savefile_judge(f, &session, &err), l->code);
+	ck_assert_msg(strstr(err.text, l->words) && strstr(err.text, path), "%s", err.text);
+	savefile_abandon(f);
+	savefile_free(f);
+	ck_assert_uint_eq(files(), 0);
+}
+END_TEST
+
+START_TEST(other_session_is_found_before_it_is_published)
+{
+	const struct session_id other = {{9}};
+	struct savefile *f = write_golden();
+	struct err err = {0};
+
+	ck_assert_int_eq(savefile_judge(f, &other, &err), -EBADMSG);
+	ck_assert_msg(strstr(err.text, "another session"), "%s", err.text);
+	savefile_abandon(f);
+	savefile_free(f);
+}
+END_TEST
+
+START_TEST(what_is_left_has_a_name)
+{
+	struct savefile *f = NULL;
+	struct err err = {0};
+	const char *name;
+
+	ck_assert_int_eq(savefile_create(path, &session, &f, &err), 0);
+	ck_assert_ptr_null(savefile_leave(f)); /* nothing is whole */
+	savefile_abandon(f);
+	savefile_free(f);
+	ck_assert_uint_eq(files(), 0);
+
+	f = write_golden();
+	name = savefile_leave(f);
+	ck_assert_ptr_nonnull(name);
+	ck_assert_str_eq(name, savefile_leave(f));
+	savefile_abandon(f);
+	ck_assert_uint_eq(files(), 1);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	savefile_free(f);
+}
+END_TEST
+
 START_TEST(only_a_regular_file_is_a_place)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -589,6 +673,10 @@ int main(void)
 	tcase_add_test(t, changed_after_it_was_judged_is_refused);
 	tcase_add_test(t, shrunk_or_grown_after_it_was_judged_is_refused);
 	tcase_add_test(t, file_of_a_session_is_known);
+	tcase_add_test(t, what_can_be_loaded_is_published);
+	tcase_add_loop_test(t, lie_is_found_before_it_is_published, 0, LIES);
+	tcase_add_test(t, other_session_is_found_before_it_is_published);
+	tcase_add_test(t, what_is_left_has_a_name);
 	tcase_add_test(t, only_a_regular_file_is_a_place);
 	tcase_add_test(t, path_has_to_name_a_file);
 	tcase_add_test(t, old_file_stays_until_the_new_one_is_whole);
