@@ -12,6 +12,8 @@
 
 #define URI_MAX   512
 #define DIAL_PORT "4660"
+/* Handshakes under way at once at a listener: 100 KB each. */
+#define HANDSHAKES_MAX 64
 
 enum uri_kind {
 	URI_TCP,  /* tcp:HOST:PORT, tcp:[::1]:4660, tcp::PORT or tcp:*:PORT to listen everywhere */
@@ -80,8 +82,9 @@ struct listener;
 /*
  * Listen at uri (TCP: every address that it resolves to, IPv4 and IPv6; UNIX: mode 0600, a stale
  * socket file is removed). Each connection that finished its handshake goes to cb; a failed one
- * goes there too, with err (for the journal). At most max_handshakes at once, each within
- * timeout_ms; further ones wait in the backlog. listener_set_creds() changes what later
+ * goes there too, with err (for the journal). At most max_handshakes (HANDSHAKES_MAX at most) at
+ * once, each within timeout_ms; one more takes the place of the oldest by whoever has most.
+ * listener_set_creds() changes what later
  * connections use.
  */
 int listener_start(struct event_base *base, const struct uri *uri, struct tls_creds *creds,

@@ -12,6 +12,7 @@
 
 #include "common/fd.h"
 #include "common/net.h"
+#include "common/share.h"
 #include "common/unixsock.h"
 
 /* A name may have several addresses on this host. */
@@ -25,6 +26,8 @@ struct incoming {
 	TAILQ_ENTRY(incoming) link;
 	struct listener *listener;
 	struct handshake *handshake;
+	uint64_t owner; /* share_owner() */
+	char address[NET_ADDRESS_MAX];
 };
 
 struct listener {
@@ -63,29 +66,54 @@ static void accept_off(struct listener *l)
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
-	struct listener *l = arg;
-
-	if (l->n_incoming < l->max_handshakes)
-		accept_on(l);
+	accept_on(arg);
 }
 
 /* -- Connections -- */
+
+static void incoming_free(struct incoming *in)
+{
+	TAILQ_REMOVE(&in->listener->incoming, in, link);
+	in->listener->n_incoming--;
+	free(in);
+}
 
 static void on_handshake(void *arg, struct stream *s, const struct err *err)
 {
 	struct incoming *in = arg;
 	struct listener *l = in->listener;
 
-	TAILQ_REMOVE(&l->incoming, in, link);
-	free(in);
-	l->n_incoming--;
+	incoming_free(in);
 	evtimer_del(l->resume);
 	accept_on(l);
 	/* The last thing: the callee may free the listener. */
 	l->cb(l->arg, s, err);
 }
 
-static int incoming_start(struct listener *l, int fd, const char *address, struct err *err)
+/* One handshake too many is under way: somebody's, but nobody else's by whoever began most. */
+static void make_room(struct listener *l)
+{
+	struct incoming *in, *all[HANDSHAKES_MAX + 1];
+	uint64_t owners[HANDSHAKES_MAX + 1];
+	struct err err;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (in, &l->incoming, link) {
+		owners[n] = in->owner;
+		all[n++] = in;
+	}
+	in = all[share_victim(owners, n)];
+	err_set(&err, -EBUSY,
+		"%s did not finish its handshake before %u others began theirs, and makes room",
+		in->address, l->max_handshakes);
+	handshake_cancel(in->handshake);
+	incoming_free(in);
+	/* The last thing, as above. */
+	l->cb(l->arg, NULL, &err);
+}
+
+static int incoming_start(
+	struct listener *l, int fd, const struct sockaddr *sa, const char *address, struct err *err)
 {
 	struct incoming *in = calloc(1, sizeof(*in));
 	struct stream *s = NULL;
@@ -98,6 +126,8 @@ static int incoming_start(struct listener *l, int fd, const char *address, struc
 			err, r, "cannot accept the connection of %s: %s", address, strerror(-r));
 	}
 	in->listener = l;
+	in->owner = share_owner(sa);
+	snprintf(in->address, sizeof(in->address), "%s", address);
 	if (l->creds) {
 		r = stream_start_tls(s, l->creds, true, NULL, err);
 		if (r < 0) {
@@ -141,17 +171,12 @@ static void pause_accept(struct listener *l, int e)
 static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
 	struct listener *l = arg;
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {0};
 	socklen_t len = sizeof(sa);
 	char address[NET_ADDRESS_MAX];
 	struct err err;
-	int fd;
+	int fd = accept4(listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (l->n_incoming >= l->max_handshakes) {
-		accept_off(l);
-		return;
-	}
-	fd = accept4(listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 			pause_accept(l, errno);
@@ -162,12 +187,10 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 		snprintf(address, sizeof(address), "%s", l->uri);
 	else
 		uri_format_sockaddr((struct sockaddr *)&sa, len, address, sizeof(address));
-	if (incoming_start(l, fd, address, &err) < 0) {
+	if (incoming_start(l, fd, (struct sockaddr *)&sa, address, &err) < 0)
 		l->cb(l->arg, NULL, &err);
-		return;
-	}
-	if (l->n_incoming >= l->max_handshakes)
-		accept_off(l);
+	else if (l->n_incoming > l->max_handshakes)
+		make_room(l);
 }
 
 /* -- Sockets -- */
@@ -296,13 +319,14 @@ static struct listener *listener_new(struct event_base *base, const struct uri *
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
+	assert(max_handshakes > 0 && max_handshakes <= HANDSHAKES_MAX);
 	if (!l)
 		return NULL;
 	l->base = base;
 	l->creds = tls_creds_ref(creds);
 	l->cb = cb;
 	l->arg = arg;
-	l->max_handshakes = max_handshakes ? max_handshakes : 1;
+	l->max_handshakes = max_handshakes;
 	l->timeout_ms = timeout_ms;
 	l->unixsock.fd = -1;
 	TAILQ_INIT(&l->incoming);
@@ -375,9 +399,8 @@ struct listener *listener_free(struct listener *l)
 	if (!l)
 		return NULL;
 	while ((in = TAILQ_FIRST(&l->incoming))) {
-		TAILQ_REMOVE(&l->incoming, in, link);
 		handshake_cancel(in->handshake);
-		free(in);
+		incoming_free(in);
 	}
 	drop_sockets(l);
 	unixsock_close(&l->unixsock);

@@ -5,6 +5,7 @@ libbase_la_SOURCES = \
 	common/err.c common/err.h \
 	common/fd.c common/fd.h \
 	common/number.c common/number.h \
+	common/share.c common/share.h \
 	common/sigpipe.c common/sigpipe.h
 
 # How records travel, and the files in which guests are saved.

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/fd.h"
+#include "common/share.h"
 #include "daemon/dest.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
@@ -17,16 +18,47 @@ struct accepted {
 	struct dial *dial; /* until its handshake is over */
 	struct peer *peer;
 	struct event *timer;
+	uint64_t owner; /* share_owner() */
 	bool greeted;
 	enum wire_role role;
 };
 
+static void forget(struct accepted *a);
+
+/*
+ * One connection that has not said what it is for goes, for another: silent ones are in nobody's
+ * way. Those that a client gave are not strangers'.
+ */
+static void make_room(struct server *srv)
+{
+	struct accepted *a, *all[ACCEPTED_MAX];
+	uint64_t owners[ACCEPTED_MAX];
+	unsigned n = 0;
+	struct peer *p;
+
+	TAILQ_FOREACH (a, &srv->accepted, link) {
+		if (!a->peer)
+			continue;
+		owners[n] = a->owner;
+		all[n++] = a;
+	}
+	if (n == 0)
+		return;
+	a = all[share_victim(owners, n)];
+	p = a->peer;
+	log_warn("%s did not say what for before %d others connected, and makes room",
+		stream_address(peer_stream(p)), ACCEPTED_MAX);
+	forget(a);
+	peer_free(p);
+}
+
 static struct accepted *accepted_new(struct server *srv)
 {
-	struct accepted *a = srv->n_accepted < ACCEPTED_MAX && !srv->stopping
-		? calloc(1, sizeof(*a))
-		: NULL;
+	struct accepted *a;
 
+	if (srv->n_accepted == ACCEPTED_MAX)
+		make_room(srv);
+	a = srv->n_accepted < ACCEPTED_MAX && !srv->stopping ? calloc(1, sizeof(*a)) : NULL;
 	if (!a)
 		return NULL;
 	a->srv = srv;
@@ -148,6 +180,8 @@ static const struct peer_ops ops = {.frame = frame, .closed = closed};
 void accept_stream(void *arg, struct stream *stream, const struct err *err)
 {
 	struct timeval tv = limit_tv(LIMIT_GREETING);
+	struct sockaddr_storage sa = {0};
+	socklen_t sa_len = sizeof(sa);
 	struct server *srv = arg;
 	struct accepted *a;
 
@@ -161,6 +195,8 @@ void accept_stream(void *arg, struct stream *stream, const struct err *err)
 		stream_free(stream);
 		return;
 	}
+	if (getpeername(stream_fd(stream), (struct sockaddr *)&sa, &sa_len) == 0)
+		a->owner = share_owner((struct sockaddr *)&sa);
 	a->timer = evtimer_new(srv->base, timeout_cb, a);
 	if (!a->timer || event_add(a->timer, &tv) < 0 ||
 		peer_new(srv->base, stream, &ops, a, &a->peer) < 0)

@@ -6,7 +6,7 @@
  */
 #include "daemon/server.h"
 
-#define ACCEPTED_MAX 64 /* connections that have not said yet what they are for */
+#define ACCEPTED_MAX 128 /* connections that have not said yet what they are for */
 
 /* As listener_start()'s callback: stream becomes the callee's; arg is the struct server. */
 void accept_stream(void *arg, struct stream *stream, const struct err *err);

@@ -19,7 +19,6 @@
 #define HISTORY_MAX    256 /* migrations remembered in all */
 #define HISTORY_KEEP   128 /* from there on the oldest that ended are forgotten */
 #define ALLOW_MAX      64
-#define HANDSHAKES_MAX 32
 
 /* Which uid may register which VMs: shell patterns on the name or the UUID. */
 struct allow_rule {

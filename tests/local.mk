@@ -244,6 +244,10 @@ tests_integration_test_handover_SOURCES = tests/integration/test-handover.c $(ha
 tests_integration_test_handover_CFLAGS = \
 	$(integration_cflags) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) $(SYSTEMD_CFLAGS)
 tests_integration_test_handover_LDADD = libharness.la $(htab_migrated_LDADD)
+INTEGRATION_TESTS += tests/integration/test-crowd
+tests_integration_test_crowd_SOURCES = tests/integration/test-crowd.c $(handover_helpers)
+tests_integration_test_crowd_CFLAGS = $(integration_cflags)
+tests_integration_test_crowd_LDADD = libharness.la
 INTEGRATION_TESTS += tests/integration/test-migrations
 tests_integration_test_migrations_CFLAGS = $(integration_cflags)
 tests_integration_test_migrations_LDADD = libharness.la
@@ -322,7 +326,9 @@ daemon_test_cflags = $(libdaemon_la_CFLAGS) $(CHECK_CFLAGS)
 daemon_test_libs = libdaemon.la libflow.la libqmp.la libnet.la libbase.la libproto.la \
 	$(CHECK_LIBS) $(EVENT_LIBS) $(JSON_LIBS) $(OPENSSL_LIBS) $(SYSTEMD_LIBS)
 UNIT_TESTS += tests/unit/test-converge tests/unit/test-params tests/unit/test-migration \
-	tests/unit/test-limits tests/unit/test-notekey
+	tests/unit/test-limits tests/unit/test-notekey tests/unit/test-share
+tests_unit_test_share_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_share_LDADD = libbase.la $(CHECK_LIBS)
 tests_unit_test_notekey_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_notekey_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(OPENSSL_LIBS)
 tests_unit_test_limits_CFLAGS = $(daemon_test_cflags)
