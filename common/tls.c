@@ -11,6 +11,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/*
+ * Records that carry no data (KeyUpdate, tickets, empty ones): some for each connection, and one for
+ * so many bytes of data. Each costs us keys, and its sender next to nothing.
+ */
+#define IDLE_RECORDS_MAX  64
+#define BYTES_AN_IDLE_ONE (16 * 1024)
+
 struct tls {
 	SSL *ssl;
 	struct tls_creds *creds;
@@ -19,12 +26,15 @@ struct tls {
 	const char *address;
 	bool server;
 	bool established;
-	bool broken;      /* only tls_free() may follow */
-	bool drained;     /* the last read consumed every whole record */
-	bool ktls;        /* the kernel encrypts */
-	bool retry;       /* the last write has to be called again, with the same bytes */
-	uint32_t records; /* written with this key */
-	size_t gathered;  /* bytes of the caller's in the records that wait in bio */
+	bool broken;           /* only tls_free() may follow */
+	bool drained;          /* the last read consumed every whole record */
+	bool ktls;             /* the kernel encrypts */
+	bool retry;            /* the last write has to be called again, with the same bytes */
+	uint32_t records;      /* written with this key */
+	uint32_t idle_records; /* of the peer's, that carried no data */
+	uint32_t data_records; /* of the peer's since that was counted */
+	uint64_t bytes_read;
+	size_t gathered; /* bytes of the caller's in the records that wait in bio */
 	struct tls_bio bio;
 	enum stream_want want;
 	char hostname[256];
@@ -165,6 +175,39 @@ static int on_verify(int ok, X509_STORE_CTX *ctx)
 	return ok;
 }
 
+/* -- What the peer sends -- */
+
+void tls_on_record(
+	int writing, int version, int kind, const void *buf, size_t len, SSL *ssl, void *arg)
+{
+	struct tls *t = SSL_get_app_data(ssl);
+	const uint8_t *b = buf;
+
+	if (writing || !t || !len)
+		return;
+	if (kind == SSL3_RT_INNER_CONTENT_TYPE && b[0] == SSL3_RT_APPLICATION_DATA)
+		t->data_records++;
+	else if (kind == SSL3_RT_INNER_CONTENT_TYPE ||
+		(kind == SSL3_RT_HEADER && b[0] != SSL3_RT_APPLICATION_DATA))
+		t->idle_records++;
+}
+
+/* n bytes were got by the call that came back: 0 or 1 of the data records had them. */
+static int count_records(struct tls *t, size_t n)
+{
+	uint32_t useful = n ? 1 : 0;
+
+	if (t->data_records > useful)
+		t->idle_records += t->data_records - useful;
+	t->data_records = 0;
+	t->bytes_read += n;
+	if (t->idle_records <= IDLE_RECORDS_MAX + t->bytes_read / BYTES_AN_IDLE_ONE)
+		return 0;
+	return fail(t, -EPROTO,
+		"%s sent %u TLS records without data (KeyUpdate or the like) for %llu bytes of it: no htab-migrated does that",
+		t->address, t->idle_records, (unsigned long long)t->bytes_read);
+}
+
 /* -- Life -- */
 
 static bool set_hostname(struct tls *t, const char *hostname)
@@ -252,6 +295,8 @@ int tls_handshake(struct tls *t)
 	t->bio.sys_errno = 0;
 	if (SSL_do_handshake(t->ssl) != 1) {
 		r = check(t);
+		if (r == -EAGAIN && count_records(t, 0) < 0)
+			return -EPROTO;
 		return r ? r : fail_closed(t);
 	}
 	t->cert = SSL_get1_peer_certificate(t->ssl);
@@ -268,18 +313,25 @@ int tls_handshake(struct tls *t)
 
 ssize_t tls_read(struct tls *t, void *buf, size_t len)
 {
+	uint32_t idle;
 	size_t n;
 	int r;
 
 	if (t->broken)
 		return -EPIPE;
-	ERR_clear_error();
-	t->bio.sys_errno = 0;
-	if (SSL_read_ex(t->ssl, buf, len, &n) == 1) {
-		t->drained = false;
-		return (ssize_t)n;
-	}
-	r = check(t);
+	do {
+		ERR_clear_error();
+		t->bio.sys_errno = 0;
+		idle = t->idle_records;
+		if (SSL_read_ex(t->ssl, buf, len, &n) == 1) {
+			t->drained = false;
+			return count_records(t, n) < 0 ? -EPROTO : (ssize_t)n;
+		}
+		r = check(t);
+		if (r == -EAGAIN && count_records(t, 0) < 0)
+			return -EPROTO;
+		/* OpenSSL comes back after each such record, whatever lies behind it. */
+	} while (r == -EAGAIN && t->idle_records != idle);
 	if (r == -EAGAIN)
 		t->drained = true;
 	return r;

@@ -37,6 +37,13 @@ const char *tls_error(const struct tls *t);
 const char *tls_peer(const struct tls *t);
 bool tls_peer_matches(const struct tls *t, const char *text);
 
+/*
+ * Every SSL_CTX' message callback: counts what a peer sends that carries no data. Reads return after
+ * each such record (SSL_MODE_AUTO_RETRY is off), and the connection ends when there are too many.
+ */
+void tls_on_record(
+	int writing, int version, int kind, const void *buf, size_t len, SSL *ssl, void *arg);
+
 /* -- tls_bio.c */
 
 /* Eight full records and what TLS adds to them. */

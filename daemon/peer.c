@@ -13,6 +13,7 @@
 #include "daemon/log.h"
 
 #define FRAMES_A_TURN 16 /* so that one peer does not hold the loop */
+#define READS_A_TURN  64 /* nor one whose frames come by the byte */
 
 struct peer {
 	LIST_ENTRY(peer) link; /* in `parted`, from the last word on */
@@ -135,16 +136,23 @@ static void flush(struct peer *p)
 		p->ops->drained(p->arg, p);
 }
 
-/* One frame's bytes: 1 when it is whole, 0 when there is more to come, or -errno after fail(). */
-static int read_frame(struct peer *p)
+/*
+ * One frame's bytes, by *reads reads at most: 1 when it is whole, 0 when there is more to come, or
+ * -errno after fail().
+ */
+static int read_frame(struct peer *p, unsigned *reads)
 {
 	for (;;) {
 		size_t want = p->got < WIRE_HDR_SIZE ? WIRE_HDR_SIZE - p->got
 						     : WIRE_HDR_SIZE + p->body_len - p->got;
 		uint8_t *dst = p->got < WIRE_HDR_SIZE ? p->hdr + p->got
 						      : p->body + (p->got - WIRE_HDR_SIZE);
-		ssize_t n = want ? stream_read(p->stream, dst, want) : 0;
+		ssize_t n;
 
+		if (want && *reads == 0)
+			return 0;
+		*reads -= want > 0;
+		n = want ? stream_read(p->stream, dst, want) : 0;
 		if (want && n == -EAGAIN) {
 			if (stream_want(p->stream) == STREAM_WANT_WRITE)
 				event_add(p->writable, NULL);
@@ -249,6 +257,7 @@ static bool dispatch(struct peer *p)
 static void readable_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct peer *p = arg;
+	unsigned reads = READS_A_TURN;
 
 	if (p->out_done < p->out_len) { /* a TLS write may have waited for this */
 		struct peer *alive = p;
@@ -262,11 +271,11 @@ static void readable_cb(evutil_socket_t fd, short what, void *arg)
 	if (p->finishing)
 		return;
 	for (int i = 0; i < FRAMES_A_TURN && !p->paused && !p->finishing; i++) {
-		int r = read_frame(p);
+		int r = read_frame(p, &reads);
 
 		if (r < 0)
 			return;
-		if (r == 0 && p->broken) {
+		if (r == 0 && p->broken && reads) {
 			fail(p, p->broken, NULL);
 			return;
 		}

@@ -8,12 +8,14 @@
 #include <openssl/ssl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fd.h"
 #include "proto/pack.h"
 #include "proto/wire.h"
@@ -170,6 +172,42 @@ static void survives_noise(bool tls)
 	pair_works_still(&p);
 }
 
+/*
+ * KeyUpdates, of which none carries anything: the daemon ends it, and does not spend its loop on
+ * what such a peer sends.
+ */
+START_TEST(key_updates_without_end)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true});
+	struct peer peer = dial(p.b);
+	uint64_t deadline = harness_deadline();
+	char scrap[16], *line = NULL;
+	bool said = false;
+	size_t n = 0;
+	FILE *f;
+
+	signal(SIGPIPE, SIG_IGN);
+	start_tls(&peer, harness_creds(p.h, "hosta", NULL));
+	while (SSL_key_update(peer.ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+		SSL_do_handshake(peer.ssl) == 1)
+		h_check(p.h, clock_ns() < deadline, "KeyUpdates are taken without end");
+	harness_poll(p.h, peer.fd, POLLIN, NULL, deadline, "the end of the connection");
+	h_check(p.h,
+		recv(peer.fd, scrap, sizeof(scrap), MSG_PEEK) <= 0 ||
+			SSL_read(peer.ssl, scrap, sizeof(scrap)) <= 0,
+		"the connection lives");
+	hang_up(&peer);
+	host_do(p.b, "query-status", NULL);
+	f = fopen(p.b->process->log, "re");
+	while (f && !said && getline(&line, &n, f) > 0)
+		said = strstr(line, "TLS records without data");
+	h_check(p.h, said, "the journal does not tell why");
+	free(line);
+	fclose(f);
+	pair_works_still(&p);
+}
+END_TEST
+
 START_TEST(noise_in_plaintext)
 {
 	survives_noise(false);
@@ -324,6 +362,7 @@ int main(void)
 	TCase *c;
 	Suite *s = harness_suite("garbage", &c);
 
+	harness_add(c, key_updates_without_end);
 	harness_add(c, noise_in_plaintext);
 	harness_add(c, noise_in_tls);
 	harness_add(c, frames_that_are_none);

@@ -310,6 +310,35 @@ START_TEST(test_largest)
 }
 END_TEST
 
+/* TLS records of one byte cost more to read than to send: the loop is not one peer's for them. */
+START_TEST(test_turns)
+{
+	enum { BODY = 200, READS = 64 };
+	struct tls_creds *creds = make_creds("creds", NULL);
+	struct outcome client = {0}, server = {0};
+	uint8_t frame[WIRE_HDR_SIZE + BODY] = {0, 0, 0, BODY, 0, WIRE_STATE};
+	unsigned turns = 0;
+
+	unmake();
+	frames = closed = 0;
+	connect_pair(base, creds, creds, NULL, &client, &server);
+	ck_assert(client.stream && server.stream);
+	ck_assert_int_eq(peer_new(base, server.stream, &ops, &far, &peer), 0);
+	server.stream = NULL;
+	for (size_t i = 0; i < sizeof(frame); i++)
+		ck_assert_int_eq(
+			stream_write_full(client.stream, &frame[i], 1, HARNESS_TIMEOUT_MS), 0);
+	for (; frames == 0; turns++)
+		ck_assert_int_eq(event_base_loop(base, EVLOOP_ONCE), 0);
+	ck_assert_uint_ge(turns, sizeof(frame) / READS);
+	ck_assert_uint_eq(got[0].len, BODY);
+	peer = peer_free(peer);
+	outcome_clear(&client);
+	tls_creds_unref(creds);
+	scratch_remove();
+}
+END_TEST
+
 START_TEST(test_owner_refuses)
 {
 	uint8_t buf[1024];
@@ -668,6 +697,7 @@ int main(void)
 	tcase_add_test(t, test_many);
 	tcase_add_loop_test(t, test_bad_header, 0, sizeof(bad_headers) / sizeof(bad_headers[0]));
 	tcase_add_test(t, test_largest);
+	tcase_add_test(t, test_turns);
 	tcase_add_test(t, test_owner_refuses);
 	tcase_add_test(t, test_free_in_frame);
 	tcase_add_test(t, test_finish_in_frame);

@@ -2,7 +2,10 @@
 #include <check.h>
 #include <errno.h>
 #include <limits.h>
+#include <openssl/ssl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -376,6 +379,97 @@ START_TEST(tls_garbage_after_a_good_beginning_is_refused)
 }
 END_TEST
 
+/* -- Peers that speak TLS without end -- */
+
+struct babbler {
+	int fd;
+	char cert[PATH_MAX], key[PATH_MAX];
+	unsigned updates;    /* KeyUpdates between two bytes of data */
+	unsigned sent, most; /* KeyUpdates in all */
+};
+
+/* A peer with a good certificate, which does as it likes. */
+static void *babble(void *arg)
+{
+	struct babbler *b = arg;
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl;
+
+	ck_assert_int_eq(SSL_CTX_use_certificate_file(ctx, b->cert, SSL_FILETYPE_PEM), 1);
+	ck_assert_int_eq(SSL_CTX_use_PrivateKey_file(ctx, b->key, SSL_FILETYPE_PEM), 1);
+	ssl = SSL_new(ctx);
+	SSL_set_fd(ssl, b->fd);
+	if (SSL_connect(ssl) == 1)
+		while (b->sent < b->most) {
+			if (SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
+				SSL_do_handshake(ssl) != 1)
+				break;
+			b->sent++;
+			if (b->updates && b->sent % b->updates == 0 && SSL_write(ssl, "x", 1) != 1)
+				break;
+		}
+	shutdown(b->fd, SHUT_WR);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+/* What stream_read() said in the end; bytes of data before. */
+static ssize_t hear(struct babbler *b, size_t *ret_bytes)
+{
+	struct dial *d;
+	pthread_t thread;
+	int fds[2];
+	ssize_t n;
+	char c;
+
+	scratch_path("good/client-cert.pem", b->cert, sizeof(b->cert));
+	scratch_path("good/client-key.pem", b->key, sizeof(b->key));
+	signal(SIGPIPE, SIG_IGN);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	b->fd = fds[1];
+	ck_assert_int_eq(pthread_create(&thread, NULL, babble, b), 0);
+	ck_assert_int_eq(dial_fd(base, fds[0], true, good, NULL, HARNESS_TIMEOUT_MS, outcome_cb,
+				 &server, &d, NULL),
+		0);
+	loop_until(base, &server.count, 1);
+	ck_assert_msg(server.stream, "%s", server.err.text);
+	for (*ret_bytes = 0; (n = stream_read(server.stream, &c, 1)) > 0 || n == -EAGAIN;) {
+		struct pollfd p = {stream_fd(server.stream), POLLIN, 0};
+
+		*ret_bytes += n > 0;
+		if (n < 0 && stream_pending(server.stream) == 0)
+			ck_assert_int_eq(poll(&p, 1, HARNESS_TIMEOUT_MS), 1);
+	}
+	stream_shutdown(server.stream);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	close(fds[1]);
+	return n;
+}
+
+START_TEST(tls_peer_that_renews_its_key_without_end_is_ended)
+{
+	struct babbler b = {.updates = _i ? 50 : 0, .most = 1000000};
+	size_t bytes;
+
+	ck_assert_int_eq(hear(&b, &bytes), -EPROTO);
+	says(stream_error(server.stream), "TLS records without data");
+	ck_assert_uint_lt(bytes, 10);
+	ck_assert_uint_lt(b.sent, b.most);
+}
+END_TEST
+
+/* Some are no attack, and no byte gets lost among them. */
+START_TEST(tls_key_updates_among_data_are_read_over)
+{
+	struct babbler b = {.updates = 5, .most = 50};
+	size_t bytes;
+
+	ck_assert_int_eq(hear(&b, &bytes), -ECONNRESET);
+	ck_assert_uint_eq(bytes, 10);
+}
+END_TEST
+
 /* -- Loading -- */
 
 static void load_fails(const char *dir, const char *what)
@@ -480,6 +574,8 @@ int main(void)
 	tcase_add_test(t, tls_plaintext_peer_is_recognised);
 	tcase_add_test(t, tls_peer_that_closes_at_once_may_be_plaintext);
 	tcase_add_test(t, tls_garbage_after_a_good_beginning_is_refused);
+	tcase_add_loop_test(t, tls_peer_that_renews_its_key_without_end_is_ended, 0, 2);
+	tcase_add_test(t, tls_key_updates_among_data_are_read_over);
 	tcase_add_test(t, tls_creds_that_are_missing_or_bad_are_named);
 	tcase_add_test(t, tls_creds_of_one_side_serve_that_side_only);
 	r = srunner_create(s);
