@@ -11,6 +11,7 @@
 #include "daemon/chunk.h"
 #include "daemon/cookie.h"
 #include "daemon/dest.h"
+#include "daemon/incoming.h"
 #include "daemon/dumphtab.h"
 #include "daemon/limits.h"
 #include "daemon/load.h"
@@ -261,7 +262,7 @@ static void begin(struct migration *m, struct peer *p, const struct wire_open *o
 	m->peer = p;
 	snprintf(m->peer_name, sizeof(m->peer_name), "%s", stream_peer(peer_stream(p)));
 	snprintf(m->uri_text, sizeof(m->uri_text), "%s", stream_address(peer_stream(p)));
-	m->vm->expects = false;
+	incoming_begun(m);
 	peer_set_ops(p, &dest_ops, m);
 	peer_keepalive(p);
 	log_info("vm %s: a guest begins to arrive from %s", m->vm_name, m->uri_text);

@@ -178,9 +178,17 @@ static void migrate(void *opaque, struct qmp_call *call, const char *vm, struct 
 
 static void cancel(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct migration *m = commands_running(opaque, call, vm, args);
+	struct vm *waiting = commands_waiting(opaque, vm, args);
 	struct err err = {0};
+	struct migration *m;
 
+	if (waiting) {
+		log_note("vm %s: its permission to take a guest is withdrawn", waiting->reg.name);
+		incoming_withdraw(opaque, waiting);
+		qmp_return(call, NULL);
+		return;
+	}
+	m = commands_running(opaque, call, vm, args);
 	if (m)
 		finish(call, m->incoming ? dest_cancel(m, &err) : source_cancel(m, &err), &err);
 }
@@ -290,8 +298,8 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 	else if (uri)
 		r = incoming_listen(srv, v, uri, &err);
 	else if (!incoming_listens(srv, v))
-		r = err_set(&err, -ENOTCONN, "this daemon listens nowhere: %s",
-			srv->creds_error[0] ? srv->creds_error : "give 'uri'");
+		r = err_set(
+			&err, -ENOTCONN, "this daemon listens nowhere: %s", incoming_why_not(srv));
 	if (r == 0) {
 		snprintf(v->authz, sizeof(v->authz), "%s", authz);
 		v->expects = true;

@@ -132,7 +132,7 @@ static int find(struct server *srv, const char *own, struct json_object *args, s
 		return check_own(own, ret->vm->reg.name, err);
 	}
 	ret->m = of_gone(srv, text);
-	return ret->m ? check_own(own, ret->m->vm_name, err) : err->code;
+	return ret->m ? check_own(own, ret->m->vm_name, err) : -ENODEV;
 }
 
 int commands_migration(struct server *srv, struct qmp_call *call, const char *own,
@@ -147,6 +147,15 @@ int commands_migration(struct server *srv, struct qmp_call *call, const char *ow
 	else
 		*ret = target.m;
 	return r;
+}
+
+struct vm *commands_waiting(struct server *srv, const char *own, struct json_object *args)
+{
+	struct target target;
+
+	if (find(srv, own, args, &target, NULL) < 0 || !target.vm || !target.vm->expects)
+		return NULL;
+	return target.m && !migration_is_final(target.m) ? NULL : target.vm;
 }
 
 struct migration *commands_running(

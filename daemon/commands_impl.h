@@ -31,6 +31,8 @@ int commands_migration(struct server *srv, struct qmp_call *call, const char *ow
 /* The migration that is under way, or NULL. */
 struct migration *commands_running(
 	struct server *srv, struct qmp_call *call, const char *own, struct json_object *args);
+/* The VM, if it waits for the guest that migrate-incoming permits; or NULL, with no answer. */
+struct vm *commands_waiting(struct server *srv, const char *own, struct json_object *args);
 /* The session's migration that is under way, if it is the VM's that is named, or NULL. */
 struct migration *commands_session(struct server *srv, struct qmp_call *call, const char *own,
 	struct json_object *args, const struct session_id *session);

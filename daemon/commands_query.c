@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "daemon/commands_impl.h"
+#include "daemon/incoming.h"
 #include "daemon/report.h"
 #include "daemon/vmstate.h"
 
@@ -41,6 +42,7 @@ static const char *run_state(const struct vm *vm)
 static struct json_object *vm_json(struct server *srv, const struct vm *vm)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct json_object *addresses;
 	char text[33];
 
 	add_text(o, "name", vm->reg.name);
@@ -51,6 +53,11 @@ static struct json_object *vm_json(struct server *srv, const struct vm *vm)
 	add_int(o, "pvr", vm->reg.pvr);
 	add_bool(o, "incoming", vm->reg.incoming);
 	add_bool(o, "expects", vm->expects);
+	if (vm->expects && vm->authz[0])
+		add_text(o, "tls-authz", vm->authz);
+	addresses = json_object_new_array();
+	incoming_addresses(srv, vm, addresses);
+	json_object_object_add(o, "listen", addresses);
 	add_bool(o, "running", vm->reg.running);
 	add_int(o, "pid", vm->pid);
 	add_text(o, "status", run_state(vm));
@@ -149,11 +156,14 @@ void query_daemon(void *opaque, struct qmp_call *call, const char *vm, struct js
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		json_object_array_add(
 			list, json_object_new_string(listener_uri(srv->listeners[i])));
+	incoming_addresses(srv, NULL, list);
 	TAILQ_FOREACH (m, &srv->migrations, link)
 		n += !migration_is_final(m);
 	add_text(o, "name", srv->config.name);
 	add_int(o, "pid", getpid());
 	json_object_object_add(o, "listen", list);
+	if (!srv->n_listeners)
+		add_text(o, "listen-error", incoming_why_not(srv));
 	add_bool(o, "tls", !srv->config.plaintext);
 	add_int(o, "longest-callback-us", (int64_t)(srv->longest_ns / 1000));
 	add_int(o, "migrations", n);

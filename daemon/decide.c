@@ -79,6 +79,7 @@ static void complete(struct migration *m)
 
 void decide_closed(struct migration *m)
 {
+	m->closed = true;
 	if (m->state == MIG_IN_RUNNING)
 		complete(m);
 }

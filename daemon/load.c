@@ -13,6 +13,7 @@
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
 #include "daemon/filepath.h"
+#include "daemon/incoming.h"
 #include "daemon/job.h"
 #include "daemon/loadfile.h"
 #include "daemon/log.h"
@@ -184,7 +185,7 @@ int load_start(
 	m->session = session;
 	m->uri = *uri;
 	snprintf(m->uri_text, sizeof(m->uri_text), "%s", text);
-	vm->expects = false;
+	incoming_withdraw(srv, vm);
 	log_info("vm %s: is loaded from %s", m->vm_name, uri->path);
 	migration_begin(m, judge_go);
 	return 0;

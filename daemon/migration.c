@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "daemon/chunk.h"
 #include "daemon/dest.h"
+#include "daemon/incoming.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
 #include "daemon/report.h"
@@ -345,6 +346,7 @@ struct migration *migration_free(struct migration *m)
 {
 	if (!m)
 		return NULL;
+	incoming_forget(m);
 	TAILQ_REMOVE(&m->srv->migrations, m, link);
 	m->srv->n_migrations--;
 	if (m->vm && m->vm->migration == m)

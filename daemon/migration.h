@@ -175,6 +175,7 @@ struct migration {
 	void (*table_ready)(struct migration *m);
 	bool asked_run; /* some daemon asked, or may have asked, the VMM to run the guest */
 	bool never;     /* this guest never runs here: it may be said */
+	bool closed;    /* the source said CLOSED: it asks no more */
 
 	/* figures; ns of clock_ns(), 0: not yet */
 	uint64_t t_start, t_active, t_pause, t_verify, t_end, verify_ns, t_final;

@@ -18,6 +18,7 @@
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
 #include "daemon/farewell.h"
+#include "daemon/incoming.h"
 #include "daemon/latesock.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
@@ -160,31 +161,27 @@ int server_creds(struct server *srv, const char *dir, struct tls_creds **ret, st
 
 /* -- listening -- */
 
-static struct listener *find_listener(struct server *srv, const char *uri)
+bool server_listens(const struct server *srv, const char *uri)
 {
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		if (!strcmp(listener_uri(srv->listeners[i]), uri))
-			return srv->listeners[i];
-	return NULL;
+			return true;
+	return false;
 }
 
-int server_listen(struct server *srv, const char *text, struct err *err)
+static int listen_at(struct server *srv, const char *text, struct err *err)
 {
 	struct uri uri;
 	int r = uri_parse(text, &uri, err);
 
 	if (r < 0)
 		return r;
-	if (find_listener(srv, text))
+	if (server_listens(srv, text))
 		return 0;
 	if (uri.kind != URI_TCP && uri.kind != URI_UNIX)
 		return err_set(
 			err, -ENOTSUP, "'%s' cannot be listened at: use tcp: or unix:", text);
-	if (!srv->config.plaintext && !srv->creds)
-		return err_set(err, -ENOKEY, "%s", srv->creds_error);
-	if (srv->n_listeners == LISTEN_MAX)
-		return err_set(
-			err, -ENOSPC, "this daemon listens at %d addresses already", LISTEN_MAX);
+	assert(srv->n_listeners < LISTEN_MAX);
 	r = listener_start(srv->base, &uri, srv->creds, HANDSHAKES_MAX, limit_ms(LIMIT_HANDSHAKE),
 		accept_stream, srv, &srv->listeners[srv->n_listeners], err);
 	if (r < 0)
@@ -197,7 +194,7 @@ int server_listen(struct server *srv, const char *text, struct err *err)
 static int listen_all(struct server *srv, struct err *err)
 {
 	for (unsigned i = 0; i < srv->config.n_listen; i++) {
-		int r = server_listen(srv, srv->config.listen[i], err);
+		int r = listen_at(srv, srv->config.listen[i], err);
 
 		if (r < 0)
 			return r;
@@ -225,9 +222,7 @@ int server_load_creds(struct server *srv, struct err *err)
 	srv->creds_error[0] = 0;
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		listener_set_creds(srv->listeners[i], creds);
-	for (struct vm *vm = srv->vms ? vms_first(srv->vms) : NULL; vm; vm = vms_next(vm))
-		if (vm->listener)
-			listener_set_creds(vm->listener, creds);
+	incoming_set_creds(srv);
 	return srv->n_listeners ? 0 : listen_all(srv, err);
 }
 
@@ -352,7 +347,7 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 		m->vm = NULL;
 	}
 	vm->migration = NULL;
-	vm->listener = listener_free(vm->listener);
+	incoming_vm_gone(srv, vm);
 	vm_event_uuid(srv, vm, "VM_GONE");
 	if (moved && vm->sock)
 		latesock_keep(srv, vm);
@@ -411,6 +406,7 @@ int server_start(struct server *srv, struct err *err)
 
 	TAILQ_INIT(&srv->migrations);
 	TAILQ_INIT(&srv->accepted);
+	TAILQ_INIT(&srv->addresses);
 	TAILQ_INIT(&srv->farewells);
 	TAILQ_INIT(&srv->late_socks);
 	snprintf(srv->hold, sizeof(srv->hold), "%s", hold ? hold : "");
@@ -467,11 +463,15 @@ static bool all_quiet(struct server *srv)
 	return true;
 }
 
-/* A VMM noted COMMITTING while its migration was being given up: somebody has to ask. */
-static void adopt_cb(evutil_socket_t fd, short what, void *arg)
+/*
+ * A migration is over. What was open for it goes; and if its VMM noted COMMITTING while it was
+ * being given up, somebody has to ask.
+ */
+static void over_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *srv = arg;
 
+	incoming_settle(srv);
 	for (struct vm *vm = vms_first(srv->vms); vm; vm = vms_next(vm)) {
 		bool busy = vm->migration && !migration_is_final(vm->migration);
 
@@ -493,7 +493,7 @@ void server_moved(struct server *srv, const struct migration *m)
 	if (srv->stopping && all_quiet(srv))
 		stop_now(srv);
 	else if (!srv->stopping && migration_is_final(m))
-		event_base_once(srv->base, -1, EV_TIMEOUT, adopt_cb, srv, &now);
+		event_base_once(srv->base, -1, EV_TIMEOUT, over_cb, srv, &now);
 	server_status(srv);
 }
 
@@ -520,8 +520,7 @@ void server_stop(struct server *srv)
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		srv->listeners[i] = listener_free(srv->listeners[i]);
 	srv->n_listeners = 0;
-	for (struct vm *vm = vms_first(srv->vms); vm; vm = vms_next(vm))
-		vm->listener = listener_free(vm->listener);
+	incoming_end(srv);
 	TAILQ_FOREACH (m, &srv->migrations, link) {
 		if (migration_is_final(m) || !migration_can_cancel(m))
 			continue;

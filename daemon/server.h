@@ -49,8 +49,9 @@ struct server {
 	char vm_dir[256];        /* of the VMs' own control sockets */
 	struct tls_creds *creds; /* NULL: plaintext, or none were found */
 	char creds_error[ERR_TEXT_MAX];
-	struct listener *listeners[LISTEN_MAX];
+	struct listener *listeners[LISTEN_MAX]; /* of the configuration */
 	unsigned n_listeners;
+	TAILQ_HEAD(, address) addresses; /* and for VMs: incoming.c */
 	TAILQ_HEAD(, accepted) accepted; /* connections without a role yet: accept.c */
 	unsigned n_accepted;
 	TAILQ_HEAD(, late_sock) late_socks; /* of VMs that are gone: latesock.c */
@@ -89,5 +90,6 @@ int server_check_tls(const struct server *srv, const struct params *params, stru
 /* The credentials for a connection with these parameters. 0 and *ret (a reference, NULL in
  * plaintext), or -errno with a sentence. */
 int server_creds(struct server *srv, const char *dir, struct tls_creds **ret, struct err *err);
-int server_listen(struct server *srv, const char *uri, struct err *err);
+/* Is that one of its own addresses, those of the configuration? */
+bool server_listens(const struct server *srv, const char *uri);
 struct migration *server_find_session(struct server *srv, const struct session_id *session);

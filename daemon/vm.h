@@ -16,7 +16,6 @@
 #include "daemon/params.h"
 #include "proto/vmm.h"
 
-struct listener;
 struct dumphtab;
 struct migration;
 struct qmp_sock;
@@ -46,7 +45,6 @@ struct vm {
 	/* the next guest may come in, from whom: migrate-incoming */
 	bool expects;
 	char authz[PARAM_TEXT_MAX];
-	struct listener *listener; /* migrate-incoming with a socket that listens */
 	bool stopped_by_guest;
 	const void *htab_reader; /* who has an fd for reading its table; NULL: nobody */
 	unsigned changes; /* announcements of a change of its table that are to be answered */

@@ -33,6 +33,7 @@ enum {
 	OPT_BOLTED,
 	OPT_LIMIT,
 	OPT_ORDER,
+	OPT_CANCEL,
 };
 
 /* options that not every command takes */
@@ -49,6 +50,7 @@ enum {
 	TAKES_LOAD = 512,
 	TAKES_DUMP = 1024,
 	TAKES_TLB = 2048,
+	TAKES_CANCEL = 4096,
 };
 
 static const struct command {
@@ -67,9 +69,11 @@ static const struct command {
 	{"migrate", 1, 2, TAKES_NO_WAIT | TAKES_REDIAL | TAKES_FD | TAKES_RESUME, htabctl_migrate,
 		"migrate [VM] URI [--no-wait] [--redial-uri URI] [--fd N] [--resume]",
 		"move a VM to the daemon at URI, or into a file, showing the progress"},
-	{"incoming", 0, 1, TAKES_FROM | TAKES_LISTEN | TAKES_FD | TAKES_LOAD | TAKES_NO_WAIT,
+	{"incoming", 0, 1,
+		TAKES_FROM | TAKES_LISTEN | TAKES_FD | TAKES_LOAD | TAKES_NO_WAIT | TAKES_CANCEL,
 		htabctl_incoming,
-		"incoming [VM] [--from PATTERN] [--listen URI] [--fd N] | --load PATH [--no-wait]",
+		"incoming [VM] [--from PATTERN] [--listen URI] [--fd N] | --load PATH [--no-wait] | "
+		"--cancel",
 		"let a waiting VM take a guest, from a peer whose certificate matches, or a file"},
 	{"pause", 0, 1, 0, htabctl_pause, "pause [VM]",
 		"cut the connections of a migration; both ends keep everything"},
@@ -78,7 +82,7 @@ static const struct command {
 	{"continue", 0, 1, 0, htabctl_continue, "continue [VM]",
 		"go on from the pause before the switchover"},
 	{"cancel", 0, 1, 0, htabctl_cancel, "cancel [VM]",
-		"end a migration; the guest runs on where it is"},
+		"end a migration, or take back what incoming permitted; the guest stays where it is"},
 	{"resolve", 3, 3, 0, htabctl_resolve, "resolve VM SESSION run|discard",
 		"decide for a host that is known to be dead and fenced"},
 	{"watch", 0, 1, 0, htabctl_watch, "watch [VM]", "events, until interrupted"},
@@ -290,6 +294,7 @@ int main(int argc, char **argv)
 		{"bolted", no_argument, NULL, OPT_BOLTED},
 		{"limit", required_argument, NULL, OPT_LIMIT},
 		{"order", required_argument, NULL, OPT_ORDER},
+		{"cancel", no_argument, NULL, OPT_CANCEL},
 		{0},
 	};
 	struct ctl ctl = {.socket = HTABCTL_SOCKET, .fd = -1};
@@ -319,6 +324,10 @@ int main(int argc, char **argv)
 		case OPT_LISTEN:
 			ctl.listen = optarg;
 			taken |= TAKES_LISTEN;
+			break;
+		case OPT_CANCEL:
+			ctl.cancel = true;
+			taken |= TAKES_CANCEL;
 			break;
 		case OPT_STATE:
 			ctl.state = true;

@@ -286,6 +286,11 @@ int htabctl_incoming(struct ctl *ctl, int argc, char **argv)
 	struct json_object *args;
 	int status;
 
+	if (ctl->cancel && (ctl->load || ctl->from || ctl->listen || ctl->fd >= 0 || ctl->no_wait))
+		return ctl_usage(
+			"--cancel takes back what was permitted, and goes with nothing else");
+	if (ctl->cancel)
+		return htabctl_cancel(ctl, argc, argv);
 	if (ctl->load)
 		return load(ctl, argc > 0 ? argv[0] : NULL);
 	if (ctl->no_wait)

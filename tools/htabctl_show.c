@@ -12,11 +12,29 @@
 #include "common/number.h"
 #include "tools/output.h"
 
+#define INCOMING_TEXT 1024
+
 static const char *table_size(char buf[static OUTPUT_TEXT], struct json_object *vm)
 {
 	int64_t order = member_int(vm, "order", 0);
 
 	return output_bytes(buf, order > 0 && order < 63 ? UINT64_C(1) << order : 0);
+}
+
+/* Who may send the VM its guest, and where that is listened to for it; "-": nobody. */
+static const char *incoming_text(struct json_object *vm, char buf[static INCOMING_TEXT])
+{
+	struct json_object *listen = member(vm, "listen");
+	size_t n, max = listen ? json_object_array_length(listen) : 0;
+
+	if (!member_bool(vm, "expects"))
+		return "-";
+	n = (size_t)snprintf(
+		buf, INCOMING_TEXT, "from %s", member_text(vm, "tls-authz", "any host"));
+	for (size_t i = 0; i < max && n < INCOMING_TEXT; i++)
+		n += (size_t)snprintf(buf + n, INCOMING_TEXT - n, "%s%s", i ? ", " : " at ",
+			json_object_get_string(json_object_array_get_idx(listen, i)));
+	return buf;
 }
 
 int htabctl_list(struct ctl *ctl, int argc, char **argv)
@@ -28,8 +46,10 @@ int htabctl_list(struct ctl *ctl, int argc, char **argv)
 		{"VCPUS", true},
 		{"MIGRATION", false},
 		{"UUID", false},
+		{"INCOMING", false},
 		{0},
 	};
+	char incoming[INCOMING_TEXT];
 	struct json_object *vms;
 	struct err err = {0};
 	struct table *t;
@@ -49,6 +69,7 @@ int htabctl_list(struct ctl *ctl, int argc, char **argv)
 		table_cell(t, "%" PRId64, member_int(vm, "vcpus", 0));
 		table_cell(t, "%s", member_text(vm, "migration", "none"));
 		table_cell(t, "%s", member_text(vm, "uuid", "?"));
+		table_cell(t, "%s", incoming_text(vm, incoming));
 	}
 	if (t && json_object_array_length(vms) == 0)
 		puts("no VM is registered with this daemon");
@@ -141,11 +162,13 @@ void show_migration(struct json_object *m)
 static void show_vm(struct json_object *vm)
 {
 	struct json_object *sessions = member(vm, "sessions");
-	char size[OUTPUT_TEXT];
+	char size[OUTPUT_TEXT], incoming[INCOMING_TEXT];
 
 	output_pair(stdout, "name", "%s", member_text(vm, "name", "?"));
 	output_pair(stdout, "uuid", "%s", member_text(vm, "uuid", "?"));
 	output_pair(stdout, "status", "%s", member_text(vm, "status", "?"));
+	if (member_bool(vm, "expects"))
+		output_pair(stdout, "incoming", "a guest %s", incoming_text(vm, incoming));
 	output_pair(stdout, "table", "order %" PRId64 ", %s", member_int(vm, "order", 0),
 		table_size(size, vm));
 	output_pair(stdout, "vcpus", "%" PRId64 ", PVR 0x%08" PRIx64, member_int(vm, "vcpus", 0),
@@ -366,7 +389,8 @@ int htabctl_status(struct ctl *ctl, int argc, char **argv)
 		output_pair(stdout, i == 0 ? "listens at" : "", "%s",
 			json_object_get_string(json_object_array_get_idx(listen, i)));
 	if (!listen || json_object_array_length(listen) == 0)
-		output_pair(stdout, "listens at", "nothing");
+		output_pair(stdout, "listens at", "nothing: %s",
+			member_text(d, "listen-error", "an older daemon does not say why"));
 	output_pair(stdout, "migrations", "%" PRId64, member_int(d, "migrations", 0));
 	output_pair(stdout, "longest turn", "%.1f ms of its event loop",
 		(double)member_int(d, "longest-callback-us", 0) / 1000.0);

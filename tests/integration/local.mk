@@ -69,6 +69,10 @@ INTEGRATION_TESTS += tests/integration/test-notes
 tests_integration_test_notes_SOURCES = tests/integration/test-notes.c $(fakenote)
 tests_integration_test_notes_CFLAGS = $(integration_cflags)
 tests_integration_test_notes_LDADD = libharness.la $(htab_migrated_LDADD)
+INTEGRATION_TESTS += tests/integration/test-incoming
+tests_integration_test_incoming_CFLAGS = $(integration_cflags)
+tests_integration_test_incoming_LDADD = libharness.la
+
 INTEGRATION_TESTS += tests/integration/test-htabctl
 tests_integration_test_htabctl_CFLAGS = $(integration_cflags)
 tests_integration_test_htabctl_LDADD = libharness.la

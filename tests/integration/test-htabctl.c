@@ -97,6 +97,7 @@ START_TEST(shows)
 	struct harness *h = harness_new();
 	struct host *a = host_start(h, "a", NULL);
 	struct json_object *o;
+	char address[256];
 	struct run r;
 
 	r = start(a, "list", NULL);
@@ -113,6 +114,22 @@ START_TEST(shows)
 	o = json_of(&r);
 	h_check(h, json_object_array_length(o) == 2, "list: %s", r.out);
 	json_object_put(o);
+
+	snprintf(address, sizeof(address), "unix:%s", harness_path(h, "in"));
+	r = start(a, "incoming", "a-longer-name", "--listen", address, NULL);
+	ends_with(&r, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		r = i ? start(a, "info", "a-longer-name", NULL) : start(a, "list", NULL);
+		ends_with(&r, 0);
+		h_check_text(h, r.out, "from any host at unix:");
+	}
+	r = start(a, "incoming", "a-longer-name", "--cancel", "--listen", address, NULL);
+	ends_with(&r, 2);
+	r = start(a, "incoming", "a-longer-name", "--cancel", NULL);
+	ends_with(&r, 0);
+	r = start(a, "list", NULL);
+	ends_with(&r, 0);
+	h_check(h, !strstr(r.out, "from any host"), "it still waits: %s", r.out);
 
 	r = start(a, "info", "vm1", NULL);
 	ends_with(&r, 0);
