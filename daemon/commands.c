@@ -62,7 +62,7 @@ static void tune(struct migration *m, const struct tuning *tuning)
 {
 	m->tuning = *tuning;
 	if (m->incoming)
-		rejoin_tuned(m);
+		dest_tuned(m);
 	else
 		source_tuned(m);
 }
@@ -416,7 +416,9 @@ const struct qmp_command commands[] = {
 	{"migrate-set-parameters",
 		{VM_ARG, {"downtime-limit", QMP_INT, true}, {"max-bandwidth", QMP_INT, true},
 			{"max-passes", QMP_INT, true}, {"timeout", QMP_INT, true},
-			{"recover-timeout", QMP_INT, true}, {"on-timeout", QMP_STRING, true},
+			{"recover-timeout", QMP_INT, true}, {"switchover-timeout", QMP_INT, true},
+			{"verify-timeout", QMP_INT, true}, {"handover-timeout", QMP_INT, true},
+			{"ready-timeout", QMP_INT, true}, {"on-timeout", QMP_STRING, true},
 			{"hpt-change", QMP_STRING, true}, {"max-generations", QMP_INT, true},
 			{"cpu-throttle-initial", QMP_INT, true},
 			{"cpu-throttle-increment", QMP_INT, true},

@@ -18,6 +18,7 @@
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
+#include "daemon/unresolved.h"
 
 static void say(struct migration *m, enum wire_type type)
 {
@@ -125,6 +126,7 @@ static void run_cb(void *arg, const struct vmm_reply *reply, int fd)
 	struct migration *m = arg;
 
 	fd_close(fd);
+	unresolved_over(m);
 	if (reply->error == 0 && reply->value == NOTE_RUN) {
 		m->vm->reg.incoming = false;
 		m->vm->reg.running = true;
@@ -156,8 +158,9 @@ static void run_go(struct migration *m)
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_RUN};
 
 	m->asked_run = true;
+	unresolved_wait(m);
 	if (m->vm)
-		dest_ask(m, &req, -1, limit_ms(LIMIT_ACTIVATE), run_cb);
+		dest_ask(m, &req, -1, VM_ASK_UNBOUNDED, run_cb);
 	/* else: when it is back */
 }
 
@@ -167,8 +170,31 @@ static void ready_timeout_cb(evutil_socket_t fd, short what, void *arg)
 
 	if (m->state == MIG_IN_READY)
 		dest_failf(m, -ETIMEDOUT,
-			"the source has not said for %d s whether the guest is to run here",
-			limit_s(LIMIT_READY_WAIT));
+			"the source has not said for %lld s whether the guest is to run here (ready-timeout)",
+			(long long)m->tuning.ready_timeout);
+}
+
+/* Whether there is a connection or not: a source that lives has its own limits, and it can ask. */
+static void limit_ready(struct migration *m)
+{
+	int64_t ms = m->tuning.ready_timeout * 1000;
+	int64_t gone = (int64_t)((clock_ns() - m->t_waits) / NS_PER_MS);
+
+	migration_timer(m, gone < ms ? ms - gone : 0, ready_timeout_cb);
+}
+
+static void wait_for_commit(struct migration *m)
+{
+	m->t_waits = clock_ns();
+	limit_ready(m);
+}
+
+void decide_tuned(struct migration *m)
+{
+	if (m->state == MIG_IN_READY && m->t_waits)
+		limit_ready(m);
+	else if (m->state == MIG_IN_RUN)
+		unresolved_tuned(m);
 }
 
 static void ready_go(struct migration *m)
@@ -176,8 +202,8 @@ static void ready_go(struct migration *m)
 	say(m, WIRE_READY);
 	if (migration_is_file(m))
 		migration_enter(m, MIG_IN_RUN, run_go);
-	else if (!m->peer)
-		migration_timer(m, limit_ms(LIMIT_READY_WAIT), ready_timeout_cb);
+	else
+		wait_for_commit(m);
 }
 
 void decide_ready(struct migration *m)
@@ -188,8 +214,8 @@ void decide_ready(struct migration *m)
 
 void decide_disconnected(struct migration *m)
 {
-	if (m->state == MIG_IN_READY)
-		migration_timer(m, limit_ms(LIMIT_READY_WAIT), ready_timeout_cb);
+	if (m->state == MIG_IN_READY) /* anew: it is for its host to come back now */
+		wait_for_commit(m);
 	/* IN_RUN, IN_RUNNING, IN_LOST: the source asks again */
 }
 
@@ -401,10 +427,9 @@ void dest_vm_gone(struct migration *m, bool dead)
 			migration_set(m, MIG_FAILED);
 			return;
 		}
-		log_err("%s: session lost; use 'resolve' with what is known of the guest",
-			m->error.text);
 		say_and_close(m, WIRE_LOST);
 		migration_set(m, MIG_IN_LOST);
+		unresolved_tell(m);
 	} else if (m->state < MIG_IN_READY || (m->state == MIG_IN_READY && dead)) {
 		dest_failf(m, -ECONNRESET,
 			dead ? "the VMM of %s died" : "the VMM of %s disconnected", m->vm_name);
@@ -439,6 +464,10 @@ int dest_resolve(struct migration *m, bool run, struct err *err)
 		migration_set(m, run ? MIG_COMPLETED : MIG_FAILED);
 		return 0;
 	}
+	if (m->state == MIG_IN_RUN)
+		return err_set(err, -EBUSY,
+			"the VMM of %s was asked to run the guest, which may begin at any moment: wait for its answer; once its process has ended, say by 'resolve' what is known",
+			m->vm_name);
 	return err_set(err, -EINVAL,
 		"the migration of VM %s is at step '%s' and cannot be resolved to '%s'", m->vm_name,
 		migration_step(m->state), run ? "run" : "discard");

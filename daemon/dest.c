@@ -112,6 +112,12 @@ int dest_cancel(struct migration *m, struct err *err)
 	return 0;
 }
 
+void dest_tuned(struct migration *m)
+{
+	rejoin_tuned(m);
+	decide_tuned(m);
+}
+
 /* -- END: everything is here; is it what was sent? -- */
 
 static void ready_cb(void *arg, const struct vmm_reply *reply, int fd)

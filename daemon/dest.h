@@ -34,6 +34,8 @@ void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, 
 /* Its VMM, which was away, is back with this note. */
 void dest_attach(struct migration *m, struct vm *vm, enum session_note note);
 void dest_vm_gone(struct migration *m, bool dead);
+/* m->tuning was changed. */
+void dest_tuned(struct migration *m);
 
 /* -- between these files -- */
 
@@ -82,6 +84,8 @@ struct reopen *reopen_free(struct reopen *o); /* takes NULL, returns NULL */
 void decide_ready(struct migration *m);
 int decide_commit(struct migration *m); /* 0, or -EBADMSG: out of order */
 void decide_closed(struct migration *m);
+/* A limit of READY or RUN was changed. */
+void decide_tuned(struct migration *m);
 /* Everything is put back: the session has ended, and whoever asked meanwhile hears it. */
 void decide_stopped(struct migration *m);
 /* The connection of a session that is READY or further ended. */

@@ -15,10 +15,10 @@
 #include "daemon/cookie.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
-#include "daemon/report.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
+#include "daemon/unresolved.h"
 
 #define CLOSED_TRIES 5
 
@@ -83,6 +83,7 @@ void handover_release(struct migration *m)
 		m->downtime_ns = clock_ns() - m->t_pause - m->verify_ns;
 	m->dial = dial_cancel(m->dial);
 	m->redials = 0;
+	unresolved_over(m);
 	m->remaining = 0;
 	migration_enter(m, MIG_RELEASE, release_go);
 }
@@ -136,6 +137,7 @@ void handover_undo(struct migration *m, const char *why)
 	err_set(&m->error, -EREMOTEIO, "%s", why);
 	m->dial = dial_cancel(m->dial);
 	if (m->vm) {
+		unresolved_wait(m);
 		migration_enter(m, MIG_UNDO, undo_go);
 		return;
 	}
@@ -304,27 +306,11 @@ static void redial_cb(evutil_socket_t fd, short what, void *arg)
 		handover_no_answer(m, &err);
 }
 
-/* Loudly: the guest stays paused until there is an answer. */
-static void tell_unresolved(struct migration *m)
-{
-	struct json_object *o = json_object_new_object();
-	char text[33], why[REPORT_TEXT];
-
-	report_unresolved(m, why, sizeof(why));
-	log_err("vm %s: %s", m->vm_name, why);
-	session_text(&m->session, text);
-	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
-	json_object_object_add(o, "session", json_object_new_string(text));
-	json_object_object_add(o, "uri", json_object_new_string(m->uri_text));
-	json_object_object_add(o, "desc", json_object_new_string(why));
-	server_event(m->srv, m->vm_name, "MIGRATION_UNRESOLVED", o);
-}
-
 static void asking_go(struct migration *m)
 {
 	migration_timer(m, limit_backoff_ms(m->redials), redial_cb);
 	if (m->redials++ % 16 == 1)
-		tell_unresolved(m);
+		unresolved_tell(m);
 }
 
 void handover_asking(struct migration *m)
@@ -339,9 +325,22 @@ void handover_asking(struct migration *m)
 	migration_enter(m, MIG_ASKING, asking_go);
 }
 
+/* It may answer yet, and is heard then: no other connection is made while this one lives. */
+void handover_silent(struct migration *m)
+{
+	err_set(&m->error, -ETIMEDOUT,
+		"it was asked %lld s ago to run the guest and has not said whether it does, though the connection lives",
+		(long long)m->tuning.handover_timeout);
+	m->unresolved = true;
+	m->asked = true;
+	if (m->state == MIG_COMMIT)
+		migration_set(m, MIG_ASKING);
+	unresolved_tell(m);
+}
+
 void handover_closed(struct migration *m, const struct err *err)
 {
-	if (m->state == MIG_COMMIT) {
+	if (m->state == MIG_COMMIT || m->state == MIG_ASKING) {
 		m->error = *err;
 		handover_asking(m);
 	} else if (m->state == MIG_END) { /* READY may be on its way, and no guest is left here */
@@ -352,8 +351,9 @@ void handover_closed(struct migration *m, const struct err *err)
 }
 
 /*
- * Too late to be an answer, which only the five messages are: the note stands. But who said it reads
- * nothing more here, so COMMIT goes another way, and at once: the guest stands still meanwhile.
+ * Too late to be an answer, which only the five messages are: the note stands. But who said it
+ * reads nothing more here, so COMMIT goes another way, and at once: the guest stands still
+ * meanwhile.
  */
 int handover_aborted(struct migration *m, const uint8_t *body, size_t len)
 {
@@ -374,8 +374,7 @@ static void commit_go(struct migration *m)
 	source_stop_flow(m); /* READY says that everything has arrived */
 	if (m->timer)
 		event_del(m->timer);
-	if (m->limit)
-		event_del(m->limit);
+	unresolved_wait(m);
 	if (m->save)
 		save_commit(m);
 	else if (m->peer)
@@ -506,11 +505,14 @@ void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note
 			? "vm %s: was saved to %s by an earlier daemon; looking what is there"
 			: "vm %s: was handed over to %s by an earlier daemon; asking there",
 		m->vm_name, m->uri_text);
+	unresolved_wait(m);
 	migration_begin(m, asking_go);
 }
 
 int source_resolve(struct migration *m, bool run, struct err *err)
 {
+	if (m->overdue.code)
+		return err_set(err, -EBUSY, "%s", m->overdue.text);
 	if (m->state != MIG_ASKING)
 		return err_set(err, -EINVAL,
 			"the migration of VM %s is at step '%s' and needs no operator to resolve it",

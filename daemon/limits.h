@@ -30,10 +30,6 @@
 	X(FAREWELL, "farewell", 10000)		/* each attempt to say that a session is over */ \
 	/* the hand-over */ \
 	X(LEASE_RENEW, "lease-renew", 2000)	/* the VMM resumes by itself after VMM_LEASE_MS */ \
-	X(ANSWER, "answer", 120000)		/* READY, VERIFIED, once all has been sent */ \
-	X(INACTIVATE, "inactivate", 86400000)	/* takes what it takes: its answer decides */ \
-	X(ACTIVATE, "activate", 86400000)	/* the same at the destination */ \
-	X(READY_WAIT, "ready-wait", 300000)	/* without a connection: the last copy, perhaps */ \
 	X(RUN_AGAIN, "run-again", 2000)		/* a loaded guest that could not be started */ \
 	X(UNDO_AGAIN, "undo-again", 2000)	/* one that could not be resumed */ \
 	/* VMMs */ \

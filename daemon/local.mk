@@ -63,6 +63,7 @@ libdaemon_la_SOURCES = \
 	daemon/settings.c daemon/settings.h \
 	daemon/source.c daemon/source.h \
 	daemon/switchover.c \
+	daemon/unresolved.c daemon/unresolved.h \
 	daemon/vm.c daemon/vm.h \
 	daemon/vm_impl.h daemon/vms.c \
 	daemon/vmstate.c daemon/vmstate.h

@@ -176,6 +176,7 @@ void migration_set(struct migration *m, enum mig_state state)
 	m->spent[m->state] += now - m->t_state;
 	m->t_state = now;
 	m->state = state;
+	m->overdue = (struct err){0};
 	m->held = NULL;
 	if (!status)
 		status = m->final == MIG_CANCELLED ? "cancelling" : m->status;

@@ -32,6 +32,8 @@ struct tuning {
 	int64_t max_passes;
 	int64_t timeout;         /* s, 0: none */
 	int64_t recover_timeout; /* s */
+	/* s: docs/control.md says what happens after each */
+	int64_t switchover_timeout, verify_timeout, handover_timeout, ready_timeout;
 	enum on_timeout on_timeout;
 	enum hpt_change hpt_change;
 	int64_t max_generations;

@@ -104,7 +104,9 @@ bool report_unresolved(const struct migration *m, char *buf, size_t len)
 
 	session_text(&m->session, id);
 	*buf = 0;
-	if (m->state == MIG_IN_LOST)
+	if (m->overdue.code)
+		snprintf(buf, len, "%s", m->overdue.text);
+	else if (m->state == MIG_IN_LOST)
 		snprintf(buf, len,
 			"%s: nobody knows whether its guest ran here; say so: htabctl resolve %s %s "
 			"run (it did), or discard (it did not, and the source may go on with it)",
@@ -242,6 +244,10 @@ void report_describe(const struct migration *m, char *buf, size_t len)
 	case MIG_IN_RUN:
 	case MIG_IN_RUNNING:
 	case MIG_IN_STOPPING: break;
+	}
+	if (report_unresolved(m, text, sizeof(text))) {
+		snprintf(buf, len, "%s: %s", m->vm_name, text);
+		return;
 	}
 	snprintf(buf, len, "%s: migrating %s %s (%s, pass %u)", m->vm_name, way, where,
 		migration_step(m->state), m->incoming ? m->in_stats.pass : m->pass);

@@ -365,6 +365,7 @@ void source_tuned(struct migration *m)
 	if (m->state == MIG_ACTIVE)
 		source_limit(m);
 	recover_tuned(m);
+	switchover_tuned(m);
 	if (m->state < MIG_PAUSE && m->throttle > m->tuning.throttle_max)
 		throttle(m, (unsigned)m->tuning.throttle_max);
 	/* The rest is looked at when a pass ends, or the guest changes its table. */

@@ -102,12 +102,16 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 /* A frame of the control connection from the pause on; as peer_ops.frame. */
 int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
 void switchover_drained(struct migration *m);
+/* A limit of the pause or of the hand-over was changed. */
+void switchover_tuned(struct migration *m);
 /* Fill in m->end, but for the state's digest. */
 void switchover_describe_end(struct migration *m);
 /* Everything is safe elsewhere: ask the VMM for its COMMITTING note. */
 void switchover_note(struct migration *m);
 /* The control connection ended after COMMITTING was asked for. */
 void handover_closed(struct migration *m, const struct err *err);
+/* The destination says nothing on a connection that lives. */
+void handover_silent(struct migration *m);
 /* ABORT or REFUSE came after that. As peer_ops.frame. */
 int handover_aborted(struct migration *m, const uint8_t *body, size_t len);
 /* READY is here; the VMM died with a guest that never ran again: commit for it. */

@@ -17,29 +17,62 @@
 #include "daemon/save.h"
 #include "daemon/server.h"
 #include "daemon/source.h"
+#include "daemon/unresolved.h"
 #include "proto/state.h"
 
 #define STATE_QUEUE (256u << 10) /* bytes of state waiting in the peer */
 
-/* -- END, READY, the note -- */
+/* -- how long the guest may stand still -- */
 
-/* A destination that only answers PING must not keep the guest paused. */
-static void answer_limit_cb(evutil_socket_t fd, short what, void *arg)
+static void limit_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 
 	if (m->state == MIG_END && m->vm_dead)
 		handover_commit(m);
+	else if (m->state == MIG_VERIFY)
+		source_failf(m, -ETIMEDOUT,
+			"%s did not compare the tables within %lld s: the guest runs on here; raise verify-timeout, or switch 'verify' off",
+			m->uri_text, (long long)m->tuning.verify_timeout);
 	else if (migration_can_cancel(m))
-		source_failf(m, -ETIMEDOUT, "%s did not answer for %d s (%s)", m->uri_text,
-			limit_s(LIMIT_ANSWER), migration_step(m->state));
+		source_failf(m, -ETIMEDOUT,
+			"%s did not take the guest within %lld s of its pause (step '%s'): it runs on here; raise switchover-timeout if it may stand still for longer",
+			m->uri_text, (long long)m->tuning.switchover_timeout,
+			migration_step(m->state));
 }
+
+/*
+ * However well the connection does: what is left of switchover-timeout, which a person's thinking
+ * and the comparison do not use up, and of verify-timeout.
+ */
+static void limit_pause(struct migration *m)
+{
+	uint64_t gone = clock_ns() - m->t_state, limit = (uint64_t)m->tuning.switchover_timeout;
+
+	if (m->state == MIG_VERIFY)
+		limit = (uint64_t)m->tuning.verify_timeout;
+	else
+		gone += m->spent[MIG_PAUSE] + m->spent[MIG_LAST_PASS] + m->spent[MIG_STATE] +
+			m->spent[MIG_END];
+	limit *= NS_PER_SEC;
+	migration_limit(m, gone < limit ? (int64_t)((limit - gone) / NS_PER_MS) : 0, limit_cb);
+}
+
+void switchover_tuned(struct migration *m)
+{
+	if (m->state >= MIG_PAUSE && m->state <= MIG_END && m->state != MIG_PRE_SWITCHOVER)
+		limit_pause(m);
+	unresolved_tuned(m);
+}
+
+/* -- END, READY, the note -- */
 
 static void noted_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
 	fd_close(fd);
+	unresolved_over(m);
 	if (reply->error || reply->value != NOTE_COMMITTING || m->resumed) {
 		source_failf(m, reply->error ? reply->error : -ECANCELED,
 			"the VMM of %s did not let its guest go: %s", m->vm_name,
@@ -58,7 +91,8 @@ static void committing_go(struct migration *m)
 	req.session = m->session;
 	req.cookie_len = m->cookie_len;
 	memcpy(req.cookie, m->cookie, m->cookie_len);
-	vm_ask(m->vm, &req, -1, limit_ms(LIMIT_INACTIVATE), noted_cb, m);
+	vm_ask(m->vm, &req, -1, VM_ASK_UNBOUNDED, noted_cb, m);
+	unresolved_wait(m);
 }
 
 void switchover_note(struct migration *m)
@@ -89,7 +123,6 @@ static void send_end(struct migration *m)
 		peer_send(m->peer, buf, n);
 	switchover_describe_end(m);
 	peer_send(m->peer, buf, wire_pack_end(&m->end, buf, sizeof(buf)));
-	migration_limit(m, limit_ms(LIMIT_ANSWER), answer_limit_cb);
 }
 
 /* -- machine state -- */
@@ -165,6 +198,7 @@ static void state_go(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_GET_STATE};
 
+	limit_pause(m);
 	source_ask(m, &req, state_cb);
 }
 
@@ -187,14 +221,13 @@ static void verify_go(struct migration *m)
 	struct vmm_request req = {.type = VMM_OPEN_HTAB, .flags = VMM_HTAB_SECOND};
 
 	m->t_verify = clock_ns();
+	limit_pause(m);
 	source_ask(m, &req, verify_htab_cb);
 }
 
 static void verified(struct migration *m)
 {
 	m->verify_ns = clock_ns() - m->t_verify;
-	if (m->limit)
-		event_del(m->limit);
 	outflow_get_stats(m->out, &m->out_stats);
 	m->valid_end = m->out_stats.pass_valid;
 	m->valid_known = true;
@@ -220,8 +253,8 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 			migration_enter(m, MIG_VERIFY, verify_go);
 		else
 			migration_enter(m, MIG_STATE, state_go);
-	} else if (m->state == MIG_VERIFY) /* it ends with the destination's VERIFIED */
-		migration_limit(m, limit_ms(LIMIT_ANSWER), answer_limit_cb);
+	}
+	/* VERIFY ends with the destination's VERIFIED. */
 }
 
 static void last_pass(struct migration *m)
@@ -254,6 +287,7 @@ static void last_pass_go(struct migration *m)
 		.flags = VMM_HTAB_SECOND | HTAB_FD_BOLTED_ONLY,
 	};
 
+	limit_pause(m);
 	if (m->agreed.bolted_only)
 		source_ask(m, &req, bolted_htab_cb);
 	else
@@ -262,7 +296,7 @@ static void last_pass_go(struct migration *m)
 
 static void pre_switchover_go(struct migration *m)
 {
-	/* waits for migrate-continue; the lease is renewed meanwhile */
+	event_del(m->limit); /* waits for migrate-continue; the lease is renewed meanwhile */
 }
 
 static void lease_cb(evutil_socket_t fd, short what, void *arg)
@@ -302,6 +336,7 @@ static void pause_go(struct migration *m)
 	m->t_pause = clock_ns();
 	m->paused = true;
 	migration_timer(m, limit_ms(LIMIT_LEASE_RENEW), lease_cb);
+	limit_pause(m);
 	source_ask(m, &req, paused_cb);
 }
 
@@ -370,7 +405,9 @@ int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *bo
 	case WIRE_NEVER:
 	case WIRE_UNKNOWN:
 	case WIRE_LOST:
-		return m->state == MIG_COMMIT ? handover_answer(m, type, body, len) : -EBADMSG;
+		return m->state == MIG_COMMIT || m->state == MIG_ASKING
+			? handover_answer(m, type, body, len)
+			: -EBADMSG;
 	case WIRE_REFUSE:
 	case WIRE_ABORT: return handover_aborted(m, body, len);
 	default: return -EBADMSG;

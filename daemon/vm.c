@@ -240,6 +240,7 @@ void vm_ask(
 {
 	struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
 	struct vm_request *r = calloc(1, sizeof(*r));
+	bool timed = timeout_ms != VM_ASK_UNBOUNDED;
 	int e;
 
 	if (!r)
@@ -255,11 +256,13 @@ void vm_ask(
 	r->timer = evtimer_new(vm->vms->base, timeout_cb, r);
 	TAILQ_INSERT_TAIL(&vm->requests, r, link);
 	e = enqueue(vm, req, fd);
-	if (e < 0 && !vm->closing) /* tell it from the loop; else its end will be told */
+	if (e < 0 && !vm->closing) { /* tell it from the loop; else its end will be told */
 		tv = (struct timeval){0};
+		timed = true;
+	}
 	log_debug("vm %s <- %s serial %u%s", vm->reg.name, vmm_type_name(req->type), req->serial,
 		e < 0 ? " (not sent)" : "");
-	if (!r->timer || event_add(r->timer, &tv) < 0)
+	if (!r->timer || (timed && event_add(r->timer, &tv) < 0))
 		abort();
 }
 

@@ -88,8 +88,10 @@ typedef void vm_reply_cb(void *arg, const struct vmm_reply *reply, int fd);
 
 /*
  * Ask the VMM. serial is filled in; fd (-1: none) stays the caller's. The callback comes later,
- * never from inside this call. timeout_ms bounds the wait.
+ * never from inside this call. timeout_ms bounds the wait; VM_ASK_UNBOUNDED is for what ends by its
+ * answer alone: it is another's to say that it takes long.
  */
+#define VM_ASK_UNBOUNDED (-1)
 void vm_ask(
 	struct vm *vm, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb, void *arg);
 /* A message without a reply (LEASE). */

@@ -12,7 +12,7 @@
 struct stage_opts {
 	const char *hold_a, *hold_b;
 	const char *limits_a, *limits_b; /* HTAB_MIGRATED_LIMITS */
-	bool pre_switchover, verify; /* capabilities at a */
+	bool pre_switchover, verify;     /* capabilities at a */
 	bool tls;
 	const char *source[6], *destination[6]; /* more arguments */
 };

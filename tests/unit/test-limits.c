@@ -11,11 +11,11 @@
 
 START_TEST(nothing_changes_nothing)
 {
-	int before = limit_ms(LIMIT_READY_WAIT);
+	int before = limit_ms(LIMIT_VMM_BACK);
 
 	ck_assert_int_eq(limits_set(NULL, NULL), 0);
 	ck_assert_int_eq(limits_set("", NULL), 0);
-	ck_assert_int_eq(limit_ms(LIMIT_READY_WAIT), before);
+	ck_assert_int_eq(limit_ms(LIMIT_VMM_BACK), before);
 }
 END_TEST
 
@@ -23,11 +23,11 @@ START_TEST(named_ones_change)
 {
 	int stop = limit_ms(LIMIT_STOP);
 
-	ck_assert_int_eq(limits_set("ready-wait=2500,vmm-death=1", NULL), 0);
-	ck_assert_int_eq(limit_ms(LIMIT_READY_WAIT), 2500);
-	ck_assert_int_eq(limit_s(LIMIT_READY_WAIT), 2);
-	ck_assert_int_eq(limit_tv(LIMIT_READY_WAIT).tv_sec, 2);
-	ck_assert_int_eq(limit_tv(LIMIT_READY_WAIT).tv_usec, 500000);
+	ck_assert_int_eq(limits_set("vmm-back=2500,vmm-death=1", NULL), 0);
+	ck_assert_int_eq(limit_ms(LIMIT_VMM_BACK), 2500);
+	ck_assert_int_eq(limit_s(LIMIT_VMM_BACK), 2);
+	ck_assert_int_eq(limit_tv(LIMIT_VMM_BACK).tv_sec, 2);
+	ck_assert_int_eq(limit_tv(LIMIT_VMM_BACK).tv_usec, 500000);
 	ck_assert_int_eq(limit_ms(LIMIT_VMM_DEATH), 1);
 	ck_assert_int_eq(limit_ms(LIMIT_STOP), stop);
 }
@@ -35,18 +35,18 @@ END_TEST
 
 static const char *const bad[] = {
 	"nosuch=1",
-	"ready-wait",
-	"ready-wait=",
-	"ready-wait=0",
-	"ready-wait=-1",
-	"ready-wait=+1",
-	"ready-wait= 1",
-	"ready-wait=1s",
-	"ready-wait=1.5",
-	"ready-wait=604800001",
-	"ready-wait=99999999999999999999",
-	"ready=1",
-	"ready-waits=1",
+	"vmm-back",
+	"vmm-back=",
+	"vmm-back=0",
+	"vmm-back=-1",
+	"vmm-back=+1",
+	"vmm-back= 1",
+	"vmm-back=1s",
+	"vmm-back=1.5",
+	"vmm-back=604800001",
+	"vmm-back=99999999999999999999",
+	"vmm=1",
+	"vmm-backs=1",
 	"=1",
 	",",
 	"stop=5,nosuch=1",
