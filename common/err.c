@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/text.h"
+
 static int set(struct err *e, enum err_class class, int code, const char *fmt, va_list ap)
 	__attribute__((format(printf, 4, 0)));
 
@@ -14,6 +16,7 @@ static int set(struct err *e, enum err_class class, int code, const char *fmt, v
 	e->class = class;
 	e->code = code;
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	text_clean(e->text);
 	return code;
 }
 
@@ -50,6 +53,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
 		snprintf(text + n, sizeof(text) - (size_t)n, ": %.*s",
 			(int)(sizeof(text) - (size_t)n), e->text);
 	memcpy(e->text, text, sizeof(text));
+	text_clean(e->text);
 	return e->code;
 }
 

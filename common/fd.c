@@ -37,6 +37,23 @@ int fd_set_nonblock(int fd)
 	return 0;
 }
 
+int fd_open_regular(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISREG(st.st_mode))
+		r = -EMEDIUMTYPE;
+	if (r < 0)
+		fd_close(fd);
+	return r < 0 ? r : fd;
+}
+
 int fd_send_packet(int sock, const void *buf, size_t len, int fd)
 {
 	union {

@@ -16,6 +16,12 @@ int fd_close(int fd);
 int fd_set_nonblock(int fd);
 
 /*
+ * Open a file for reading that somebody named. What is no regular file (a FIFO, a device, a
+ * directory) is refused, and is not waited for: -EMEDIUMTYPE. The fd, or a negative errno.
+ */
+int fd_open_regular(const char *path);
+
+/*
  * Send one packet on a SOCK_SEQPACKET socket, with the descriptor `fd` unless that is -1. It goes
  * whole or not at all; fd stays the caller's. -EAGAIN: the socket is full; -EPIPE, -ECONNRESET:
  * the peer is gone (no SIGPIPE); -EMSGSIZE: too long for the socket.

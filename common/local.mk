@@ -1,4 +1,4 @@
-# common/: what every program shares. libbase needs libc alone; libnet the rest.
+# common/: what every program shares. libbase needs libc and libproto alone.
 noinst_LTLIBRARIES += libbase.la
 libbase_la_SOURCES = \
 	common/clock.c common/clock.h \
@@ -8,13 +8,19 @@ libbase_la_SOURCES = \
 	common/share.c common/share.h \
 	common/sigpipe.c common/sigpipe.h
 
+# JSON that others wrote.
+noinst_LTLIBRARIES += libjsonread.la
+libjsonread_la_SOURCES = common/jsonread.c common/jsonread.h
+libjsonread_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
+libjsonread_la_LIBADD = libbase.la libproto.la $(JSON_LIBS)
+
 # How records travel, and the files in which guests are saved.
 noinst_LTLIBRARIES += libsaved.la
 libsaved_la_SOURCES = \
 	common/codec.c common/codec.h \
 	common/savedfile.c common/savedfile.h
 libsaved_la_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS) $(ZSTD_CFLAGS)
-libsaved_la_LIBADD = libhptecodec.la libproto.la libbase.la $(OPENSSL_LIBS) $(ZSTD_LIBS)
+libsaved_la_LIBADD = libhptecodec.la libbase.la libproto.la $(OPENSSL_LIBS) $(ZSTD_LIBS)
 
 noinst_LTLIBRARIES += libnet.la
 libnet_la_SOURCES = \
@@ -33,4 +39,4 @@ libnet_la_SOURCES = \
 	common/unixsock.c common/unixsock.h \
 	common/uri.c
 libnet_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)
-libnet_la_LIBADD = libbase.la $(EVENT_LIBS) $(OPENSSL_LIBS)
+libnet_la_LIBADD = libbase.la libproto.la $(EVENT_LIBS) $(OPENSSL_LIBS)

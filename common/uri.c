@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "common/net.h"
+#include "proto/text.h"
 
 #define NAME_CHARS "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
 
@@ -140,6 +141,9 @@ int uri_parse(const char *text, struct uri *ret, struct err *err)
 	if (strlen(text) >= URI_MAX)
 		return err_set(err, -EINVAL, "the URI '%.40s...' is longer than %d characters",
 			text, URI_MAX - 1);
+	if (!text_is_clean(text))
+		return err_set(
+			err, -EINVAL, "the URI '%s' has a control character or is no UTF-8", text);
 	if ((rest = after(text, "tcp:"))) {
 		u.kind = URI_TCP;
 		r = parse_tcp(&u, text, rest, err);

@@ -78,6 +78,7 @@ libqmp_la_SOURCES = \
 	daemon/qmp_impl.h \
 	daemon/qmp_json.c
 libqmp_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
+libqmp_la_LIBADD = libjsonread.la
 
 sbin_PROGRAMS += htab-migrated
 htab_migrated_SOURCES = daemon/main.c

@@ -9,6 +9,7 @@
 
 #include "common/codec.h"
 #include "common/dial.h"
+#include "proto/text.h"
 #include "proto/wire.h"
 
 enum kind {
@@ -136,10 +137,9 @@ static int check_text(const struct param *t, const char *s, size_t n, struct err
 	if (n >= t->size)
 		return err_set(err, -EINVAL, "Parameter '%s' is longer than %zu bytes", t->name,
 			t->size - 1);
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
-			return err_set(err, -EINVAL,
-				"Parameter '%s' has a control character at byte %zu", t->name, i);
+	if (strlen(s) != n || !text_is_clean(s))
+		return err_set(err, -EINVAL,
+			"Parameter '%s' has a control character or is no UTF-8", t->name);
 	r = n && t->check ? t->check(s, err) : 0;
 	if (r < 0 && err)
 		err_prefix(err, "Parameter '%s'", t->name);

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "daemon/qmp_impl.h"
 
 /* The sentences are QEMU's where QEMU has them: clients know them. */
-
-/* Is it text that C reads to its end? "vm1\0..." is not "vm1". */
-static bool is_text(struct json_object *value)
-{
-	return json_object_is_type(value, json_type_string) &&
-		strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
-}
 
 int qmp_check_request(struct json_object *value, struct qmp_request *ret, struct err *err)
 {
@@ -24,7 +16,7 @@ int qmp_check_request(struct json_object *value, struct qmp_request *ret, struct
 	json_object_object_foreach(value, key, member)
 	{
 		if (strcmp(key, "execute") == 0) {
-			if (!is_text(member))
+			if (!json_object_is_type(member, json_type_string))
 				return err_set(err, -EINVAL,
 					"QMP input member 'execute' must be a string");
 			r.name = json_object_get_string(member);
@@ -52,14 +44,6 @@ static const struct qmp_arg *find(const struct qmp_command *command, const char 
 	return NULL;
 }
 
-/* json-c keeps what is above int64_t as unsigned and cuts it where it is read. */
-static bool is_int(struct json_object *value)
-{
-	return json_object_is_type(value, json_type_int) &&
-		(json_object_get_int64(value) != INT64_MAX ||
-			json_object_get_uint64(value) == INT64_MAX);
-}
-
 static int check_type(const struct qmp_arg *a, struct json_object *value, struct err *err)
 {
 	const char *expected = NULL;
@@ -68,11 +52,9 @@ static int check_type(const struct qmp_arg *a, struct json_object *value, struct
 	case QMP_STRING:
 		if (!json_object_is_type(value, json_type_string))
 			expected = "a string";
-		else if (!is_text(value))
-			expected = "a string without NUL";
 		break;
 	case QMP_INT:
-		if (!is_int(value))
+		if (!json_object_is_type(value, json_type_int))
 			expected = "an integer";
 		break;
 	case QMP_BOOL:

@@ -160,7 +160,7 @@ static struct json_object *error_object(const struct err *err)
 	char text[sizeof(err->text)];
 
 	memcpy(text, err->text, sizeof(text));
-	qmp_utf8_scrub(text);
+	text_utf8(text);
 	json_object_object_add(e, "class", json_object_new_string(err_class_name(err->class)));
 	json_object_object_add(e, "desc", json_object_new_string(text));
 	return e;
@@ -186,12 +186,15 @@ void qmp_client_set_negotiated(struct qmp_client *c)
 	c->negotiated = true;
 }
 
-/* Malformed JSON has no id to answer to. */
-static void complain(struct qmp_client *c, const struct err *err)
+/* Malformed JSON has no id to answer to; value: NULL, or one that is whole. */
+static void complain(struct qmp_client *c, const struct err *err, struct json_object *value)
 {
-	struct json_object *o = json_object_new_object();
+	struct json_object *o = json_object_new_object(), *id;
 
 	json_object_object_add(o, "error", error_object(err));
+	if (json_object_is_type(value, json_type_object) &&
+		json_object_object_get_ex(value, "id", &id))
+		json_object_object_add(o, "id", json_object_get(id));
 	qmp_client_send(c, o);
 }
 
@@ -225,10 +228,15 @@ static bool step(struct qmp_client *c)
 		return false;
 	r = qmp_json_feed(&c->json, c->in + c->used, c->len - c->used, &used, &value, &err);
 	c->used += used;
-	if (r < 0)
-		complain(c, &err);
-	if (r > 0)
+	if (r < 0 || r == JSONREAD_FAULT)
+		complain(c, &err, value);
+	else if (r == JSONREAD_VALUE)
 		run_command(c, value);
+	if (r == -EPROTO) {
+		/* What else it says is not listened to; it still gets its answer. */
+		c->eof = true;
+		c->used = c->len;
+	}
 	json_object_put(value);
 	return true;
 }
@@ -339,11 +347,12 @@ int qmp_client_new(struct qmp_sock *sock, int fd)
 		return -ENOMEM;
 	}
 	c->fd = fd;
+	qmp_json_init(&c->json);
 	c->readable = event_new(sock->qmp->base, fd, EV_READ, on_readable, c);
 	c->writable = event_new(sock->qmp->base, fd, EV_WRITE, on_writable, c);
 	c->kick = evtimer_new(sock->qmp->base, on_kick, c);
 	c->out = evbuffer_new();
-	if (!c->readable || !c->writable || !c->kick || !c->out || qmp_json_init(&c->json) < 0 ||
+	if (!c->readable || !c->writable || !c->kick || !c->out ||
 		event_add(c->readable, NULL) < 0) {
 		client_free(c);
 		close(fd);

@@ -15,11 +15,11 @@
 #include <sys/queue.h>
 
 #include "common/err.h"
+#include "common/jsonread.h"
 #include "common/unixsock.h"
 #include "daemon/qmp.h"
 
 #define QMP_COMMAND_MAX  (64 * 1024) /* bytes of one command */
-#define QMP_DEPTH_MAX    32
 #define QMP_CLIENTS_MAX  64
 #define QMP_UNREAD_MAX   (1024 * 1024) /* bytes that wait for a client */
 #define QMP_FDS_MAX      64            /* with a name */
@@ -27,33 +27,22 @@
 
 /* -- qmp_json.c */
 
-/* Checks UTF-8 a byte at a time. All zero: between two characters. */
-struct qmp_utf8 {
-	unsigned char need;   /* bytes of the character still to come */
-	unsigned char lo, hi; /* what the next of them may be */
-};
-
-/* How many bytes of buf are right; *u stands behind them. */
-size_t qmp_utf8_scan(struct qmp_utf8 *u, const char *buf, size_t len);
-/* Replace what is no UTF-8, such as the cut end of a sentence. */
-void qmp_utf8_scrub(char *text);
-
 /* Reads JSON objects from pieces of any size. */
 struct qmp_json {
-	struct json_tokener *tok;
-	struct qmp_utf8 utf8;
-	size_t fed;    /* bytes of the object under way */
+	struct jsonread read;
 	bool skipping; /* after malformed JSON: until the next newline */
 };
 
-int qmp_json_init(struct qmp_json *j);
+void qmp_json_init(struct qmp_json *j);
 void qmp_json_clear(struct qmp_json *j);
 /* Between two objects? */
 bool qmp_json_idle(const struct qmp_json *j);
 /*
- * Take bytes, until a value is complete or malformed: *ret_used of them. 1 and *ret_value (which
- * may be NULL, JSON's null), 0 when more bytes are needed, or a negative errno and err for what the
- * client is told.
+ * Take bytes, until a value is complete or malformed: *ret_used of them. JSONREAD_VALUE and
+ * *ret_value (which may be NULL, JSON's null), JSONREAD_MORE, or err for what the client is told:
+ * JSONREAD_FAULT and *ret_value, which nobody acts on; -EPROTO when what comes is no JSON at all,
+ * so that nothing after it counts; another negative errno when reading goes on behind the next
+ * newline.
  */
 int qmp_json_feed(struct qmp_json *j, const char *buf, size_t len, size_t *ret_used,
 	struct json_object **ret_value, struct err *err);

@@ -9,8 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/fd.h"
+#include "common/jsonread.h"
+#include "proto/text.h"
+
+#define FILE_MAX (256 * 1024) /* bytes */
 
 static const char usage[] =
 	"usage: htab-migrated [--config FILE] [--control PATH] [--vmm-socket PATH] [--listen URI]...\n"
@@ -33,6 +38,10 @@ static int copy(char *dst, size_t size, const char *what, const char *value, str
 	if (!value[0] || strlen(value) >= size)
 		return err_set(
 			err, -EINVAL, "%s is empty or longer than %zu bytes", what, size - 1);
+	/* Answers, logs and terminals show it. */
+	if (!text_is_clean(value))
+		return err_set(err, -EINVAL,
+			"%s is '%s': it has a control character or is no UTF-8", what, value);
 	strcpy(dst, value);
 	return 0;
 }
@@ -133,17 +142,55 @@ static int file_member(struct config *c, const char *name, struct json_object *v
 	return r;
 }
 
+/* The file's text, which the caller frees. */
+static int load_file(const char *path, char **ret, size_t *ret_len, struct err *err)
+{
+	char *text = malloc(FILE_MAX + 1);
+	int fd = fd_open_regular(path), r = 0;
+	size_t len = 0;
+	ssize_t n = 1;
+
+	if (!text)
+		r = err_set(err, -ENOMEM, "out of memory");
+	else if (fd == -EMEDIUMTYPE)
+		r = err_set(err, fd, "%s is no regular file", path);
+	else if (fd < 0)
+		r = err_set(err, fd, "cannot open %s: %s", path, strerror(-fd));
+	while (r == 0 && n > 0 && len <= FILE_MAX) {
+		n = read(fd, text + len, FILE_MAX + 1 - len);
+		if (n < 0)
+			r = err_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
+		else
+			len += (size_t)n;
+	}
+	if (r == 0 && len > FILE_MAX)
+		r = err_set(err, -EFBIG, "%s is longer than %d bytes", path, FILE_MAX);
+	fd_close(fd);
+	if (r < 0) {
+		free(text);
+		return r;
+	}
+	*ret = text;
+	*ret_len = len;
+	return 0;
+}
+
 static int read_file(struct config *c, const char *path, bool must, struct err *err)
 {
-	struct json_object *o;
-	int r = 0;
+	struct json_object *o = NULL;
+	char *text;
+	size_t len;
+	int r;
 
 	if (!must && access(path, F_OK) < 0)
 		return 0;
-	o = json_object_from_file(path);
-	if (!o)
-		return err_set(
-			err, -EINVAL, "%s: no readable JSON: %s", path, json_util_get_last_err());
+	r = load_file(path, &text, &len, err);
+	if (r < 0)
+		return r;
+	r = jsonread_text(text, len, &o, err);
+	free(text);
+	if (r < 0)
+		return err_prefix(err, "%s", path);
 	if (!json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
 		return err_set(err, -EINVAL, "%s: not a JSON object", path);
@@ -220,6 +267,7 @@ static int defaults(struct config *c)
 	strcpy(c->vmm_socket, SETTINGS_RUN_DIR "/vmm.sock");
 	if (gethostname(c->name, sizeof(c->name) - 1) < 0)
 		strcpy(c->name, "localhost");
+	text_clean(c->name);
 	return 0;
 }
 

@@ -14,6 +14,7 @@ libproto_la_SOURCES = \
 	proto/state.c proto/state.h \
 	proto/timebase.c proto/timebase.h \
 	proto/clocksync.c proto/clocksync.h \
+	proto/text.c proto/text.h \
 	proto/tlb.c proto/tlb.h \
 	proto/vmm.c proto/vmm.h \
 	proto/wire.c proto/wire.h

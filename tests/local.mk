@@ -157,6 +157,9 @@ tests_unit_test_ktls_LDADD = $(net_test_libs)
 tests_unit_test_dial_SOURCES = tests/unit/test-dial.c $(net_test_harness)
 tests_unit_test_dial_CFLAGS = $(net_test_cflags)
 tests_unit_test_dial_LDADD = $(net_test_libs)
+UNIT_TESTS += tests/unit/test-jsonread
+tests_unit_test_jsonread_CFLAGS = $(net_test_cflags) $(JSON_CFLAGS)
+tests_unit_test_jsonread_LDADD = libjsonread.la $(CHECK_LIBS)
 qmp_harness = tests/unit/qmp-harness.c tests/unit/qmp-harness.h $(net_test_harness)
 tests_unit_test_qmp_SOURCES = tests/unit/test-qmp.c $(qmp_harness)
 tests_unit_test_qmp_CFLAGS = $(net_test_cflags) $(JSON_CFLAGS)
@@ -168,7 +171,7 @@ endif
 
 if HAVE_CHECK
 flow_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS)
-flow_test_libs = libflow.la libnet.la libtestca.la libproto.la libbase.la \
+flow_test_libs = libflow.la libnet.la libtestca.la libbase.la libproto.la \
 	$(CHECK_LIBS) $(EVENT_LIBS) $(OPENSSL_LIBS)
 EXTRA_DIST += tests/unit/flow-model.h tests/unit/flow-channel.h
 UNIT_TESTS += tests/unit/test-flow-parts
@@ -199,7 +202,7 @@ tests_unit_test_flow_LDADD = $(flow_test_libs)
 # Compiles daemon/htabio.c in, with the system calls of a POWER host replaced.
 UNIT_TESTS += tests/unit/test-htabio
 tests_unit_test_htabio_CFLAGS = $(flow_test_cflags)
-tests_unit_test_htabio_LDADD = libproto.la libbase.la $(CHECK_LIBS)
+tests_unit_test_htabio_LDADD = libbase.la libproto.la $(CHECK_LIBS)
 endif
 
 # Nothing is lost, and never two: see the head of each.
@@ -210,35 +213,35 @@ handover_helpers = \
 INTEGRATION_TESTS += tests/integration/test-recover
 tests_integration_test_recover_SOURCES = tests/integration/test-recover.c $(handover_helpers)
 tests_integration_test_recover_CFLAGS = $(integration_cflags)
-tests_integration_test_recover_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+tests_integration_test_recover_LDADD = libharness.la libbase.la libproto.la $(htab_migrated_LDADD)
 claim_helpers = \
 	tests/integration/claim.c tests/integration/claim.h \
 	tests/integration/hostile.c tests/integration/hostile.h
 INTEGRATION_TESTS += tests/integration/test-resume
 tests_integration_test_resume_SOURCES = tests/integration/test-resume.c $(claim_helpers)
 tests_integration_test_resume_CFLAGS = $(integration_cflags)
-tests_integration_test_resume_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+tests_integration_test_resume_LDADD = libharness.la libbase.la libproto.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-pause
 tests_integration_test_pause_SOURCES = tests/integration/test-pause.c $(claim_helpers) \
 	$(handover_helpers)
 tests_integration_test_pause_CFLAGS = $(integration_cflags)
-tests_integration_test_pause_LDADD = libharness.la libproto.la libbase.la
+tests_integration_test_pause_LDADD = libharness.la libbase.la libproto.la
 INTEGRATION_TESTS += tests/integration/test-reopen
 tests_integration_test_reopen_SOURCES = tests/integration/test-reopen.c $(claim_helpers) \
 	$(handover_helpers)
 tests_integration_test_reopen_CFLAGS = $(integration_cflags)
-tests_integration_test_reopen_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+tests_integration_test_reopen_LDADD = libharness.la libbase.la libproto.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-time
 tests_integration_test_time_SOURCES = tests/integration/test-time.c \
 	tests/integration/hostile.c tests/integration/hostile.h
 tests_integration_test_time_CFLAGS = $(integration_cflags)
-tests_integration_test_time_LDADD = libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+tests_integration_test_time_LDADD = libharness.la libbase.la libproto.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-farewell
 tests_integration_test_farewell_SOURCES = tests/integration/test-farewell.c \
 	tests/integration/hostile.c tests/integration/hostile.h $(handover_helpers)
 tests_integration_test_farewell_CFLAGS = $(integration_cflags)
 tests_integration_test_farewell_LDADD = \
-	libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
+	libharness.la libbase.la libproto.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-handover
 tests_integration_test_handover_SOURCES = tests/integration/test-handover.c $(handover_helpers)
 tests_integration_test_handover_CFLAGS = \
@@ -330,9 +333,12 @@ UNIT_TESTS += tests/unit/test-converge tests/unit/test-params tests/unit/test-mi
 tests_unit_test_share_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_share_LDADD = libbase.la $(CHECK_LIBS)
 tests_unit_test_notekey_CFLAGS = $(daemon_test_cflags)
-tests_unit_test_notekey_LDADD = libdaemon.la libbase.la $(CHECK_LIBS) $(OPENSSL_LIBS)
+tests_unit_test_notekey_LDADD = libdaemon.la libbase.la libproto.la $(CHECK_LIBS) $(OPENSSL_LIBS)
+UNIT_TESTS += tests/unit/test-settings
+tests_unit_test_settings_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_settings_LDADD = $(daemon_test_libs)
 tests_unit_test_limits_CFLAGS = $(daemon_test_cflags)
-tests_unit_test_limits_LDADD = libdaemon.la libbase.la $(CHECK_LIBS)
+tests_unit_test_limits_LDADD = libdaemon.la libbase.la libproto.la $(CHECK_LIBS)
 tests_unit_test_converge_CFLAGS = $(daemon_test_cflags)
 tests_unit_test_converge_LDADD = libdaemon.la $(CHECK_LIBS)
 tests_unit_test_params_CFLAGS = $(daemon_test_cflags)
@@ -344,7 +350,7 @@ UNIT_TESTS += tests/unit/test-dumptable
 tests_unit_test_dumptable_SOURCES = tests/unit/test-dumptable.c $(golden_harness) \
 	tools/dumpstat.c tools/dumptable.c
 tests_unit_test_dumptable_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(ZSTD_CFLAGS)
-tests_unit_test_dumptable_LDADD = libsaved.la libproto.la libbase.la $(CHECK_LIBS) $(ZSTD_LIBS)
+tests_unit_test_dumptable_LDADD = libsaved.la libbase.la libproto.la $(CHECK_LIBS) $(ZSTD_LIBS)
 # A guest in a file.
 UNIT_TESTS += tests/unit/test-savefile
 tests_unit_test_savefile_SOURCES = tests/unit/test-savefile.c $(golden_harness)

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/jsonread.h"
 
 #define READ_STEP  4096u
-#define DEPTH_MAX  16
 #define BEAT_MS    250
 #define OUTPUT_MAX (8u << 20) /* a peer that reads nothing for so long is lost */
 
@@ -84,18 +84,14 @@ static void flush(struct bench_line *l)
 /* One line without its end. False when the line is gone or closed. */
 static bool deliver(struct bench_line *l, char *text, size_t len)
 {
-	struct json_tokener *tok = len ? json_tokener_new_ex(DEPTH_MAX) : NULL;
-	struct json_object *o = tok ? json_tokener_parse_ex(tok, text, (int)len + 1) : NULL;
-	bool gone = false,
-	     object = json_object_is_type(o, json_type_object) &&
-		json_tokener_get_parse_end(tok) == len;
+	struct json_object *o = NULL;
+	struct err err = {0};
+	bool gone = false;
 
 	if (len == 0)
 		return true;
-	if (tok)
-		json_tokener_free(tok);
 	l->gone = &gone;
-	if (object)
+	if (jsonread_text(text, len, &o, &err) == 0 && json_object_is_type(o, json_type_object))
 		l->ops->message(l->arg, o);
 	else
 		fail(l, -EBADMSG, "the peer does not speak htab-bench's protocol");

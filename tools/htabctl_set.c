@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/jsonread.h"
 #include "common/number.h"
 #include "tools/output.h"
 
@@ -189,19 +190,14 @@ int htabctl_set(struct ctl *ctl, int argc, char **argv)
 
 static struct json_object *parse_object(const char *text)
 {
-	struct json_tokener *t = json_tokener_new();
-	struct json_object *o = t ? json_tokener_parse_ex(t, text, (int)strlen(text) + 1) : NULL;
+	struct err err = {.text = "it is another value"};
+	struct json_object *o = NULL;
 
-	if (t && json_tokener_get_error(t) == json_tokener_success &&
-		text[json_tokener_get_parse_end(t)] != 0) {
+	if (jsonread_text(text, strlen(text), &o, &err) < 0 ||
+		!json_object_is_type(o, json_type_object)) {
+		ctl_usage("'%s' is not one JSON object: %s", text, err.text);
 		json_object_put(o);
-		o = NULL;
-	}
-	if (t)
-		json_tokener_free(t);
-	if (o && !json_object_is_type(o, json_type_object)) {
-		json_object_put(o);
-		o = NULL;
+		return NULL;
 	}
 	return o;
 }
@@ -213,17 +209,16 @@ int htabctl_qmp(struct ctl *ctl, int argc, char **argv)
 	int r;
 
 	if (argc == 2) {
+		if (argv[0][0] == '{')
+			return ctl_usage("arguments stand in '%s' itself", argv[0]);
 		args = parse_object(argv[1]);
 		if (!args)
-			return ctl_usage("%s is not a JSON object", argv[1]);
+			return CTL_USAGE;
 	}
 	if (argv[0][0] == '{') {
 		request = parse_object(argv[0]);
-		if (!request || args) {
-			json_object_put(request);
-			json_object_put(args);
-			return ctl_usage("%s is not one JSON object", argv[0]);
-		}
+		if (!request)
+			return CTL_USAGE;
 	} else {
 		request = json_object_new_object();
 		json_object_object_add(request, "execute", json_object_new_string(argv[0]));

@@ -7,7 +7,7 @@ libctl_la_SOURCES = \
 	tools/progress.c tools/progress.h \
 	tools/qmpclient.c tools/qmpclient.h
 libctl_la_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
-libctl_la_LIBADD = libbase.la $(JSON_LIBS)
+libctl_la_LIBADD = libjsonread.la libbase.la $(JSON_LIBS)
 
 bin_PROGRAMS += htabctl
 htabctl_SOURCES = \
@@ -19,7 +19,7 @@ htabctl_SOURCES = \
 	tools/htabctl_set.c \
 	tools/htabctl_show.c
 htabctl_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(ZSTD_CFLAGS)
-htabctl_LDADD = libctl.la libsaved.la libproto.la libbase.la $(ZSTD_LIBS)
+htabctl_LDADD = libctl.la libsaved.la libbase.la libproto.la $(ZSTD_LIBS)
 
 # The data path of the daemon between software tables: the one tool that links libflow and libswhpt.
 noinst_LTLIBRARIES += libbench.la

@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/jsonread.h"
 
 #define BUFFER 65536
 
@@ -25,8 +26,7 @@ struct event {
 struct qmpclient {
 	int fd;
 	int64_t last_id;
-	struct json_tokener *tokener;
-	size_t parsed; /* bytes of the object that is being read */
+	struct jsonread json;
 	char buf[BUFFER];
 	size_t begin, end; /* bytes of buf that are not parsed yet */
 	STAILQ_HEAD(, event) events;
@@ -170,43 +170,29 @@ static int fill(struct qmpclient *c, uint64_t deadline, struct err *err)
 	}
 }
 
-static bool is_space(char ch)
-{
-	return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n';
-}
-
 int qmpclient_read(struct qmpclient *c, int timeout_ms, struct json_object **ret, struct err *err)
 {
 	uint64_t deadline = deadline_after(timeout_ms);
 
 	for (;;) {
-		enum json_tokener_error e;
-		struct json_object *o;
-		size_t used;
+		struct json_object *o = NULL;
+		struct err why = {.text = "no object"};
+		size_t used = 0;
 		int r;
 
-		while (c->parsed == 0 && c->begin < c->end && is_space(c->buf[c->begin]))
-			c->begin++;
-		if (c->begin == c->end) {
+		r = jsonread_feed(&c->json, c->buf + c->begin, c->end - c->begin, &used, &o, &why);
+		c->begin += used;
+		if (r == JSONREAD_MORE) {
 			r = fill(c, deadline, err);
 			if (r < 0)
 				return r;
 			continue;
 		}
-		o = json_tokener_parse_ex(c->tokener, c->buf + c->begin, (int)(c->end - c->begin));
-		e = json_tokener_get_error(c->tokener);
-		used = json_tokener_get_parse_end(c->tokener);
-		c->begin += used;
-		c->parsed += used;
-		if (e == json_tokener_continue && c->parsed <= QMPCLIENT_MESSAGE_MAX)
-			continue;
-		c->parsed = 0;
-		if (e != json_tokener_success || !json_object_is_type(o, json_type_object)) {
+		if (r != JSONREAD_VALUE || !json_object_is_type(o, json_type_object)) {
 			json_object_put(o);
-			return err_set(err, -EPROTO, "what answered does not speak QMP: %s",
-				e == json_tokener_success            ? "no object"
-					: e == json_tokener_continue ? "its message is too long"
-								     : json_tokener_error_desc(e));
+			jsonread_clear(&c->json);
+			return err_set(
+				err, -EPROTO, "what answered does not speak QMP: %s", why.text);
 		}
 		*ret = o;
 		return 0;
@@ -363,9 +349,9 @@ int qmpclient_connect(const char *path, struct qmpclient **ret, struct err *err)
 	if (!c)
 		return err_set(err, -ENOMEM, "out of memory");
 	STAILQ_INIT(&c->events);
-	c->tokener = json_tokener_new();
+	jsonread_init(&c->json, QMPCLIENT_MESSAGE_MAX);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (!c->tokener || c->fd < 0) {
+	if (c->fd < 0) {
 		r = err_set(err, -errno, "socket: %m");
 		goto fail;
 	}
@@ -423,8 +409,7 @@ struct qmpclient *qmpclient_free(struct qmpclient *c)
 		free(e);
 	}
 	fd_close(c->fd);
-	if (c->tokener)
-		json_tokener_free(c->tokener);
+	jsonread_clear(&c->json);
 	free(c);
 	return NULL;
 }

@@ -32,7 +32,7 @@ INTEGRATION_TESTS += tests/integration/test-booke
 tests_integration_test_booke_SOURCES = tests/integration/test-booke.c \
 	tests/integration/hostile.c tests/integration/hostile.h
 tests_integration_test_booke_CFLAGS = $(integration_cflags)
-tests_integration_test_booke_LDADD = libharness.la libproto.la libbase.la
+tests_integration_test_booke_LDADD = libharness.la libbase.la libproto.la
 INTEGRATION_TESTS += tests/integration/test-cancel
 tests_integration_test_cancel_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
 tests_integration_test_cancel_LDADD = libharness.la
@@ -40,7 +40,7 @@ INTEGRATION_TESTS += tests/integration/test-channels
 tests_integration_test_channels_SOURCES = tests/integration/test-channels.c \
 	tests/integration/hostile.c tests/integration/hostile.h
 tests_integration_test_channels_CFLAGS = $(integration_cflags)
-tests_integration_test_channels_LDADD = libharness.la libproto.la libbase.la
+tests_integration_test_channels_LDADD = libharness.la libbase.la libproto.la
 INTEGRATION_TESTS += tests/integration/test-control
 tests_integration_test_control_CFLAGS = $(integration_cflags)
 tests_integration_test_control_LDADD = libharness.la
@@ -57,7 +57,7 @@ INTEGRATION_TESTS += tests/integration/test-generation
 tests_integration_test_generation_SOURCES = tests/integration/test-generation.c \
 	tests/integration/hostile.c tests/integration/hostile.h
 tests_integration_test_generation_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
-tests_integration_test_generation_LDADD = libharness.la libproto.la libbase.la
+tests_integration_test_generation_LDADD = libharness.la libbase.la libproto.la
 INTEGRATION_TESTS += tests/integration/test-hostile
 fakenote = \
 	tests/integration/fakenote.c tests/integration/fakenote.h \
@@ -83,7 +83,7 @@ INTEGRATION_TESTS += tests/integration/test-vmstate
 tests_integration_test_vmstate_SOURCES = tests/integration/test-vmstate.c \
 	tests/integration/hostile.c tests/integration/hostile.h
 tests_integration_test_vmstate_CFLAGS = $(integration_cflags)
-tests_integration_test_vmstate_LDADD = libharness.la libproto.la libbase.la
+tests_integration_test_vmstate_LDADD = libharness.la libbase.la libproto.la
 INTEGRATION_TESTS += tests/integration/test-refusals
 tests_integration_test_refusals_CFLAGS = $(integration_cflags)
 tests_integration_test_refusals_LDADD = libharness.la

@@ -228,8 +228,8 @@ START_TEST(malformed)
 	raw_negotiate(&r);
 	raw_send(&r, "{\"execute\": query-version}\n");
 	raw_fails(&r, "GenericError", "JSON");
-	raw_send(&r, "}{]\n");
-	raw_fails(&r, "GenericError", "JSON");
+	raw_send(&r, "{\"execute\": \"query-version\", \"execute\": \"query-vms\"}\n");
+	raw_fails(&r, "GenericError", "twice");
 	raw_send(&r, "[1, 2]\n");
 	raw_fails(&r, "GenericError", "");
 	raw_send(&r, "{\"execute\": 7}\n");
@@ -243,6 +243,30 @@ START_TEST(malformed)
 	raw_send(&r, "{\"execute\": \"query-version\"}\n");
 	raw_returns(&r);
 	raw_close(&r);
+	harness_free(h);
+}
+END_TEST
+
+/* Commands in the middle of what another protocol says are not heard. */
+START_TEST(another_protocol)
+{
+	static const char *const texts[] = {"\x16\x03\x01\x02", "GET / HTTP/1.1\r\n", "}{]\n"};
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct raw r = raw_open(h, a->control);
+		struct json_object *o;
+		struct err err = {0};
+		char text[128];
+
+		snprintf(text, sizeof(text), "%s\n{\"execute\": \"qmp_capabilities\"}\n", texts[i]);
+		raw_send(&r, text);
+		raw_fails(&r, "GenericError", "JSON");
+		h_check(h, qmpclient_read(r.c, HARNESS_WAIT_S * 1000, &o, &err) < 0,
+			"'%s' is followed by an answer", texts[i]);
+		raw_close(&r);
+	}
 	harness_free(h);
 }
 END_TEST
@@ -687,6 +711,7 @@ int main(void)
 	harness_add(c, stream_of_json);
 	harness_add(c, lines_for_people);
 	harness_add(c, malformed);
+	harness_add(c, another_protocol);
 	harness_add(c, too_deep_and_too_long);
 	harness_add(c, wrong_arguments);
 	harness_add(c, client_that_stops_reading);

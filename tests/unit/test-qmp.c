@@ -41,7 +41,6 @@ static const struct {
 	{"\"x\"", ERROR(G, "QMP input must be a JSON object")},
 	{"{}", ERROR(G, "QMP input lacks member 'execute'")},
 	{"{\"execute\":null}", ERROR(G, "QMP input member 'execute' must be a string")},
-	{"{\"execute\":\"vm\\u0000x\"}", ERROR(G, "QMP input member 'execute' must be a string")},
 	{"{\"execute\":\"vm\",\"arguments\":[]}",
 		ERROR(G, "QMP input member 'arguments' must be an object")},
 	{"{\"execute\":\"vm\",\"arguments\":null}",
@@ -64,8 +63,6 @@ static const struct {
 		ERROR(G, "Parameter 'n' expects an integer")},
 	{"{\"execute\":\"echo\",\"arguments\":{\"s\":null}}",
 		ERROR(G, "Parameter 's' expects a string")},
-	{"{\"execute\":\"echo\",\"arguments\":{\"s\":\"a\\u0000\"}}",
-		ERROR(G, "Parameter 's' expects a string without NUL")},
 	{"{\"execute\":\"echo\",\"arguments\":{\"i\":\"7\"}}",
 		ERROR(G, "Parameter 'i' expects an integer")},
 	{"{\"execute\":\"echo\",\"arguments\":{\"i\":9223372036854775807}}",
@@ -86,15 +83,32 @@ static const struct {
 		"{\"return\":{\"s\":\"\\\"\\\\}{\xc3\xa9\xf0\x9f\x98\x80\"}}\r\n"},
 	/* malformed: one error, then everything up to the newline is lost */
 	{"{\"execute\" \"echo\"} {\"execute\":\"echo\"}\n",
-		ERROR(G, "JSON parse error, object property name separator ':' expected")},
-	{"}{{{]]\n{\"execute\":\"echo\"}", ERROR(G, "JSON parse error, unexpected character") OK},
-	{"{'execute':'echo'}", ERROR(G, "JSON parse error, unexpected character")},
-	{"{\"execute\":TRUE}", ERROR(G, "JSON parse error, boolean expected")},
-	{"{\"execute\":\"echo\"}x", OK ERROR(G, "JSON parse error, unexpected character")},
+		ERROR(G, "JSON parse error, unexpected '\\\"': ':' expected")},
+	{"{'execute':'echo'}",
+		ERROR(G,
+			"JSON parse error, unexpected ''': the name of a member, in double quotes, expected")},
+	{"{\"execute\":TRUE}", ERROR(G, "JSON parse error, unexpected 'T': a value expected")},
+	{"{\"execute\":\"echo\",\"id\":NaN}\n{\"execute\":\"echo\"}",
+		ERROR(G, "JSON parse error, unexpected 'N': a value expected") OK},
+	{"{\"execute\":\"ec\tho\"}",
+		ERROR(G,
+			"JSON parse error, a control character (0x09) in a string: it is written \\\\u0009")},
 	{"{\"execute\":\"\xff\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
 	{"{\"execute\":\"\xc3\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
 	{"{\"execute\":\"\xed\xa0\x80\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
-	{"\xff{\"execute\":\"echo\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
+	/* JSON that two readers could take for two things: one error, nothing is lost */
+	{"{\"execute\":\"vm\\u0000x\",\"id\":3}{\"execute\":\"echo\"}",
+		ERROR_ID(G, "JSON parse error, a NUL in a string", "3") OK},
+	{"{\"execute\":\"echo\",\"arguments\":{\"i\\u0000x\":1},\"id\":4}",
+		ERROR_ID(G, "JSON parse error, a NUL in the name of a member", "4")},
+	{"{\"execute\":\"vm\",\"execute\":\"echo\",\"id\":5}",
+		ERROR_ID(G, "JSON parse error, the member 'execute' is there twice", "5")},
+	{"{\"execute\":\"echo\",\"arguments\":{\"s\":\"a\",\"s\":\"b\"},\"id\":6}",
+		ERROR_ID(G, "JSON parse error, the member 's' is there twice", "6")},
+	{"{\"execute\":\"vm\",\"id\":\"\\ud800\"}",
+		ERROR_ID(G, "JSON parse error, half of a surrogate pair", "\"\xef\xbf\xbd\"")},
+	{"{\"execute\":\"vm\",\"id\":18446744073709551616}",
+		"{\"return\":\"-\",\"id\":18446744073709551616}\r\n"},
 	/* the server's own */
 	{"{\"execute\":\"query-version\"}",
 		"{\"return\":{\"htab-migrated\":{\"major\":0,\"minor\":1,\"micro\":0},"
@@ -149,7 +163,61 @@ START_TEST(qmp_refuses_a_nul_byte_and_goes_on_after_the_newline)
 
 	for (size_t at = 0; at < sizeof(in); at++)
 		check_split(in, sizeof(in) - 1, at,
-			ERROR(G, "JSON parse error, a NUL byte") "{\"return\":\"-\"}\r\n");
+			ERROR(G,
+				"JSON parse error, unexpected byte 0x00: ':' expected") "{\"return\":\"-\"}\r\n");
+}
+END_TEST
+
+/* What other protocols, and people, would say here. */
+static const struct {
+	const char *in;
+	size_t len;
+	const char *out;
+} strangers[] = {
+#define SAYS(in, out)                   \
+	{                               \
+		in, sizeof(in) - 1, out \
+	}
+	SAYS("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+		ERROR(G, "JSON parse error, unexpected byte 0x16: a value expected")),
+	SAYS("GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		ERROR(G, "JSON parse error, unexpected 'G': a value expected")),
+	SAYS("  \r\n\x01", ERROR(G, "JSON parse error, unexpected byte 0x01: a value expected")),
+	SAYS("\x00", ERROR(G, "JSON parse error, unexpected byte 0x00: a value expected")),
+	SAYS("\xff", ERROR(G, "JSON parse error, invalid UTF-8")),
+	SAYS("}{{{]]", ERROR(G, "JSON parse error, unexpected '}': a value expected")),
+	SAYS("nobody", ERROR(G, "JSON parse error, unexpected 'o': null expected")),
+	SAYS("\"a\x01",
+		ERROR(G,
+			"JSON parse error, a control character (0x01) in a string: it is written \\\\u0001")),
+	SAYS("{\"execute\":\"echo\"}\x80", OK ERROR(G, "JSON parse error, invalid UTF-8")),
+	SAYS("{\"execute\":\"echo\"}x",
+		OK ERROR(G, "JSON parse error, unexpected 'x': a value expected")),
+	SAYS("220 mail.example\n",
+		ERROR(G, "QMP input must be a JSON object")
+			ERROR(G, "JSON parse error, unexpected 'm': a value expected")),
+#undef SAYS
+};
+
+START_TEST(qmp_ends_a_connection_that_speaks_something_else)
+{
+	static const char after[] = "\n{\"execute\":\"vm\"}\n{\"execute\":\"vm\"}\n";
+	char in[256], out[512];
+	size_t len = strangers[_i].len;
+
+	memcpy(in, strangers[_i].in, len);
+	memcpy(in + len, after, sizeof(after) - 1);
+	len += sizeof(after) - 1;
+	snprintf(out, sizeof(out), "%s<end>", strangers[_i].out);
+	for (size_t at = 0; at <= len; at++) {
+		int fd = client("control");
+
+		(void)!send(fd, in, at, MSG_NOSIGNAL);
+		turn();
+		(void)!send(fd, in + at, len - at, MSG_NOSIGNAL);
+		expect(fd, out);
+		close(fd);
+	}
 }
 END_TEST
 
@@ -200,12 +268,12 @@ START_TEST(qmp_takes_a_depth_of_32_and_refuses_33)
 	int fd = client("control");
 	char buf[256];
 
-	nested(buf, QMP_DEPTH_MAX);
+	nested(buf, JSONREAD_DEPTH_MAX);
 	put(fd, buf, strlen(buf));
 	ck_assert_ptr_nonnull(strstr(get(fd), "\"return\""));
-	nested(buf, QMP_DEPTH_MAX + 1);
+	nested(buf, JSONREAD_DEPTH_MAX + 1);
 	put(fd, buf, strlen(buf));
-	expect(fd, ERROR(G, "JSON parse error, nesting too deep"));
+	expect(fd, ERROR(G, "JSON parse error, nesting is deeper than 32"));
 	close(fd);
 }
 END_TEST
@@ -227,7 +295,7 @@ START_TEST(qmp_takes_64_kib_and_refuses_one_byte_more)
 		if (more)
 			expect(fd,
 				ERROR(G,
-					"JSON parse error, the object is longer than 65536 bytes") "{\"return\":\"-\"}\r\n");
+					"JSON parse error, the value is longer than 65536 bytes") "{\"return\":\"-\"}\r\n");
 		else
 			ck_assert_uint_gt(strlen(get(fd)), QMP_COMMAND_MAX - 32);
 	}
@@ -365,7 +433,7 @@ END_TEST
 
 START_TEST(qmp_error_with_a_cut_character_is_still_utf8)
 {
-	struct qmp_utf8 u = {0};
+	struct utf8 u = {0};
 	int fd = client("control");
 	char name[128] = "", in[256];
 	const char *out;
@@ -376,7 +444,7 @@ START_TEST(qmp_error_with_a_cut_character_is_still_utf8)
 	put(fd, in, strlen(in));
 	out = get(fd);
 	ck_assert_ptr_nonnull(strstr(out, "has not been found"));
-	ck_assert_uint_eq(qmp_utf8_scan(&u, out, strlen(out)), strlen(out));
+	ck_assert_uint_eq(utf8_scan(&u, out, strlen(out)), strlen(out));
 	close(fd);
 }
 END_TEST
@@ -419,6 +487,8 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, qmp_answers_the_same_however_the_bytes_arrive, 0, N_STREAMS);
 	tcase_add_test(t, qmp_refuses_a_nul_byte_and_goes_on_after_the_newline);
+	tcase_add_loop_test(t, qmp_ends_a_connection_that_speaks_something_else, 0,
+		sizeof(strangers) / sizeof(*strangers));
 	tcase_add_test(t, qmp_wants_negotiation_before_anything_else);
 	tcase_add_test(t, qmp_takes_a_depth_of_32_and_refuses_33);
 	tcase_add_test(t, qmp_takes_64_kib_and_refuses_one_byte_more);
