@@ -143,5 +143,7 @@ int codec_decode(struct codec *c, const uint8_t *src, size_t len, uint8_t *dst, 
 	case WIRE_CODEC_HPTE: return hptecodec_decode(c->hpte, src, len, dst, plain);
 	case WIRE_CODEC_ZSTD: break;
 	}
+	if (ZSTD_findFrameCompressedSize(src, len) != len) /* one frame, and nothing behind it */
+		return -EBADMSG;
 	return ZSTD_decompressDCtx(c->dctx, dst, plain, src, len) == plain ? 0 : -EBADMSG;
 }

@@ -162,6 +162,8 @@ static int unpack_one(struct planes *p, enum planes_mode mode, struct plane *s, 
 	case PLANE_ZSTD:
 		if (!plane_get_varint(in, &coded) || coded > in->len - in->at)
 			return -EBADMSG;
+		if (ZSTD_findFrameCompressedSize(in->buf + in->at, (size_t)coded) != coded)
+			return -EBADMSG; /* one frame, and nothing behind it */
 		n = ZSTD_decompressDCtx(p->dctx, s->buf, s->len, in->buf + in->at, (size_t)coded);
 		in->at += (size_t)coded;
 		return ZSTD_isError(n) || n != s->len ? -EBADMSG : 0;

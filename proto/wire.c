@@ -101,6 +101,14 @@ static unsigned number(struct unpack *u, unsigned v, unsigned min, unsigned max)
 	return v;
 }
 
+/* A stream that there is: MEMORY has a number and nothing else. */
+static enum wire_stream stream(struct unpack *u, unsigned v)
+{
+	if (v == WIRE_STREAM_MEMORY)
+		u->bad = true;
+	return number(u, v, WIRE_STREAM_HTAB, WIRE_STREAM_TLB);
+}
+
 int wire_pack_hello(const struct wire_hello *m, void *buf, size_t cap)
 {
 	struct pack k;
@@ -344,7 +352,7 @@ int wire_unpack_join(const void *body, size_t len, struct wire_join *ret)
 	unpack_copy(&u, m.session.b, sizeof(m.session.b));
 	m.channel = number(&u, unpack_u32(&u), 0, WIRE_CHANNELS_MAX - 1);
 	unpack_copy(&u, m.secret, sizeof(m.secret));
-	if (unpack_end(&u) < 0)
+	if (unpack_end(&u) < 0 || session_is_none(&m.session))
 		return -EBADMSG;
 	*ret = m;
 	return 0;
@@ -423,7 +431,7 @@ int wire_unpack_chunk(const void *body, size_t len, struct wire_chunk *ret,
 	struct unpack u;
 
 	unpack_init(&u, body, len);
-	m.stream = number(&u, unpack_u8(&u), WIRE_STREAM_HTAB, WIRE_STREAM_TLB);
+	m.stream = stream(&u, unpack_u8(&u));
 	m.codec = number(&u, unpack_u8(&u), WIRE_CODEC_NONE, WIRE_CODEC_HPTE);
 	number(&u, unpack_u16(&u), 0, 0);
 	m.generation = number(&u, unpack_u32(&u), 1, UINT32_MAX);
@@ -458,7 +466,7 @@ int wire_unpack_pass_end(const void *body, size_t len, struct wire_pass_end *ret
 	struct unpack u;
 
 	unpack_init(&u, body, len);
-	m.stream = number(&u, unpack_u32(&u), WIRE_STREAM_HTAB, WIRE_STREAM_TLB);
+	m.stream = stream(&u, unpack_u32(&u));
 	m.generation = number(&u, unpack_u32(&u), 1, UINT32_MAX);
 	m.pass = number(&u, unpack_u32(&u), 1, UINT32_MAX);
 	m.seq = unpack_u64(&u);
@@ -523,7 +531,7 @@ int wire_unpack_end(const void *body, size_t len, struct wire_end *ret)
 
 	unpack_init(&u, body, len);
 	unpack_copy(&u, m.session.b, sizeof(m.session.b));
-	m.generation = number(&u, unpack_u32(&u), 1, UINT32_MAX);
+	m.generation = number(&u, unpack_u32(&u), 1, WIRE_GENERATION_MAX);
 	m.passes = unpack_u32(&u);
 	m.pause_age = unpack_u64(&u);
 	m.valid = unpack_u64(&u);
@@ -535,7 +543,7 @@ int wire_unpack_end(const void *body, size_t len, struct wire_end *ret)
 		m.channel[i].seq = unpack_u64(&u);
 		m.channel[i].digest = unpack_u64(&u);
 	}
-	if (unpack_end(&u) < 0)
+	if (unpack_end(&u) < 0 || session_is_none(&m.session))
 		return -EBADMSG;
 	*ret = m;
 	return 0;

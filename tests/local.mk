@@ -30,8 +30,9 @@ check-integration:
 
 EXTRA_DIST += .ci/run tests/suites tests/delays tests/e500 tests/powernv tests/model tests/x86/boot.sh
 
-# What the documents say of options, commands, parameters and functions.
-UNIT_SHELL += tests/unit/manual.test tests/unit/output.test
+# What the documents say of options, commands, parameters and functions, and that each sentence of
+# the protocol has its test; what tools cannot print.
+UNIT_SHELL += tests/unit/manual.test tests/unit/output.test tests/unit/protocol.test
 EXTRA_DIST += $(UNIT_SHELL)
 
 if HAVE_CHECK
@@ -177,6 +178,9 @@ EXTRA_DIST += tests/unit/flow-model.h tests/unit/flow-channel.h
 UNIT_TESTS += tests/unit/test-flow-parts
 tests_unit_test_flow_parts_CFLAGS = $(flow_test_cflags)
 tests_unit_test_flow_parts_LDADD = $(flow_test_libs)
+UNIT_TESTS += tests/unit/test-sendring
+tests_unit_test_sendring_CFLAGS = $(flow_test_cflags)
+tests_unit_test_sendring_LDADD = $(flow_test_libs)
 UNIT_TESTS += tests/unit/test-flow-wake
 tests_unit_test_flow_wake_CFLAGS = $(flow_test_cflags)
 tests_unit_test_flow_wake_LDADD = $(flow_test_libs)
@@ -299,14 +303,19 @@ endif
 
 # The formats: every message and its limits, and the bytes that docs/protocol.md shows.
 wire_cases = tests/unit/wire-cases.c tests/unit/wire-cases.h
+wire_sample = $(wire_cases) tests/unit/wire-sample.c tests/unit/wire-sample.h
 if HAVE_CHECK
 EXTRA_DIST += $(golden_files)
 golden_harness = tests/unit/golden-harness.c tests/unit/golden-harness.h
-UNIT_TESTS += tests/unit/test-wire tests/unit/test-wire-frames tests/unit/test-golden \
+UNIT_TESTS += tests/unit/test-wire tests/unit/test-wire-fields tests/unit/test-wire-frames \
+	tests/unit/test-golden \
 	tests/unit/test-golden-vmm
-tests_unit_test_wire_SOURCES = tests/unit/test-wire.c $(wire_cases)
+tests_unit_test_wire_SOURCES = tests/unit/test-wire.c $(wire_sample)
 tests_unit_test_wire_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_wire_LDADD = libproto.la $(CHECK_LIBS)
+tests_unit_test_wire_fields_SOURCES = tests/unit/test-wire-fields.c $(wire_sample)
+tests_unit_test_wire_fields_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_wire_fields_LDADD = libproto.la $(CHECK_LIBS)
 tests_unit_test_wire_frames_SOURCES = tests/unit/test-wire-frames.c $(wire_cases)
 tests_unit_test_wire_frames_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_wire_frames_LDADD = libproto.la $(CHECK_LIBS)

@@ -67,6 +67,8 @@ void vm_run(struct vm *v);
 void vm_wait(struct vm *v, enum seen what);
 /* The registers as state elements, the vCPU standing: bytes, in a buffer of size bytes. */
 size_t vm_state(struct vm *v, void *buf, size_t size);
+/* Set them, the same: 0, or an error. */
+int vm_apply(struct vm *v, const void *buf, size_t size, struct err *e);
 
 /* -- daemon.c -- */
 

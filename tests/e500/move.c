@@ -233,6 +233,48 @@ static void ticks_go_on(void)
 	passes();
 }
 
+/*
+ * Each register that KVM does not set, changed by a bit, or with one more.
+ *
+ * protocol.md 8.4: "KVM does not set it, and a destination where it is different refuses the image."
+ */
+static void on_loaded_with_others(struct vm *v)
+{
+	unsigned refused = 0;
+	struct state_elem e;
+	struct unpack u;
+	struct err err;
+
+	len_here = vm_state(v, state_here, sizeof(state_here));
+	unpack_init(&u, state_here, len_here);
+	while (state_next(&u, &e) > 0) {
+		const struct booke_range *r = e.kind == STATE_BOOKE ? booke_find(e.id) : NULL;
+		uint8_t *value = state_here + (e.value - state_here);
+
+		if (!r || (r->policy != BOOKE_SAME && r->policy != BOOKE_SUPERSET))
+			continue;
+		value[0] ^= 0x80;
+		check(vm_apply(v, state_here, len_here, &err) == -EINVAL &&
+				strstr(err.text, "cannot be set"),
+			"register %#llx was taken", (unsigned long long)e.id);
+		value[0] ^= 0x80;
+		refused++;
+	}
+	check(refused >= 5, "%u registers were tried", refused);
+	check(vm_apply(v, state_here, len_here, &err) == 0, "%s", err.text);
+}
+
+static void another_processor_is_refused(void)
+{
+	static const struct move_hooks hooks = {NULL, NULL, on_loaded_with_others};
+	struct move_stats s;
+
+	claim = "a state of another processor is refused, register by register";
+	move(&hooks, &s);
+	vm_wait(now_at, SEEN_ROUNDS);
+	passes();
+}
+
 static void mpic_keeps_its_registers(void)
 {
 	claim = "KVM's MPIC, both models, moves with every register, input and its address";
@@ -277,6 +319,7 @@ int main(void)
 	moves_while_it_maps();
 	pending_tick_survives();
 	ticks_go_on();
+	another_processor_is_refused();
 	mpic_keeps_its_registers();
 	printf("%u passed, 0 failed, 0 skipped\n", passed);
 	power_off();

@@ -295,3 +295,10 @@ size_t vm_state(struct vm *v, void *buf, size_t size)
 	check(pack_end(&k) == 0, "the state is larger than %zu bytes", size);
 	return k.len;
 }
+
+int vm_apply(struct vm *v, const void *buf, size_t size, struct err *e)
+{
+	const struct kvm_vm vm = {.vm_fd = v->vm_fd, .vcpu_fds = &v->vcpu_fd, .vcpus = 1};
+
+	return state_booke_apply(&vm, buf, size, e);
+}

@@ -551,7 +551,7 @@ void fake_dest_new(struct fake_dest *d, struct host *host, struct fake_vmm *vmm)
 {
 	const char *path = harness_path(host->h, "fake.sock");
 
-	*d = (struct fake_dest){.host = host, .vmm = vmm};
+	*d = (struct fake_dest){.host = host, .vmm = vmm, .version = WIRE_VERSION_MAX};
 	d->control.fd = d->data.fd = -1;
 	d->listener = unix_socket(path, true);
 	h_check(host->h, d->listener >= 0, "%s: %m", path);
@@ -561,7 +561,7 @@ void fake_dest_new(struct fake_dest *d, struct host *host, struct fake_vmm *vmm)
 void fake_dest_call(struct fake_dest *d, struct talk *t, enum wire_role role)
 {
 	struct wire_welcome welcome = {
-		.version = WIRE_VERSION_MAX, .features = d->features, .name = "fake"};
+		.version = d->version, .features = d->features, .name = "fake"};
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
 	struct wire_hello hello;
 

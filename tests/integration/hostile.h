@@ -98,6 +98,7 @@ struct fake_dest {
 	int listener;
 	char uri[HARNESS_PATH];
 	uint64_t features;           /* that it says in WELCOME: 0, an old one's */
+	uint16_t version;            /* the same */
 	uint32_t flags;              /* of OPEN */
 	struct wire_session session; /* that OPEN named */
 	struct talk control, data;

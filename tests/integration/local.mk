@@ -58,6 +58,11 @@ tests_integration_test_generation_SOURCES = tests/integration/test-generation.c 
 	tests/integration/hostile.c tests/integration/hostile.h
 tests_integration_test_generation_CFLAGS = $(integration_cflags) $(EVENT_CFLAGS)
 tests_integration_test_generation_LDADD = libharness.la libbase.la libproto.la
+INTEGRATION_TESTS += tests/integration/test-out-of-order
+tests_integration_test_out_of_order_SOURCES = tests/integration/test-out-of-order.c \
+	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_out_of_order_CFLAGS = $(integration_cflags)
+tests_integration_test_out_of_order_LDADD = libharness.la libbase.la libproto.la
 INTEGRATION_TESTS += tests/integration/test-hostile
 fakenote = \
 	tests/integration/fakenote.c tests/integration/fakenote.h \

@@ -259,6 +259,11 @@ static const struct open_row {
 	{{{512, 16}, {4, 16}}, WIRE_CODEC_NONE, WIRE_FEATURES, 0, NULL},
 };
 
+/*
+ * protocol.md 5.4: "BookE alone: sizes | u32[4] | entries of TLB0 to TLB3 of each vCPU; equal to
+ * the destination's"
+ * protocol.md 5.4: "ways | u32[4] | of TLB0 to TLB3; equal to the destination's"
+ */
 START_TEST(guests_that_do_not_fit)
 {
 	struct harness *h = harness_new();

@@ -182,7 +182,13 @@ static void joins(struct scene *s, unsigned i, uint32_t channel)
 	talk_expect(&s->data[i], WIRE_JOINED);
 }
 
-/* Whoever comes for a channel that is not his gets nothing, and takes nothing from its owner. */
+/*
+ * Whoever comes for a channel that is not his gets nothing, and takes nothing from its owner.
+ *
+ * protocol.md 5.6: "a connection that comes for one that is joined, or is being joined, is refused
+ * and changes nothing."
+ * protocol.md 5.6: "another secret, or another authenticated name than the control connection's"
+ */
 START_TEST(channels_are_joined_once_by_their_owner)
 {
 	struct talk t;
@@ -266,7 +272,12 @@ START_TEST(verify_goes_by_the_first_channel)
 }
 END_TEST
 
-/* A channel that ends before all are there: nothing can come of it. */
+/*
+ * A channel that ends before all are there: nothing can come of it.
+ *
+ * protocol.md 5.6: "a channel that ends before that ends the session (or, in a recovery, that
+ * attempt)."
+ */
 START_TEST(a_source_that_goes_among_its_channels)
 {
 	struct scene s;

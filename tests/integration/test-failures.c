@@ -131,7 +131,11 @@ START_TEST(table_refuses_an_entry)
 }
 END_TEST
 
-/* Both tables are read back, and one entry of the destination's is not there. */
+/*
+ * Both tables are read back, and one entry of the destination's is not there.
+ *
+ * protocol.md 9: "A source whose tables differ ends the session with ABORT and keeps its guest."
+ */
 START_TEST(tables_differ)
 {
 	struct pair p = pair_new(&(struct pair_opts){

@@ -243,6 +243,11 @@ static size_t hello(uint8_t *buf, enum wire_role role, unsigned min, unsigned ma
 	return n > 0 ? (size_t)n : 0;
 }
 
+/*
+ * protocol.md 1: "on the wire means: the receiver sends REFUSE (code PROTOCOL) as far as that is
+ * possible without waiting, and closes the connection."
+ * protocol.md 5.3: "1 | PROTOCOL | malformed, out of its limits or out of order"
+ */
 START_TEST(frames_that_are_none)
 {
 	struct pair p = pair_new(&(struct pair_opts){.source = {.rate = 1000}});
@@ -282,6 +287,7 @@ START_TEST(frames_that_are_none)
 }
 END_TEST
 
+/* protocol.md 5.2: "1 to 1 | 1 | 1 | refused" */
 START_TEST(versions)
 {
 	struct pair p = pair_new(&(struct pair_opts){.source = {.rate = 1000}});

@@ -507,6 +507,7 @@ START_TEST(vmm_never_changes_it)
 }
 END_TEST
 
+/* protocol.md 6.7: "Without the feature a source whose table changes ends the session" */
 START_TEST(peer_that_is_too_old)
 {
 	struct harness *h = harness_new();

@@ -264,6 +264,11 @@ static void cell_name(unsigned victim, char *buf, size_t len)
 		victim_name((enum victim)victim), outcome_name(who_runs(at).after[victim]));
 }
 
+/*
+ * protocol.md 13: "An error of a connection is an error of its session up to READY, at the
+ * destination, and up to COMMITTING, at the source"
+ * protocol.md 13: "After that it ends the connection alone."
+ */
 START_TEST(step)
 {
 	at = (enum mig_state)_i;

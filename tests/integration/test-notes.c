@@ -93,6 +93,10 @@ START_TEST(control_socket_is_not_dialled)
 }
 END_TEST
 
+/*
+ * protocol.md 16.2: "A daemon MUST NOT dial, open, look for or otherwise believe what a cookie says
+ * whose MAC is not right"
+ */
 START_TEST(peer_is_not_dialled)
 {
 	struct scene s;

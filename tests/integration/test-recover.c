@@ -282,7 +282,11 @@ START_TEST(by_descriptors)
 }
 END_TEST
 
-/* Another host answers at the address: it gets nothing, and the right one still can. */
+/*
+ * Another host answers at the address: it gets nothing, and the right one still can.
+ *
+ * protocol.md 6.8: "whose authenticated name MUST be the one it had."
+ */
 START_TEST(wrong_host)
 {
 	struct stage s = endless(&(struct stage_opts){.tls = _i == 1}, false);

@@ -156,7 +156,11 @@ START_TEST(another_host)
 }
 END_TEST
 
-/* A daemon that lives yet and would resume: it hears why it cannot, and its guest runs on. */
+/*
+ * A daemon that lives yet and would resume: it hears why it cannot, and its guest runs on.
+ *
+ * protocol.md 6.8: "RESUME of it REFUSE (FAILED) with the reason, then and later."
+ */
 START_TEST(half_dead_source)
 {
 	struct stage s = stage_passing(true);
@@ -471,7 +475,11 @@ START_TEST(never_noted)
 }
 END_TEST
 
-/* An OPEN that cannot begin ends nothing. */
+/*
+ * An OPEN that cannot begin ends nothing.
+ *
+ * protocol.md 6.8: "If OPEN is refused nothing has changed."
+ */
 START_TEST(open_that_is_refused)
 {
 	struct wire_session other;

@@ -200,6 +200,7 @@ static void restart_as(struct host *host, struct guest *g, const char *name)
 	guest_event(g, "registered");
 }
 
+/* protocol.md 10.2: "Others get REFUSE (DENIED) and learn nothing." */
 START_TEST(question_of_a_stranger)
 {
 	struct stage s = held_at_a(&(struct stage_opts){.hold_a = "commit", .tls = true});

@@ -12,7 +12,11 @@
 
 /* --- a source that says what it likes -------------------------------------------------------- */
 
-/* Nobody but its peer resumes a session: it goes on as if nothing had been said. */
+/*
+ * Nobody but its peer resumes a session: it goes on as if nothing had been said.
+ *
+ * protocol.md 6.8: "The destination answers REFUSE (DENIED) when it has no such session"
+ */
 START_TEST(resume_by_somebody_else)
 {
 	struct claim c;
@@ -123,7 +127,13 @@ START_TEST(the_newest_resume_wins)
 }
 END_TEST
 
-/* PAUSE and SWITCHOVER from a source that may not say them. */
+/*
+ * PAUSE and SWITCHOVER from a source that may not say them.
+ *
+ * protocol.md 6.8: "from there on a connection that breaks ends the session, as without the
+ * feature."
+ * protocol.md 6.8: "REFUSE (FAILED) with the reason when it has ended."
+ */
 START_TEST(frames_out_of_place)
 {
 	uint8_t buf[WIRE_HDR_SIZE];

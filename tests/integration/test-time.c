@@ -164,6 +164,10 @@ static void fails(struct scene *s, const char *words)
 	scene_free(s);
 }
 
+/*
+ * protocol.md 8.1: "A STOPPED that END's pause age contradicts, by more than a second, ends the
+ * session."
+ */
 START_TEST(what_cannot_be)
 {
 	static const struct {
@@ -187,6 +191,7 @@ START_TEST(what_cannot_be)
 }
 END_TEST
 
+/* protocol.md 5.2: "A frame or a flag of a feature that is not in use is refused." */
 START_TEST(frames_out_of_place)
 {
 	static const uint64_t features[] = {0, 0, SENT_TIME, SENT_TIME, SENT_TIME};

@@ -74,7 +74,12 @@ START_TEST(test_hostile)
 }
 END_TEST
 
-/* One element fewer: said which. */
+/*
+ * One element fewer: said which.
+ *
+ * protocol.md 8.2: "A value that is not listed, a second one for the same place, or the lack of one
+ * that the recipe needs, refuses the image and names the value, before anything is set."
+ */
 START_TEST(test_something_is_missing)
 {
 	unsigned total = 0, refused = 0;

@@ -51,6 +51,32 @@ START_TEST(bucket_changes_its_rate)
 }
 END_TEST
 
+/* protocol.md 6.6: "1 | ZSTD | one zstd frame (RFC 8878) of them" */
+START_TEST(zstd_is_one_frame)
+{
+	uint8_t plain[200], coded[1024], back[200];
+	struct codec *c = NULL;
+	size_t n, m;
+
+	for (size_t i = 0; i < sizeof(plain); i++)
+		plain[i] = (uint8_t)i;
+	ck_assert_int_eq(codec_new(WIRE_CODEC_ZSTD, 18, &c), 0);
+	ck_assert_int_eq(codec_encode(c, plain, 100, coded, &n), 0);
+	ck_assert_int_eq(codec_encode(c, plain + 100, 100, coded + n, &m), 0);
+	ck_assert_int_eq(codec_decode(c, coded, n, back, 100), 0);
+	ck_assert_int_eq(codec_decode(c, coded, n + m, back, 200), -EBADMSG);
+	coded[n] = 0; /* a byte more */
+	ck_assert_int_eq(codec_decode(c, coded, n + 1, back, 100), -EBADMSG);
+	ck_assert_int_eq(codec_decode(c, coded, n - 1, back, 100), -EBADMSG);
+	/* a frame to be skipped, before and behind */
+	memmove(coded + 8, coded, n);
+	memcpy(coded, "\x50\x2a\x4d\x18\0\0\0\0", 8);
+	ck_assert_int_eq(codec_decode(c, coded, n + 8, back, 100), -EBADMSG);
+	codec_free(c);
+}
+END_TEST
+
+/* protocol.md 6.2: "A payload that does not decode to exactly `plain` bytes is refused." */
 START_TEST(codecs_of_this_build)
 {
 	static uint8_t buf[WIRE_CHUNK_MAX], want[WIRE_PLAIN_MAX], back[WIRE_PLAIN_MAX];
@@ -90,6 +116,7 @@ int main(void)
 	tcase_add_loop_test(tc, bucket_keeps_the_rate, 0, 5);
 	tcase_add_test(tc, bucket_changes_its_rate);
 	tcase_add_test(tc, codecs_of_this_build);
+	tcase_add_test(tc, zstd_is_one_frame);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -372,7 +372,7 @@ static void other_stream(void)
 {
 	struct wire_chunk c = chunk(1);
 
-	c.stream = WIRE_STREAM_MEMORY;
+	c.stream = WIRE_STREAM_TLB;
 	put_chunk(c, 0, 1, 0);
 }
 
@@ -437,10 +437,12 @@ START_TEST(receiver_refuses)
 		{seq_gap, "chunk 3 came after chunk 1"},
 		{old_generation, "generation 1 of its table, but 2"},
 		{other_codec, "codec 1"},
-		{other_stream, "stream MEMORY"},
+		{other_stream, "stream TLB"},
 		{pass_within_pass, "pass 2 in the middle of HTAB pass 1"},
 		{pass_again, "pass 1 after HTAB pass 1"},
 		{pass_end_lies, "chunk 2 was the last"},
+		/* protocol.md 6.3: "A destination refuses a chunk beyond what it has acknowledged
+		 * + ring." */
 		{too_many, "may have 3 in flight"},
 		{cut_in_header, "in the middle of a frame"},
 		{cut_in_payload, "in the middle of a frame"},
@@ -502,6 +504,7 @@ END_TEST
 
 /* -- writer and verify -- */
 
+/* protocol.md 7: "A destination checks every record before it writes any byte of it" */
 START_TEST(writer_validates_before_it_writes)
 {
 	receiver_setup();
@@ -621,6 +624,7 @@ START_TEST(verify_refuses_an_early_end)
 }
 END_TEST
 
+/* protocol.md 9: "A destination refuses VERIFY chunks that were not agreed upon." */
 START_TEST(verify_waits_for_its_table_but_not_for_ever)
 {
 	receiver_setup();

@@ -475,6 +475,7 @@ static void lie_earlier(struct wire_end *e)
 	e->channel[0].seq--;
 }
 
+/* protocol.md 10.1: "Anything that differs ends the session with ABORT." */
 START_TEST(what_end_says_must_hold)
 {
 	static const struct {

@@ -325,7 +325,140 @@ START_TEST(test_hostile)
 }
 END_TEST
 
-/* A payload that asks for more than there can be. */
+/* -- payloads made by hand: one record of entries of those codes -- */
+
+enum { RUN, SKIP, VALID, INVALID, HIT, MISS, MAP_LOW, MAP_HIGH, HIGH, R = 9, V = 17, PLANES = 25 };
+
+struct payload {
+	uint8_t bytes[1 << 17];
+	size_t len;
+};
+
+static int extra = -1; /* the plane that gets a byte too many */
+
+/* The next plane: its bytes as they are. */
+static void put_plane(struct payload *p, int plane, const void *bytes, size_t n)
+{
+	size_t len = n + (plane == extra), v = len;
+
+	if (len == 0)
+		return;
+	p->bytes[1 + plane / 2] |= (uint8_t)(2 << plane % 2 * 4);
+	for (; v >= 0x80; v >>= 7)
+		p->bytes[p->len++] = (uint8_t)(v | 0x80);
+	p->bytes[p->len++] = (uint8_t)v;
+	memcpy(p->bytes + p->len, bytes, n);
+	p->len += len;
+}
+
+/* n entries that begin at index 0, all of that code, with words of their own where it has some. */
+static void craft(struct payload *p, unsigned n, uint8_t code, const uint64_t *v, uint64_t r)
+{
+	static const uint8_t zero[3];
+	uint8_t valid[3] = {(uint8_t)(n & 0x7f), (uint8_t)(n >> 7)};
+	uint8_t *byte = malloc(n);
+	bool map = code >= 3 && code <= 5, x = code != 0 && code != 3;
+
+	ck_assert_ptr_nonnull(byte);
+	if (n >= 0x80)
+		valid[0] |= 0x80;
+	memset(p, 0, sizeof(*p));
+	p->bytes[0] = 1;
+	p->len = 14;
+	put_plane(p, RUN, zero, 2);
+	put_plane(p, SKIP, zero, 1);
+	put_plane(p, VALID, valid, n >= 0x80 ? 2 : 1);
+	put_plane(p, INVALID, zero, 1);
+	memset(byte, code, n);
+	put_plane(p, HIT, byte, 0);
+	put_plane(p, MISS, byte, n);
+	memset(byte, 0, n);
+	for (int i = MAP_LOW; i <= HIGH; i++)
+		put_plane(p, i, byte, map ? n : 0);
+	for (int i = 0; i < 8; i++) {
+		memset(byte, (uint8_t)(r >> 8 * i), n);
+		put_plane(p, R + i, byte, x ? n : 0);
+	}
+	for (int i = 0; i < 8; i++) {
+		for (unsigned k = 0; k < n; k++)
+			byte[k] = (uint8_t)(v[k] >> 8 * i);
+		put_plane(p, V + i, byte, code >= 6 ? n : 0);
+	}
+	free(byte);
+}
+
+static int decode_crafted(struct payload *p, unsigned n)
+{
+	struct hptecodec *dec = hptecodec_new(18);
+	size_t plain = 8 + 16 * (size_t)n;
+	uint8_t *back = malloc(plain), *copy = malloc(p->len);
+	int r;
+
+	ck_assert(dec && back && copy);
+	memcpy(copy, p->bytes, p->len);
+	r = hptecodec_decode(dec, copy, p->len, back, plain);
+	free(back);
+	free(copy);
+	hptecodec_free(dec);
+	return r;
+}
+
+/*
+ * protocol.md 6.6: "Codes 0 to 2 with an empty slot are refused, and so are a map that is not there,
+ * a 2,049th map, and code 6 for a first doubleword that address and base do not give."
+ */
+START_TEST(test_codes_out_of_place)
+{
+	static struct payload p;
+	static uint64_t v[2049];
+	const uint64_t within = 0x5000 | 0x80 | HPTE_V_LARGE | HPTE_V_VALID; /* of 16 MiB */
+
+	for (unsigned i = 0; i < 2049; i++)
+		v[i] = (uint64_t)(i + 1) << 12 | HPTE_V_VALID; /* each of a segment of its own */
+	craft(&p, 1, 7, v, 0x190);
+	ck_assert_int_eq(decode_crafted(&p, 1), 0);
+	for (uint8_t code = 0; code <= 5; code++) {
+		craft(&p, 1, code, v, 0x190);
+		ck_assert_msg(decode_crafted(&p, 1) < 0, "code %u", code);
+	}
+	craft(&p, 1, 8, v, 0x190);
+	ck_assert_int_lt(decode_crafted(&p, 1), 0);
+	craft(&p, 2048, 6, v, 0x190);
+	ck_assert_int_eq(decode_crafted(&p, 2048), 0);
+	craft(&p, 2049, 6, v, 0x190);
+	ck_assert_int_lt(decode_crafted(&p, 2049), 0);
+	craft(&p, 1, 7, &within, 0);
+	ck_assert_int_eq(decode_crafted(&p, 1), 0);
+	craft(&p, 1, 6, &within, 0);
+	ck_assert_int_lt(decode_crafted(&p, 1), 0);
+}
+END_TEST
+
+/* protocol.md 6.6: "No byte is left over, in the payload or in any plane." */
+START_TEST(test_bytes_left_over)
+{
+	static const uint64_t v = 0x5000 | HPTE_V_VALID;
+	static struct payload p;
+
+	for (int plane = 0; plane < PLANES; plane++) {
+		extra = plane;
+		craft(&p, 1, 7, &v, 0x190);
+		ck_assert_msg(decode_crafted(&p, 1) < 0, "plane %d", plane);
+	}
+	extra = -1;
+	craft(&p, 1, 7, &v, 0x190);
+	ck_assert_int_eq(decode_crafted(&p, 1), 0);
+	p.bytes[p.len++] = 0;
+	ck_assert_int_lt(decode_crafted(&p, 1), 0);
+}
+END_TEST
+
+/*
+ * A payload that asks for more than there can be.
+ *
+ * protocol.md 6.6: "A length is at least 1, at most 163,845 for planes 0 to 3"
+ * protocol.md 6.6: "5 bytes at most, below 2^32, the shortest form alone."
+ */
 START_TEST(test_numbers_out_of_bounds)
 {
 	static const struct {
@@ -344,6 +477,10 @@ START_TEST(test_numbers_out_of_bounds)
 		{"a plane that is too short", {1, 2, [14] = 2, 0}, 16},
 		{"a long form of 0", {1, 2, [14] = 2, 0x80, 0}, 17},
 		{"a byte too many", {1, 1, [14] = 1, 0, 0}, 17},
+		{"a plane of no bytes", {1, 2, [14] = 0}, 15},
+		{"a frame longer than what is there", {1, 3, [14] = 2, 9, 0x28}, 17},
+		{"a number of six bytes", {1, 2, [14] = 6, 0x80, 0x80, 0x80, 0x80, 0x80, 1}, 21},
+		{"2^32", {1, 2, [14] = 5, 0x80, 0x80, 0x80, 0x80, 0x10}, 20},
 	};
 	struct hptecodec *dec = hptecodec_new(18);
 	uint8_t back[32];
@@ -371,6 +508,8 @@ int main(void)
 	tcase_add_test(tc, test_random_entries_cost_no_more_than_raw);
 	tcase_add_test(tc, test_hostile);
 	tcase_add_test(tc, test_numbers_out_of_bounds);
+	tcase_add_test(tc, test_codes_out_of_place);
+	tcase_add_test(tc, test_bytes_left_over);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);

@@ -97,6 +97,7 @@ static struct htabio *kernel_io(void)
 	return io;
 }
 
+/* protocol.md 16.5: "(an `anon_inode:kvm-htab`, or the daemon refuses it)" */
 START_TEST(a_file_is_no_htab_fd)
 {
 	struct htabio *io = NULL;
@@ -335,6 +336,7 @@ START_TEST(socket_refusal_names_the_entry)
 }
 END_TEST
 
+/* protocol.md 17: "A packet that breaks this ends the use of the socket." */
 START_TEST(socket_trouble_is_told)
 {
 	static const struct {

@@ -76,7 +76,11 @@ START_TEST(test_reserved_or_arriving)
 }
 END_TEST
 
-/* Both take changes away, of other entries or from another reader: not while a vCPU may run. */
+/*
+ * Both take changes away, of other entries or from another reader: not while a vCPU may run.
+ *
+ * protocol.md 16.5: "Both are refused (EBUSY) unless a session has the vCPUs stopped."
+ */
 START_TEST(test_second_and_bolted_readers_need_a_pause)
 {
 	static const uint32_t flags[] = {VMM_HTAB_SECOND, HTAB_FD_BOLTED_ONLY};
@@ -273,7 +277,12 @@ START_TEST(test_daemon_dies_in_a_change)
 }
 END_TEST
 
-/* From the pause on the table is the migration's, and while a guest arrives. */
+/*
+ * From the pause on the table is the migration's, and while a guest arrives.
+ *
+ * protocol.md 16.8: "not allowed: the VMM refuses its guest, and tries again when the session is
+ * over"
+ */
 START_TEST(test_change_in_every_state)
 {
 	enum session_state state = (enum session_state)_i;

@@ -38,6 +38,9 @@ START_TEST(test_state_there_and_back)
 }
 END_TEST
 
+/*
+ * protocol.md 8: "or has no such vCPU, refuses the image and names the element in the sentence"
+ */
 START_TEST(test_state_refused)
 {
 	int fd;
@@ -190,6 +193,10 @@ START_TEST(test_query_that_fails)
 }
 END_TEST
 
+/*
+ * protocol.md 16.6: "It is refused by a VM that has no guest yet or any more, and from the note
+ * COMMITTING on"
+ */
 START_TEST(test_query_in_every_state)
 {
 	static const struct {
@@ -225,6 +232,7 @@ START_TEST(test_query_in_every_state)
 }
 END_TEST
 
+/* protocol.md 16.6: "a VM with an HPT refuses it (ENOTSUP)." */
 START_TEST(test_query_of_tlbs_that_are_not_there)
 {
 	start(false);
@@ -345,6 +353,10 @@ START_TEST(test_tries_until_there_is_a_daemon)
 }
 END_TEST
 
+/*
+ * protocol.md 15: "a VMM answers a malformed request that has a serial with EBADMSG, one of a type
+ * that it does not know with EOPNOTSUPP."
+ */
 START_TEST(test_malformed_packets)
 {
 	static const uint8_t unknown[] = {0, 99, 0, 0, 0, 0, 0, 5};

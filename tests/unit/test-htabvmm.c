@@ -167,6 +167,10 @@ END_TEST
 
 /* -- sessions --------------------------------------------------------------------------------- */
 
+/*
+ * protocol.md 16.2: "LOADING is refused while another session is loading, ready or starting, and by
+ * a VM that does not wait;"
+ */
 START_TEST(test_one_session_at_a_time)
 {
 	bring_to(SESSION_PAUSED, false);

@@ -234,6 +234,10 @@ static void count_key_updates(
 		key_updates++;
 }
 
+/*
+ * protocol.md 3: "Who has sent 2^24 records with one key renews it (KeyUpdate, no update
+ * requested), or ends the connection"
+ */
 START_TEST(ktls_key_is_renewed_or_the_connection_ends)
 {
 	char buf[64];

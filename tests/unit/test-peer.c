@@ -536,6 +536,7 @@ START_TEST(test_pause)
 }
 END_TEST
 
+/* protocol.md 12: "a peer MUST answer each with PONG" */
 START_TEST(test_ping)
 {
 	uint8_t buf[64], body[WIRE_CONTROL_MAX];

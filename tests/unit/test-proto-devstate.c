@@ -164,6 +164,7 @@ START_TEST(test_every_bit_flipped)
 }
 END_TEST
 
+/* protocol.md 8.2: "name | str | 1 to 31 bytes of printable ASCII without a blank" */
 START_TEST(test_names)
 {
 	char longest[STATE_DEVICE_NAME_MAX + 2], text[STATE_NAME_MAX];
@@ -196,7 +197,14 @@ START_TEST(test_names)
 }
 END_TEST
 
-/* A value of another size than any device's, and a chunk of too many entries. */
+/*
+ * A value of another size than any device's, and a chunk of too many entries.
+ *
+ * protocol.md 8.2: "data | to the end of the value | at most 64 bytes: fields, each big-endian"
+ * protocol.md 8.3: "count | u32 | within the table; 0: none"
+ * protocol.md 8.3: "form | u16 | 1: count entries follow, 4096 at most; 2: one follows, which all
+ * of them are"
+ */
 START_TEST(test_too_large)
 {
 	static uint8_t big[STATE_TCE_CHUNK * 8 + 64];

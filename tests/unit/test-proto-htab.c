@@ -121,6 +121,7 @@ START_TEST(test_every_bit_flipped)
 }
 END_TEST
 
+/* protocol.md 7: "n_invalid | u16 | entries after those that are empty; not both 0" */
 START_TEST(test_refusals)
 {
 	struct htab_count c;

@@ -109,6 +109,7 @@ START_TEST(test_pinned_bytes)
 }
 END_TEST
 
+/* protocol.md 8: "4 | size | u32 | of the value, within the image" */
 START_TEST(test_cut_at_every_byte)
 {
 	struct image m;

@@ -185,6 +185,67 @@ START_TEST(test_register_booke)
 }
 END_TEST
 
+/* What the struct has no room for: a value at an offset of the packet. */
+static void register_bytes(void)
+{
+	/* header[8] name(2 + 3) uuid[16] mmu flags zero[2] order vcpus pvr compat ids[8] notes,
+	 * then session[16] note zero length[2] */
+	static const struct {
+		size_t at;
+		unsigned width;
+		uint32_t v;
+		const char *what;
+	} cases[] = {
+		{4, 4, 1, "a serial"},
+		{10, 1, 0, "NUL in the name"},
+		{29, 1, 0, "MMU 0"},
+		{29, 1, 3, "MMU 3"},
+		{30, 1, 4, "an unknown flag"},
+		{30, 1, 3, "waits and runs"},
+		{31, 2, 1, "not zero"},
+		{31, 2, 0x8000, "not zero"},
+		{45, 4, 1, "a mode that is none"},
+		{57, 4, VMM_NOTES_MAX + 1, "too many notes"},
+		{57, 4, UINT32_MAX, "far too many notes"},
+		{57, 4, 1, "fewer notes than follow"},
+		{77, 1, 0, "note NONE"},
+		{77, 1, 6, "a note that is none"},
+		{78, 1, 1, "a note's zero"},
+		{79, 2, VMM_COOKIE_MAX + 1, "a cookie that is too long"},
+		{79, 2, 0xffff, "a cookie that is far too long"},
+		{79, 2, 1, "a cookie that is not there"},
+	};
+	static struct vmm_register back;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int len = vmm_pack_register(&reg, buf);
+
+		memset(buf + len, 0x55, 2 * VMM_COOKIE_MAX);
+		switch (cases[i].width) {
+		case 1: buf[cases[i].at] = (uint8_t)cases[i].v; break;
+		case 2: be16_put(buf + cases[i].at, (uint16_t)cases[i].v); break;
+		default: be32_put(buf + cases[i].at, cases[i].v); break;
+		}
+		/* with as many bytes as a good one has, and with more than it asks for */
+		ck_assert_msg(vmm_unpack_register(buf, (size_t)len, &back) == -EBADMSG, "%s",
+			cases[i].what);
+		ck_assert_msg(vmm_unpack_register(buf, (size_t)len + VMM_COOKIE_MAX + 1, &back) ==
+				-EBADMSG,
+			"%s", cases[i].what);
+	}
+}
+
+/*
+ * protocol.md 16.1: "flags | u8 | 1 waits for a guest, 2 its vCPUs run; not both"
+ * protocol.md 16.1: "zero | u16 | 0"
+ * protocol.md 16.1: "order | u32 | 18 to 36; 0 for BookE"
+ * protocol.md 16.1: "vCPUs | u32 | 1 to 2,048"
+ * protocol.md 16.1: "notes | u32 | 0 to 16, followed by so many:"
+ * protocol.md 16.1: "session | bytes[16] | not zero, each once"
+ * protocol.md 16.1: "note | u8 | 1 to 5"
+ * protocol.md 16.1: "zero | u8 | 0"
+ * protocol.md 16.1: "length | u16 | 0 to 1,024"
+ */
 START_TEST(test_register_limits)
 {
 	static struct vmm_register m;
@@ -215,6 +276,7 @@ START_TEST(test_register_limits)
 	m = reg;
 	m.n_notes = VMM_NOTES_MAX + 1;
 	ck_assert_int_eq(register_with(&m), -EMSGSIZE);
+	register_bytes();
 	/* The largest there is. */
 	m = reg;
 	memset(m.name, 'x', VM_NAME_MAX);
@@ -323,6 +385,10 @@ START_TEST(test_pinned_bytes)
 }
 END_TEST
 
+/*
+ * protocol.md 17: "count | u32 | 0 to 131,008: bytes to read, or of the records that follow"
+ * protocol.md 17: "result | i32 | -4095 to -1: an errno; 0 to the request's count"
+ */
 START_TEST(test_htabsock)
 {
 	uint8_t *p = calloc(1, HTABSOCK_PACKET_MAX);

@@ -266,6 +266,11 @@ static const struct lie lies[] = {
 };
 #define LIES ((int)(sizeof(lies) / sizeof(lies[0])))
 
+/*
+ * protocol.md 19: "A reader refuses a file that has another order, a record or an element that is
+ * cut, an END whose counts or digests are not those of what is there, another length, another
+ * SHA-256, a version or features that it does not know"
+ */
 START_TEST(signed_lie_is_refused)
 {
 	const struct lie *l = &lies[_i];
@@ -289,6 +294,36 @@ START_TEST(wrong_digest_or_length_is_said)
 	golden.b[golden.len - 1] ^= 1;
 	be64_put(golden.b + golden.len - 40, golden.len + 1);
 	refused(golden.b, golden.len, -EBADMSG, "bytes when it was saved, and ends after");
+}
+END_TEST
+
+/* protocol.md 19: "name | str | 0 to 255 bytes; of the daemon, for people" */
+START_TEST(header_has_its_limits)
+{
+	struct file_header m = {.version = FILE_VERSION, .saved_ns = 1}, back;
+	uint8_t buf[1024];
+	int n;
+
+	memset(m.name, 'x', WIRE_NAME_MAX - 1);
+	n = file_pack_header(&m, buf, sizeof(buf));
+	ck_assert_int_gt(n, WIRE_HDR_SIZE);
+	ck_assert_int_eq(
+		file_unpack_header(buf + WIRE_HDR_SIZE, (size_t)n - WIRE_HDR_SIZE, &back), 0);
+	ck_assert_str_eq(back.name, m.name);
+	/* one more byte, which is there */
+	be16_put(buf + WIRE_HDR_SIZE + 26, WIRE_NAME_MAX);
+	buf[n] = 'x';
+	ck_assert_int_eq(
+		file_unpack_header(buf + WIRE_HDR_SIZE, (size_t)n + 1 - WIRE_HDR_SIZE, &back),
+		-EBADMSG);
+	/* one less: a byte is left over, or a NUL within */
+	be16_put(buf + WIRE_HDR_SIZE + 26, WIRE_NAME_MAX - 2);
+	ck_assert_int_eq(file_unpack_header(buf + WIRE_HDR_SIZE, (size_t)n - WIRE_HDR_SIZE, &back),
+		-EBADMSG);
+	be16_put(buf + WIRE_HDR_SIZE + 26, WIRE_NAME_MAX - 1);
+	buf[n - 1] = 0;
+	ck_assert_int_eq(file_unpack_header(buf + WIRE_HDR_SIZE, (size_t)n - WIRE_HDR_SIZE, &back),
+		-EBADMSG);
 }
 END_TEST
 
@@ -327,6 +362,10 @@ static int read_on(struct loadfile *f, struct err *err)
 	return r;
 }
 
+/*
+ * protocol.md 19: "What is read again MUST be compared with the digest again before the guest can
+ * run."
+ */
 START_TEST(changed_after_it_was_judged_is_refused)
 {
 	for (size_t i = 0; i < golden.len; i++) {
@@ -670,6 +709,7 @@ int main(void)
 	tcase_add_test(t, signed_but_out_of_order_is_refused);
 	tcase_add_loop_test(t, signed_lie_is_refused, 0, LIES);
 	tcase_add_test(t, wrong_digest_or_length_is_said);
+	tcase_add_test(t, header_has_its_limits);
 	tcase_add_test(t, changed_after_it_was_judged_is_refused);
 	tcase_add_test(t, shrunk_or_grown_after_it_was_judged_is_refused);
 	tcase_add_test(t, file_of_a_session_is_known);

@@ -192,6 +192,9 @@ START_TEST(stream_shutdown_wakes_its_owner_in_another_thread)
 }
 END_TEST
 
+/*
+ * protocol.md 3: "An end of the stream without close_notify is an error, not an orderly end."
+ */
 START_TEST(stream_that_loses_tls_without_goodbye_is_reset)
 {
 	char c;

@@ -213,6 +213,10 @@ static const struct hostile {
 };
 #define HOSTILE ((int)(sizeof(hostile) / sizeof(hostile[0])))
 
+/*
+ * protocol.md 8.3: "LIOBN, page shift, window and size are those of the destination's table, or the
+ * image is refused."
+ */
 START_TEST(test_hostile)
 {
 	uint64_t *y = add(&to, geometry());

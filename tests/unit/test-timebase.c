@@ -128,6 +128,10 @@ START_TEST(test_when_it_stopped)
 }
 END_TEST
 
+/*
+ * protocol.md 8.1: "An age that is longer than the session has lasted at the destination, by more
+ * than a second and a thousandth, ends the session."
+ */
 START_TEST(test_hostile_ages)
 {
 	uint64_t at = 7, now = 5000 * S, opened = now - 60 * S, most;

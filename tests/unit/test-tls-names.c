@@ -181,6 +181,7 @@ START_TEST(long_names_differ_where_they_differ)
 }
 END_TEST
 
+/* protocol.md 3: "A name MUST be refused that has a NUL or another control character in it" */
 START_TEST(names_that_are_none_are_refused)
 {
 	static const struct {

@@ -58,6 +58,7 @@ static void first_read_says(const char *what)
 	says(stream_error(client.stream), what);
 }
 
+/* protocol.md 3: "Both sides MUST show a certificate that their peer's CA signed." */
 START_TEST(tls_authenticates_both_sides)
 {
 	struct testca_options b = {

@@ -73,6 +73,9 @@ START_TEST(test_wrong_pidfd)
 }
 END_TEST
 
+/*
+ * protocol.md 18: "A daemon refuses any other in REFUSED with both numbers in the sentence."
+ */
 START_TEST(test_version)
 {
 	struct vmm_register m = description("one", 1);
@@ -109,6 +112,7 @@ static const struct {
 		11}, /* REGISTER once more, or cut */
 };
 
+/* protocol.md 15: "A malformed packet ends the connection" */
 START_TEST(test_bad_packet)
 {
 	int sock = vmm_ready("one", 1);

@@ -27,6 +27,7 @@ static int chunk_of(enum wire_codec codec, uint32_t plain, size_t payload)
 	return r;
 }
 
+/* protocol.md 6.2: "24 | payload | | 1 to 270,336 bytes; with codec NONE exactly `plain`" */
 START_TEST(chunk_is_as_long_as_its_codec_allows)
 {
 	size_t payload_max = WIRE_CHUNK_MAX - WIRE_CHUNK_HDR;
@@ -58,6 +59,7 @@ static int header(uint32_t len, uint16_t type, uint16_t flags)
 	return wire_unpack_header(hdr, &t, &n);
 }
 
+/* protocol.md 19: "Types 128 and 129 are of files alone: on a connection they are refused." */
 START_TEST(type_that_is_none_is_refused)
 {
 	unsigned n = 0;
@@ -88,6 +90,7 @@ START_TEST(flag_of_a_frame_is_refused)
 }
 END_TEST
 
+/* protocol.md 1: "A receiver MUST check a length against its limit before it allocates." */
 START_TEST(body_longer_than_its_type_allows_is_refused)
 {
 	enum wire_type type = wire_types[_i];
@@ -132,6 +135,11 @@ END_TEST
 
 /* -- versions -- */
 
+/*
+ * protocol.md 5.2: "Is that below its own lowest or below HELLO's lowest, it sends REFUSE (VERSION)"
+ * protocol.md 5.2: "2 to 2 | refused | 2 | 2"
+ * protocol.md 5.2: "4 to 9 | refused | refused | refused"
+ */
 START_TEST(version_is_the_highest_that_both_know)
 {
 	static const struct {
@@ -147,6 +155,7 @@ START_TEST(version_is_the_highest_that_both_know)
 		{0, 0, -EPROTONOSUPPORT, 0},
 		{2, 2, -EPROTONOSUPPORT, 0},
 		{2, 0xffff, -EPROTONOSUPPORT, 0},
+		{4, 9, -EPROTONOSUPPORT, 0},
 		{0xffff, 0xffff, -EPROTONOSUPPORT, 0},
 	};
 
