@@ -194,13 +194,37 @@ int dest_check_machine(
 }
 
 /*
+ * Is it the guest that migrate-incoming was about? The UUID alone would let whoever can register a
+ * VM with another one's be given that one's guest.
+ */
+static int check_sender(struct peer *p, const struct wire_open *o, const struct vm *vm,
+	enum wire_refusal *code, struct err *err)
+{
+	const struct stream *s = peer_stream(p);
+
+	if (vm->authz[0] && !stream_peer_matches(s, vm->authz)) {
+		log_warn("vm %s: '%s' (%s) may not send it a guest: tls-authz is '%s'",
+			vm->reg.name, stream_peer(s), stream_address(s), vm->authz);
+		return refusal(err, code, WIRE_REFUSE_DENIED,
+			"this host's certificate is not among those that may send this VM (tls-authz)");
+	}
+	if (!strcmp(vm->guest, o->name))
+		return 0;
+	*code = WIRE_REFUSE_NOT_WAITING;
+	return err_set(err, -EPERM,
+		"VM %s, which has that UUID, waits here for a guest with the name '%s', not for '%s': "
+		"if it is to take that one, say 'htabctl incoming %s --name %s' there",
+		vm->reg.name, vm->guest, o->name, vm->reg.name, o->name);
+}
+
+/*
  * before: the session in whose place this one would be, whose peer is the same: it has ended, or
  * will. What was permitted to it is permitted to this one.
  */
 static int check_open(struct server *srv, struct peer *p, const struct wire_open *o, struct vm *vm,
 	const struct migration *before, enum wire_refusal *code, struct err *err)
 {
-	const struct stream *s = peer_stream(p);
+	int r;
 
 	if (!vm) {
 		*code = WIRE_REFUSE_NO_VM;
@@ -225,12 +249,9 @@ static int check_open(struct server *srv, struct peer *p, const struct wire_open
 		*code = WIRE_REFUSE_BUSY;
 		return -EBUSY;
 	}
-	if (vm->authz[0] && !stream_peer_matches(s, vm->authz)) {
-		log_warn("vm %s: '%s' (%s) may not send it a guest: tls-authz is '%s'",
-			vm->reg.name, stream_peer(s), stream_address(s), vm->authz);
-		return refusal(err, code, WIRE_REFUSE_DENIED,
-			"this host's certificate is not among those that may send this VM (tls-authz)");
-	}
+	r = check_sender(p, o, vm, code, err);
+	if (r < 0)
+		return r;
 	if ((server_full(srv) && (!before || migration_is_final(before))) || srv->stopping) {
 		*code = WIRE_REFUSE_BUSY;
 		return err_set(err, -EBUSY, "this daemon takes no more migrations now");

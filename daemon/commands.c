@@ -250,15 +250,15 @@ static void go_on(void *opaque, struct qmp_call *call, const char *vm, struct js
 }
 
 static int incoming_file(
-	struct server *srv, struct vm *vm, const char *text, const char *authz, struct err *err)
+	struct server *srv, struct vm *vm, const char *text, const char *extra, struct err *err)
 {
 	struct uri uri;
 	int r;
 
-	if (authz)
+	if (extra)
 		return err_set(err, -EINVAL,
-			"Parameter 'tls-authz' is about guests that come over the network, not about "
-			"a file");
+			"Parameter '%s' is about guests that come over the network, not about a file",
+			extra);
 	r = uri_parse(text, &uri, err);
 	return r < 0 ? r : load_start(srv, vm, text, &uri, err);
 }
@@ -267,6 +267,7 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 {
 	struct vm *v = commands_vm(opaque, call, vm, args);
 	const char *uri = commands_text(args, "uri"), *authz = commands_text(args, "tls-authz");
+	const char *name = commands_text(args, "name");
 	struct server *srv = opaque;
 	struct err err = {0};
 	int r = 0;
@@ -279,13 +280,21 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 	else if (v->migration && !migration_is_final(v->migration))
 		r = err_set(&err, -EBUSY, "a guest arrives at VM %s already", v->reg.name);
 	if (r == 0 && uri && uri_is_file(uri)) {
-		finish(call, incoming_file(srv, v, uri, authz, &err), &err);
+		finish(call,
+			incoming_file(srv, v, uri,
+				authz          ? "tls-authz"
+					: name ? "name"
+					       : NULL,
+				&err),
+			&err);
 		return;
 	}
 	if (!authz)
 		authz = v->params.tls_authz;
 	if (r < 0)
 		;
+	else if (name && !vm_name_ok(name))
+		r = err_set(&err, -EINVAL, "Parameter 'name' expects a VM's name, not '%s'", name);
 	else if (strlen(authz) >= sizeof(v->authz))
 		r = err_set(&err, -EINVAL, "Parameter 'tls-authz' is longer than %zu bytes",
 			sizeof(v->authz) - 1);
@@ -302,6 +311,7 @@ static void incoming(void *opaque, struct qmp_call *call, const char *vm, struct
 			&err, -ENOTCONN, "this daemon listens nowhere: %s", incoming_why_not(srv));
 	if (r == 0) {
 		snprintf(v->authz, sizeof(v->authz), "%s", authz);
+		snprintf(v->guest, sizeof(v->guest), "%s", name ? name : v->reg.name);
 		v->expects = true;
 	}
 	finish(call, r, &err);
@@ -411,7 +421,9 @@ const struct qmp_command commands[] = {
 	{"migrate-recover", {VM_ARG, {"uri", QMP_STRING}}, recover},
 	{"migrate_cancel", {VM_ARG}, cancel},
 	{"migrate-continue", {VM_ARG, {"state", QMP_STRING}}, go_on},
-	{"migrate-incoming", {VM_ARG, {"uri", QMP_STRING, true}, {"tls-authz", QMP_STRING, true}},
+	{"migrate-incoming",
+		{VM_ARG, {"uri", QMP_STRING, true}, {"tls-authz", QMP_STRING, true},
+			{"name", QMP_STRING, true}},
 		incoming},
 	{"migrate-set-parameters",
 		{VM_ARG, {"downtime-limit", QMP_INT, true}, {"max-bandwidth", QMP_INT, true},

@@ -53,6 +53,8 @@ static struct json_object *vm_json(struct server *srv, const struct vm *vm)
 	add_int(o, "pvr", vm->reg.pvr);
 	add_bool(o, "incoming", vm->reg.incoming);
 	add_bool(o, "expects", vm->expects);
+	if (vm->expects)
+		add_text(o, "expected-name", vm->guest);
 	if (vm->expects && vm->authz[0])
 		add_text(o, "tls-authz", vm->authz);
 	addresses = json_object_new_array();
@@ -60,6 +62,8 @@ static struct json_object *vm_json(struct server *srv, const struct vm *vm)
 	json_object_object_add(o, "listen", addresses);
 	add_bool(o, "running", vm->reg.running);
 	add_int(o, "pid", vm->pid);
+	add_int(o, "uid", vm->uid);
+	add_text(o, "user", vm->user);
 	add_text(o, "status", run_state(vm));
 	add_text(o, "migration", vm->migration ? vm->migration->status : "none");
 	for (uint32_t i = 0; i < vm->reg.n_notes; i++) {
@@ -149,10 +153,13 @@ void query_vm_tlb(void *opaque, struct qmp_call *call, const char *vm, struct js
 void query_daemon(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct json_object *warnings = json_object_new_array();
 	struct server *srv = opaque;
 	struct migration *m;
 	int n = 0;
 
+	if (!srv->config.allow.n)
+		json_object_array_add(warnings, json_object_new_string(ALLOW_NOBODY));
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		json_object_array_add(
 			list, json_object_new_string(listener_uri(srv->listeners[i])));
@@ -167,6 +174,7 @@ void query_daemon(void *opaque, struct qmp_call *call, const char *vm, struct js
 	add_bool(o, "tls", !srv->config.plaintext);
 	add_int(o, "longest-callback-us", (int64_t)(srv->longest_ns / 1000));
 	add_int(o, "migrations", n);
+	json_object_object_add(o, "warnings", warnings);
 	qmp_return(call, o);
 }
 

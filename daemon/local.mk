@@ -27,6 +27,7 @@ libflow_la_LIBADD = libsaved.la
 noinst_LTLIBRARIES += libdaemon.la
 libdaemon_la_SOURCES = \
 	daemon/accept.c daemon/accept.h \
+	daemon/allow.c daemon/allow.h \
 	daemon/arrive.c \
 	daemon/change.c daemon/change.h \
 	daemon/commands.c daemon/commands.h \

@@ -311,6 +311,7 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 	vm->migration = m;
 	snprintf(m->vm_name, sizeof(m->vm_name), "%s", vm->reg.name);
 	m->uuid = vm->reg.uuid;
+	m->uid = vm->uid;
 	m->order = vm->reg.order;
 	if (vm->reg.mmu == MMU_BOOKE)
 		m->tlb_entries = (uint64_t)tlb_entries(&vm->reg.tlb) * vm->reg.vcpus;

@@ -88,6 +88,7 @@ struct migration {
 	bool vm_dead;  /* gone, and its process is known to have ended */
 	char vm_name[VM_NAME_MAX + 1];
 	struct vm_uuid uuid;
+	uid_t uid; /* of its VMM */
 	unsigned order, vcpus;
 	uint64_t tlb_entries; /* of a BookE guest, all its vCPUs'; 0: it has an HPT */
 	bool incoming;

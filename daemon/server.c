@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,19 +231,7 @@ static int vm_allow(void *arg, const struct vm *vm, struct err *err)
 {
 	struct server *srv = arg;
 
-	if (!srv->config.n_allow)
-		return 0; /* who may open the socket may register */
-	for (unsigned i = 0; i < srv->config.n_allow; i++) {
-		const struct allow_rule *a = &srv->config.allow[i];
-
-		if (a->uid == vm->uid &&
-			(!fnmatch(a->pattern, vm->reg.name, 0) ||
-				!fnmatch(a->pattern, vm->uuid_text, 0)))
-			return 0;
-	}
-	return err_set(err, -EPERM,
-		"user %u may not register a VM '%s' (%s): see 'allow' in the daemon's configuration",
-		(unsigned)vm->uid, vm->reg.name, vm->uuid_text);
+	return allow_check(&srv->config.allow, vm->uid, vm->reg.name, vm->uuid_text, err);
 }
 
 static void vm_event_uuid(struct server *srv, struct vm *vm, const char *name)
@@ -303,7 +290,8 @@ static void take_notes(struct server *srv, struct vm *vm)
 		}
 	TAILQ_FOREACH (m, &srv->migrations, link)
 		if (!m->incoming && !m->vm && !migration_is_final(m) &&
-			uuid_eq(&m->uuid, &vm->reg.uuid) && !vm_note(vm, &m->session))
+			uuid_eq(&m->uuid, &vm->reg.uuid) && !strcmp(m->vm_name, vm->reg.name) &&
+			m->uid == vm->uid && !vm_note(vm, &m->session))
 			source_vm_back(m);
 }
 
@@ -314,12 +302,13 @@ static void vm_registered(void *arg, struct vm *vm)
 	char path[sizeof(srv->vm_dir) + VM_NAME_MAX + 8];
 
 	vm->params = srv->config.params;
+	allow_user(&srv->config.allow, vm->uid, vm->user);
 	latesock_end(srv, vm->reg.name);
 	snprintf(path, sizeof(path), "%s/%s.qmp", srv->vm_dir, vm->reg.name);
 	if (qmp_listen(srv->qmp, path, 0600, vm->reg.name, &vm->sock, &err) < 0)
 		log_warn("vm %s: %s", vm->reg.name, err.text);
-	log_info("vm %s: registered by process %d%s", vm->reg.name, (int)vm->pid,
-		vm->reg.incoming ? ", waits for a guest" : "");
+	log_info("vm %s: registered by process %d of user %s%s", vm->reg.name, (int)vm->pid,
+		vm->user, vm->reg.incoming ? ", waits for a guest" : "");
 	vm_welcome(vm);
 	vm_event_uuid(srv, vm, "VM_REGISTERED");
 	take_notes(srv, vm);
@@ -414,6 +403,8 @@ int server_start(struct server *srv, struct err *err)
 		slash ? (int)(slash - srv->config.control) : 1, slash ? srv->config.control : ".");
 	if (mkdir(srv->vm_dir, 0750) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "cannot make %s: %s", srv->vm_dir, strerror(errno));
+	if (!srv->config.allow.n)
+		log_warn("%s", ALLOW_NOBODY);
 	r = notekey_load(srv->config.state_dir, &srv->key, err);
 	if (r < 0)
 		return r;

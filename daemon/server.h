@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "common/dial.h"
+#include "daemon/allow.h"
 #include "daemon/migration.h"
 #include "daemon/notekey.h"
 #include "daemon/params.h"
@@ -18,13 +19,11 @@
 #define MIGRATIONS_MAX 64  /* under way at once */
 #define HISTORY_MAX    256 /* migrations remembered in all */
 #define HISTORY_KEEP   128 /* from there on the oldest that ended are forgotten */
-#define ALLOW_MAX      64
 
-/* Which uid may register which VMs: shell patterns on the name or the UUID. */
-struct allow_rule {
-	uid_t uid;
-	char pattern[VM_NAME_MAX + 1];
-};
+/* When nothing is said of that. */
+#define ALLOW_NOBODY                                                                               \
+	"'allow' in the configuration has no rules: whoever may open the VMM socket can register " \
+	"any VM that is not here, and so be given its guest"
 
 struct config {
 	char file[256], control[256], vmm_socket[256], tls_dir[256], name[WIRE_NAME_MAX];
@@ -34,8 +33,7 @@ struct config {
 	bool listen_given; /* in the configuration file */
 	bool plaintext, verbose;
 	bool no_ktls; /* the kernel is not to encrypt what is sent */
-	struct allow_rule allow[ALLOW_MAX];
-	unsigned n_allow;
+	struct allow allow;
 	struct params params; /* what a VM starts with */
 };
 

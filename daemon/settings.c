@@ -60,25 +60,6 @@ static int add_listen(struct config *c, const char *uri, struct err *err)
 	return copy(c->listen[c->n_listen++], URI_MAX, "listen", uri, err);
 }
 
-static int allow_rule(struct config *c, struct json_object *o, struct err *err)
-{
-	struct json_object *uid, *vm;
-
-	if (!json_object_is_type(o, json_type_object) || json_object_object_length(o) != 2 ||
-		!json_object_object_get_ex(o, "uid", &uid) ||
-		!json_object_is_type(uid, json_type_int) || json_object_get_int64(uid) < 0 ||
-		json_object_get_int64(uid) >= UINT32_MAX ||
-		!json_object_object_get_ex(o, "vm", &vm) ||
-		!json_object_is_type(vm, json_type_string))
-		return err_set(err, -EINVAL,
-			"'allow' expects a list of {\"uid\": number, \"vm\": pattern}");
-	if (c->n_allow == ALLOW_MAX)
-		return err_set(err, -EINVAL, "'allow' has more than %d rules", ALLOW_MAX);
-	c->allow[c->n_allow].uid = (uid_t)json_object_get_int64(uid);
-	return copy(c->allow[c->n_allow++].pattern, sizeof(c->allow[0].pattern), "'vm' in 'allow'",
-		json_object_get_string(vm), err);
-}
-
 static int file_list(struct config *c, const char *name, struct json_object *v, struct err *err)
 {
 	int r = 0;
@@ -91,7 +72,7 @@ static int file_list(struct config *c, const char *name, struct json_object *v, 
 		struct json_object *e = json_object_array_get_idx(v, i);
 
 		if (!strcmp(name, "allow"))
-			r = allow_rule(c, e, err);
+			r = allow_add(&c->allow, e, err);
 		else if (json_object_is_type(e, json_type_string))
 			r = add_listen(c, json_object_get_string(e), err);
 		else

@@ -3,7 +3,7 @@
 /*
  * Command line and configuration file. The file is JSON: the names of the migration parameters and
  * capabilities, and "control", "vmm-socket", "state-dir", "listen" (list), "tls-creds", "plaintext", "name",
- * "allow" (list of {"uid": N, "vm": PATTERN}). The command line wins.
+ * "allow" (rules: allow.h). The command line wins.
  */
 #include "daemon/server.h"
 

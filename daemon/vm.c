@@ -3,6 +3,7 @@
 #include "daemon/vm_impl.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -54,6 +55,26 @@ int session_parse(const char *text, struct session_id *ret)
 		s.b[i] = (uint8_t)strtoul(byte, NULL, 16);
 	}
 	*ret = s;
+	return 0;
+}
+
+int uuid_parse(const char *text, struct vm_uuid *ret)
+{
+	struct vm_uuid u;
+
+	for (int i = 0; i < 16; i++, text += 2) {
+		char byte[3];
+
+		text += (i == 4 || i == 6 || i == 8 || i == 10) && *text == '-';
+		if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]))
+			return -EINVAL;
+		memcpy(byte, text, 2);
+		byte[2] = 0;
+		u.b[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	if (*text)
+		return -EINVAL;
+	*ret = u;
 	return 0;
 }
 
@@ -361,12 +382,21 @@ static struct vm *find_duplicate(struct vm *vm)
 static int check_registration(struct vm *vm, struct err *err)
 {
 	struct vm *other;
+	struct vm_uuid named;
+	int r;
 
 	if (vm->pidfd < 0 || fd_pidfd_pid(vm->pidfd) != vm->pid)
 		return err_set(err, -EPERM,
 			"the descriptor sent to register %s is no pidfd of the "
 			"process %d that sent it",
 			vm->reg.name, (int)vm->pid);
+	if (uuid_parse(vm->reg.name, &named) == 0 && !uuid_eq(&named, &vm->reg.uuid))
+		return err_set(err, -EINVAL,
+			"the VM's name '%s' is a UUID, and not its own (%s): give it another name",
+			vm->reg.name, vm->uuid_text);
+	r = vm->vms->hooks->allow(vm->vms->arg, vm, err);
+	if (r < 0)
+		return r;
 	while ((other = find_duplicate(vm))) {
 		if (other->closing && (other->pid == vm->pid || process_dead(other))) {
 			/* the same VMM comes back, or its successor does */
@@ -383,7 +413,7 @@ static int check_registration(struct vm *vm, struct err *err)
 			"this one another UUID",
 			vm->uuid_text, other->reg.name);
 	}
-	return vm->vms->hooks->allow(vm->vms->arg, vm, err);
+	return 0;
 }
 
 void vm_welcome(struct vm *vm)

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "common/err.h"
+#include "daemon/allow.h"
 #include "daemon/params.h"
 #include "proto/vmm.h"
 
@@ -32,6 +33,7 @@ struct vm {
 	int pidfd;
 	pid_t pid;
 	uid_t uid;
+	char user[ALLOW_USER_MAX]; /* its name, when registered */
 	struct event *readable, *writable, *deadline;
 	bool registered;
 	bool closing;            /* the connection ended; is the process dead? */
@@ -45,6 +47,7 @@ struct vm {
 	/* the next guest may come in, from whom: migrate-incoming */
 	bool expects;
 	char authz[PARAM_TEXT_MAX];
+	char guest[VM_NAME_MAX + 1]; /* what it is called at its source */
 	bool stopped_by_guest;
 	const void *htab_reader; /* who has an fd for reading its table; NULL: nobody */
 	unsigned changes; /* announcements of a change of its table that are to be answered */
@@ -118,3 +121,5 @@ void vm_set_note(struct vm *vm, const struct session_id *session, enum session_n
 void session_text(const struct session_id *s, char buf[static 33]);
 int session_parse(const char *text, struct session_id *ret);
 void uuid_text(const struct vm_uuid *u, char buf[static 37]);
+/* Is it a UUID, with its dashes or without? 0 and *ret, or -EINVAL. */
+int uuid_parse(const char *text, struct vm_uuid *ret);

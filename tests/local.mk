@@ -339,6 +339,9 @@ daemon_test_libs = libdaemon.la libflow.la libqmp.la libnet.la libbase.la libpro
 	$(CHECK_LIBS) $(EVENT_LIBS) $(JSON_LIBS) $(OPENSSL_LIBS) $(SYSTEMD_LIBS)
 UNIT_TESTS += tests/unit/test-converge tests/unit/test-params tests/unit/test-migration \
 	tests/unit/test-limits tests/unit/test-notekey tests/unit/test-share
+UNIT_TESTS += tests/unit/test-allow
+tests_unit_test_allow_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_allow_LDADD = $(daemon_test_libs)
 tests_unit_test_share_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_share_LDADD = libbase.la $(CHECK_LIBS)
 tests_unit_test_notekey_CFLAGS = $(daemon_test_cflags)

@@ -34,6 +34,7 @@ enum {
 	OPT_LIMIT,
 	OPT_ORDER,
 	OPT_CANCEL,
+	OPT_NAME,
 };
 
 /* options that not every command takes */
@@ -51,6 +52,7 @@ enum {
 	TAKES_DUMP = 1024,
 	TAKES_TLB = 2048,
 	TAKES_CANCEL = 4096,
+	TAKES_NAME = 8192,
 };
 
 static const struct command {
@@ -70,9 +72,10 @@ static const struct command {
 		"migrate [VM] URI [--no-wait] [--redial-uri URI] [--fd N] [--resume]",
 		"move a VM to the daemon at URI, or into a file, showing the progress"},
 	{"incoming", 0, 1,
-		TAKES_FROM | TAKES_LISTEN | TAKES_FD | TAKES_LOAD | TAKES_NO_WAIT | TAKES_CANCEL,
+		TAKES_FROM | TAKES_LISTEN | TAKES_FD | TAKES_LOAD | TAKES_NO_WAIT | TAKES_CANCEL |
+			TAKES_NAME,
 		htabctl_incoming,
-		"incoming [VM] [--from PATTERN] [--listen URI] [--fd N] | --load PATH [--no-wait] | "
+		"incoming [VM] [--from PATTERN] [--name NAME] [--listen URI] [--fd N] | --load PATH [--no-wait] | "
 		"--cancel",
 		"let a waiting VM take a guest, from a peer whose certificate matches, or a file"},
 	{"pause", 0, 1, 0, htabctl_pause, "pause [VM]",
@@ -295,6 +298,7 @@ int main(int argc, char **argv)
 		{"limit", required_argument, NULL, OPT_LIMIT},
 		{"order", required_argument, NULL, OPT_ORDER},
 		{"cancel", no_argument, NULL, OPT_CANCEL},
+		{"name", required_argument, NULL, OPT_NAME},
 		{0},
 	};
 	struct ctl ctl = {.socket = HTABCTL_SOCKET, .fd = -1};
@@ -324,6 +328,10 @@ int main(int argc, char **argv)
 		case OPT_LISTEN:
 			ctl.listen = optarg;
 			taken |= TAKES_LISTEN;
+			break;
+		case OPT_NAME:
+			ctl.name = optarg;
+			taken |= TAKES_NAME;
 			break;
 		case OPT_CANCEL:
 			ctl.cancel = true;

@@ -35,6 +35,7 @@ struct ctl {
 	bool resume;                    /* --resume */
 	int fd;                         /* --fd, -1: none */
 	const char *load;               /* --load */
+	const char *name;               /* --name */
 	bool cancel;                    /* --cancel */
 	bool entries, segments, bolted; /* --entries, --segments, --bolted */
 	uint64_t limit;                 /* --limit, 0: none */

@@ -273,8 +273,8 @@ static int load(struct ctl *ctl, const char *vm)
 {
 	char uri[CTL_URI_MAX];
 
-	if (ctl->from || ctl->listen)
-		return ctl_usage("--load is for a file: no --from, no --listen");
+	if (ctl->from || ctl->listen || ctl->name)
+		return ctl_usage("--load is for a file: no --from, no --name, no --listen");
 	if ((size_t)snprintf(uri, sizeof(uri), "file:%s", ctl->load) >= sizeof(uri))
 		return ctl_usage("the path after --load is longer than %zu characters",
 			sizeof(uri) - sizeof("file:"));
@@ -286,7 +286,9 @@ int htabctl_incoming(struct ctl *ctl, int argc, char **argv)
 	struct json_object *args;
 	int status;
 
-	if (ctl->cancel && (ctl->load || ctl->from || ctl->listen || ctl->fd >= 0 || ctl->no_wait))
+	if (ctl->cancel &&
+		(ctl->load || ctl->from || ctl->listen || ctl->name || ctl->fd >= 0 ||
+			ctl->no_wait))
 		return ctl_usage(
 			"--cancel takes back what was permitted, and goes with nothing else");
 	if (ctl->cancel)
@@ -302,6 +304,8 @@ int htabctl_incoming(struct ctl *ctl, int argc, char **argv)
 	args = ctl_vm_args(argc > 0 ? argv[0] : NULL);
 	if (ctl->from)
 		json_object_object_add(args, "tls-authz", json_object_new_string(ctl->from));
+	if (ctl->name)
+		json_object_object_add(args, "name", json_object_new_string(ctl->name));
 	if (ctl->listen)
 		json_object_object_add(args, "uri", json_object_new_string(ctl->listen));
 	return ctl_do(ctl, "migrate-incoming", args);

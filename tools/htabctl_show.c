@@ -31,6 +31,11 @@ static const char *incoming_text(struct json_object *vm, char buf[static INCOMIN
 		return "-";
 	n = (size_t)snprintf(
 		buf, INCOMING_TEXT, "from %s", member_text(vm, "tls-authz", "any host"));
+	if (strcmp(member_text(vm, "expected-name", member_text(vm, "name", "")),
+		    member_text(vm, "name", "")) &&
+		n < INCOMING_TEXT)
+		n += (size_t)snprintf(buf + n, INCOMING_TEXT - n, ", named %s there",
+			member_text(vm, "expected-name", ""));
 	for (size_t i = 0; i < max && n < INCOMING_TEXT; i++)
 		n += (size_t)snprintf(buf + n, INCOMING_TEXT - n, "%s%s", i ? ", " : " at ",
 			json_object_get_string(json_object_array_get_idx(listen, i)));
@@ -371,7 +376,7 @@ int htabctl_info(struct ctl *ctl, int argc, char **argv)
 
 int htabctl_status(struct ctl *ctl, int argc, char **argv)
 {
-	struct json_object *d, *listen;
+	struct json_object *d, *listen, *warnings;
 	struct err err = {0};
 
 	if (ctl_call(ctl, "query-daemon", NULL, &d, &err) < 0)
@@ -394,6 +399,10 @@ int htabctl_status(struct ctl *ctl, int argc, char **argv)
 	output_pair(stdout, "migrations", "%" PRId64, member_int(d, "migrations", 0));
 	output_pair(stdout, "longest turn", "%.1f ms of its event loop",
 		(double)member_int(d, "longest-callback-us", 0) / 1000.0);
+	warnings = member(d, "warnings");
+	for (size_t i = 0; warnings && i < json_object_array_length(warnings); i++)
+		output_pair(stdout, "warning", "%s",
+			json_object_get_string(json_object_array_get_idx(warnings, i)));
 	json_object_put(d);
 	return CTL_OK;
 }

@@ -253,22 +253,65 @@ START_TEST(name_or_uuid_is_taken)
 }
 END_TEST
 
-START_TEST(name_is_not_allowed)
+static size_t warnings(struct host *a, const char *words)
 {
+	struct json_object *d = host_ask(a, "query-daemon", NULL), *list = member(d, "warnings");
+	size_t n = json_object_array_length(list), found = 0;
+
+	for (size_t i = 0; i < n; i++)
+		found += strstr(json_object_get_string(json_object_array_get_idx(list, i)),
+				 words) != NULL;
+	json_object_put(d);
+	return found;
+}
+
+/* A rule ties name and UUID together, and nobody else's UUID is to be had by its name's owner. */
+START_TEST(name_and_uuid_are_allowed_together)
+{
+	static const char mine[] = "01234567-89ab-cdef-0123-456789abcdef",
+			  others[] = "11234567-89ab-cdef-0123-456789abcdef",
+			  any[] = "21234567-89ab-cdef-0123-456789abcdef";
 	struct harness *h = harness_new();
 	const char *path = harness_path(h, "config.json");
 	FILE *f = fopen(path, "we");
+	struct json_object *vm;
 	struct host *a;
 
 	h_check(h, f, "%s: %m", path);
 	fprintf(f,
-		"{\"allow\": [{\"uid\": %u, \"vm\": \"mine-*\"}, {\"uid\": %u, \"vm\": \"*\"}],"
-		" \"downtime-limit\": 123}\n",
-		(unsigned)getuid(), (unsigned)getuid() + 1);
+		"{\"allow\": [{\"uid\": %u, \"vm\": \"mine-*\", \"uuid\": \"%s\"},"
+		" {\"uid\": %u, \"vm\": \"free-*\"},"
+		" {\"uid\": %u, \"vm\": \"*\", \"uuid\": [\"%s\"]}], \"downtime-limit\": 123}\n",
+		(unsigned)getuid(), mine, (unsigned)getuid(), (unsigned)getuid() + 1, others);
 	fclose(f);
 	a = host_start(h, "a", &(struct host_opts){.config = path});
-	guest_start(a, "mine-1", NULL);
+	h_check(h, warnings(a, "'allow'") == 0, "it warns though there are rules");
+	guest_start(a, "mine-1", &(struct guest_opts){.uuid = mine});
+	guest_start(a, "free-1", &(struct guest_opts){.uuid = any});
 	refused_guest(a, "vm1", NULL, "'allow'");
+	refused_guest(a, "mine-2", others, "other UUIDs");
+	refused_guest(a, "free-2", others, "another user's");
+	vm = host_vm(a, "mine-1");
+	h_check(h, member_int(vm, "uid", -1) == getuid(), "it is another user's");
+	h_check(h, member_text(vm, "user", "")[0], "its user has no name");
+	json_object_put(vm);
+	harness_free(h);
+}
+END_TEST
+
+/* By that name the VM whose UUID it is would be meant no more. */
+START_TEST(name_is_the_uuid_of_another)
+{
+	static const char uuid[] = "01234567-89ab-cdef-0123-456789abcdef",
+			  other[] = "11234567-89ab-cdef-0123-456789abcdef";
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+
+	h_check(h, warnings(a, "'allow'") == 1, "it does not warn");
+	guest_start(a, "vm1", &(struct guest_opts){.uuid = uuid});
+	refused_guest(a, uuid, other, "is a UUID");
+	refused_guest(a, "0123456789ABCDEF0123456789ABCDEF", other, "is a UUID");
+	guest_start(a, other, &(struct guest_opts){.uuid = other});
 	harness_free(h);
 }
 END_TEST
@@ -292,6 +335,7 @@ int main(void)
 	harness_add(c, not_a_table_at_destination);
 	harness_add_slow(c, pause_never_ends);
 	harness_add(c, name_or_uuid_is_taken);
-	harness_add(c, name_is_not_allowed);
+	harness_add(c, name_and_uuid_are_allowed_together);
+	harness_add(c, name_is_the_uuid_of_another);
 	return harness_main(s);
 }

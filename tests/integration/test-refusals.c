@@ -221,6 +221,43 @@ START_TEST(unknown_vm)
 }
 END_TEST
 
+/* Who registers a VM with another one's UUID is not given that one's guest. */
+START_TEST(guest_of_another_name)
+{
+	static const char uuid[] = "01234567-89ab-cdef-0123-456789abcdef";
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL), *b = host_start(h, "b", NULL);
+	struct guest *source = guest_start(
+		a, "a-1", &(struct guest_opts){.uuid = uuid, .rate = 1000});
+	struct guest *thief = guest_start(
+		b, "b-1", &(struct guest_opts){.uuid = uuid, .incoming = true, .rate = 1000});
+	struct json_object *q;
+	struct err err;
+
+	host_refused(b, &err, "migrate-incoming", "{'vm': 'b-1', 'name': '../a'}");
+	h_check_text(h, err.text, "'name'");
+	host_do(b, "migrate-incoming", "{'vm': 'b-1'}");
+	host_do(a, "migrate", "{'vm': 'a-1', 'uri': '%s'}", b->uri);
+	host_status(a, "a-1", "failed");
+	q = host_query(a, "a-1");
+	h_check_text(
+		h, member_text(q, "error-desc", ""), "waits here for a guest with the name 'b-1'");
+	json_object_put(q);
+	guest_runs(source);
+	h_check(h, !thief->started, "it runs");
+
+	/* an operator says that it is the one */
+	host_do(b, "migrate-incoming", "{'vm': 'b-1', 'name': 'a-1'}");
+	q = host_vm(b, "b-1");
+	h_check_text(h, member_text(q, "expected-name", ""), "a-1");
+	json_object_put(q);
+	host_do(a, "migrate", "{'vm': 'a-1', 'uri': '%s'}", b->uri);
+	host_status(a, "a-1", "completed");
+	guest_event(thief, "started");
+	harness_free(h);
+}
+END_TEST
+
 START_TEST(destination_not_waiting)
 {
 	struct pair p = pair_new(&(struct pair_opts){.not_waiting = true});
@@ -340,6 +377,7 @@ int main(void)
 	harness_add(c, other_order);
 	harness_add(c, other_vcpus);
 	harness_add(c, unknown_vm);
+	harness_add(c, guest_of_another_name);
 	harness_add(c, destination_not_waiting);
 	harness_add(c, destination_runs);
 	harness_add(c, source_waits_itself);
