@@ -51,17 +51,18 @@ struct migration *server_find_session(struct server *srv, const struct session_i
 	return NULL;
 }
 
-/* The migration that a person looks for: one that asks, then the newest under way. */
+/* The migration that a person looks for: one that needs somebody, then the newest under way. */
 static const struct migration *foremost(struct server *srv, unsigned *ret_n)
 {
 	const struct migration *m, *best = NULL;
+	char why[REPORT_TEXT];
 
 	*ret_n = 0;
 	TAILQ_FOREACH (m, &srv->migrations, link) {
 		if (migration_is_final(m))
 			continue;
 		++*ret_n;
-		if (!best || m->state == MIG_ASKING)
+		if (!best || report_unresolved(m, why, sizeof(why)))
 			best = m;
 	}
 	return best;

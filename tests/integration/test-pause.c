@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "tests/integration/handover.h"
 #include "tests/integration/hostile.h"
 
@@ -160,7 +161,7 @@ END_TEST
  */
 START_TEST(a_person_thinks)
 {
-	struct host_opts o = {.limits = "lease-renew=500"};
+	struct host_opts o = {.limits = "lease-renew=1000"};
 	struct harness *h = harness_new();
 	struct host *host = host_start(h, "a", &o);
 	struct vmm_request req;
@@ -171,10 +172,10 @@ START_TEST(a_person_thinks)
 	fake_dest_new(&dest, host, &vmm);
 	fake_vmm_register(&vmm);
 	host_capability(host, "pause-before-switchover", true);
-	set(host, "switchover-timeout", 1);
+	set(host, "switchover-timeout", 4);
 	host_do(host, "migrate", "{'vm': '" VM "', 'uri': '%s'}", dest.uri);
 	fake_dest_join(&dest);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 6; i++)
 		fake_vmm_request(&vmm, VMM_LEASE, &req);
 	host_status(host, VM, "pre-switchover");
 	set(host, "switchover-timeout", 1000000); /* this machine may be slow */
@@ -191,11 +192,12 @@ END_TEST
 
 /* --- steps that only an answer ends: people are told ------------------------------------------ */
 
-/* Said by the event, in query-migrate and by STATUS=; resolve says the same or is of use. */
+/* By the event, in query-migrate and to the service manager. */
 static void told(struct host *host, const char *step, const char *words)
 {
 	struct json_object *e = host_event(host, "MIGRATION_UNRESOLVED", VM, NULL, NULL);
 	struct json_object *q = host_query(host, VM);
+	uint64_t deadline = harness_deadline();
 
 	h_check_text(host->h, member_text(member(e, "data"), "desc", ""), words);
 	h_check(host->h, !strcmp(member_text(q, "step", ""), step), "it is at step '%s'",
@@ -203,6 +205,10 @@ static void told(struct host *host, const char *step, const char *words)
 	json_object_put(e);
 	json_object_put(q);
 	error_says(host, words);
+	while (!strstr(host_says(host), words)) {
+		h_check(host->h, clock_ns() < deadline, "STATUS= is \"%s\"", host_says(host));
+		host_vm_status(host, VM); /* a turn of its loop */
+	}
 }
 
 static void not_resolved(struct stage *s, struct host *host, const char *words)
@@ -222,10 +228,10 @@ static struct stage held(const struct stage_opts *o)
 {
 	struct stage s = stage_new(o);
 
-	set(s.a, "handover-timeout", 1);
-	set(s.b, "handover-timeout", 1);
 	stage_migrate(&s);
 	host_held(o->hold_a ? s.a : s.b, VM, o->hold_a ? o->hold_a : o->hold_b);
+	set(s.a, "handover-timeout", 1); /* the steps before have all the time that they need */
+	set(s.b, "handover-timeout", 1);
 	return s;
 }
 
@@ -352,7 +358,7 @@ static void resume(struct stage *s)
 START_TEST(resume_is_not_answered)
 {
 	struct stage s = endless(&(struct stage_opts){
-		.limits_a = "resume-step=500,redial=3600000,redial-max=3600000",
+		.limits_a = "resume-step=3000,redial=3600000,redial-max=3600000",
 		.hold_b = "in-resume",
 	});
 
