@@ -28,6 +28,20 @@ int fd_close(int fd)
 	return -1;
 }
 
+int fd_open_standard(void)
+{
+	int closed = 0;
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", O_RDWR) != fd) /* the lowest that is free */
+			return -EBADF;
+		closed |= 1 << fd;
+	}
+	return closed;
+}
+
 int fd_set_nonblock(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -13,6 +13,13 @@
 /* Close fd unless it is -1. Returns -1: `fd = fd_close(fd)`. errno stays as it was. */
 int fd_close(int fd);
 
+/*
+ * Open those of fds 0 to 2 that are closed, on /dev/null: or else the next file or socket becomes
+ * standard error, and what is said there goes into it. Before anything else is opened. Bit n is set
+ * when n was closed; or a negative errno.
+ */
+int fd_open_standard(void);
+
 int fd_set_nonblock(int fd);
 
 /*

@@ -46,7 +46,8 @@ static void make_room(struct server *srv)
 		return;
 	a = all[share_victim(owners, n)];
 	p = a->peer;
-	log_warn("%s did not say what for before %d others connected, and makes room",
+	log_stranger(LOG_NETWORK, SD_WARNING,
+		"%s did not say what for before %d others connected, and makes room",
 		stream_address(peer_stream(p)), ACCEPTED_MAX);
 	forget(a);
 	peer_free(p);
@@ -81,7 +82,7 @@ static void closed(void *arg, struct peer *p, const struct err *err)
 {
 	struct accepted *a = arg;
 
-	log_info("%s", err->text);
+	log_stranger(LOG_NETWORK, SD_INFO, "%s", err->text);
 	forget(a);
 	peer_free(p);
 }
@@ -91,7 +92,7 @@ static void timeout_cb(evutil_socket_t fd, short what, void *arg)
 	struct accepted *a = arg;
 	struct peer *p = a->peer;
 
-	log_warn("%s connected and did not say what for within %d s",
+	log_stranger(LOG_NETWORK, SD_WARNING, "%s connected and did not say what for within %d s",
 		stream_address(peer_stream(p)), limit_s(LIMIT_GREETING));
 	forget(a);
 	peer_free(p);
@@ -112,7 +113,8 @@ static int hello(struct accepted *a, const uint8_t *body, size_t len)
 			"this daemon speaks versions %u to %u of the protocol, the other one %u to %u: "
 			"use releases that overlap",
 			WIRE_VERSION_MIN, WIRE_VERSION_MAX, hello.version_min, hello.version_max);
-		log_warn("refused %s: %s", stream_address(peer_stream(p)), text);
+		log_stranger(LOG_NETWORK, SD_WARNING, "refused %s: %s",
+			stream_address(peer_stream(p)), text);
 		peer_send_refuse(p, WIRE_REFUSE, WIRE_REFUSE_VERSION, text);
 		forget(a);
 		peer_finish(p);
@@ -186,12 +188,13 @@ void accept_stream(void *arg, struct stream *stream, const struct err *err)
 	struct accepted *a;
 
 	if (!stream) {
-		log_warn("%s", err->text);
+		log_stranger(LOG_NETWORK, SD_WARNING, "%s", err->text);
 		return;
 	}
 	a = accepted_new(srv);
 	if (!a) {
-		log_warn("%s is turned away: too many connections", stream_address(stream));
+		log_stranger(LOG_NETWORK, SD_WARNING, "%s is turned away: too many connections",
+			stream_address(stream));
 		stream_free(stream);
 		return;
 	}

@@ -203,8 +203,9 @@ static int check_sender(struct peer *p, const struct wire_open *o, const struct 
 	const struct stream *s = peer_stream(p);
 
 	if (vm->authz[0] && !stream_peer_matches(s, vm->authz)) {
-		log_warn("vm %s: '%s' (%s) may not send it a guest: tls-authz is '%s'",
-			vm->reg.name, stream_peer(s), stream_address(s), vm->authz);
+		log_stranger(LOG_NETWORK, SD_WARNING,
+			"vm %s: '%s' (%s) may not send it a guest: tls-authz is '%s'", vm->reg.name,
+			stream_peer(s), stream_address(s), vm->authz);
 		return refusal(err, code, WIRE_REFUSE_DENIED,
 			"this host's certificate is not among those that may send this VM (tls-authz)");
 	}
@@ -292,8 +293,8 @@ static void begin(struct migration *m, struct peer *p, const struct wire_open *o
 
 static void refuse(struct peer *p, enum wire_refusal code, const struct err *err)
 {
-	log_warn("refused a guest from %s %s: %s", stream_address(peer_stream(p)),
-		stream_peer(peer_stream(p)), err->text);
+	log_stranger(LOG_NETWORK, SD_WARNING, "refused a guest from %s %s: %s",
+		stream_address(peer_stream(p)), stream_peer(peer_stream(p)), err->text);
 	peer_send_refuse(p, WIRE_REFUSE, code, err->text);
 	peer_finish(p);
 }

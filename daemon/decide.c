@@ -301,8 +301,8 @@ void dest_question(struct server *srv, struct peer *p, const struct wire_session
 		return;
 	}
 	if (strcmp(stream_peer(peer_stream(p)), m->peer_name)) {
-		log_warn("vm %s: '%s' asks about a session of '%s'", m->vm_name,
-			stream_peer(peer_stream(p)), m->peer_name);
+		log_stranger(LOG_NETWORK, SD_WARNING, "vm %s: '%s' asks about a session of '%s'",
+			m->vm_name, stream_peer(peer_stream(p)), m->peer_name);
 		peer_send_refuse(
 			p, WIRE_REFUSE, WIRE_REFUSE_DENIED, "this session is another host's");
 		peer_finish(p);

@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fd.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
+#include "daemon/service.h"
 #include "daemon/settings.h"
 
 /*
@@ -49,12 +51,12 @@ static void hup_cb(evutil_socket_t sig, short what, void *arg)
 	struct server *srv = arg;
 	struct err err = {0};
 
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_ns() / 1000));
+	service_reloading();
 	if (server_load_creds(srv, &err) < 0)
 		log_err("the credentials stay as they were: %s", err.text);
 	else if (!srv->config.plaintext)
 		log_note("credentials loaded anew from %s", srv->config.tls_dir);
-	sd_notify(0, "READY=1");
+	service_ready();
 	server_status(srv);
 }
 
@@ -87,6 +89,8 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	int r, lock;
 
+	if (fd_open_standard() < 0)
+		return 1;
 	r = limits_set(getenv("HTAB_MIGRATED_LIMITS"), &err);
 	if (r == 0)
 		r = settings_parse(argc, argv, &srv.config, &err);
@@ -95,11 +99,13 @@ int main(int argc, char **argv)
 	if (r)
 		return r < 0 ? 2 : 0;
 	log_set_verbose(srv.config.verbose);
+	log_begin();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not the end */
 	lock = lock_directory(srv.config.control, &err);
 	if (lock < 0) {
 		log_err("%s", err.text);
+		log_end();
 		return 1;
 	}
 	srv.base = event_base_new();
@@ -117,7 +123,7 @@ int main(int argc, char **argv)
 	if (r < 0) {
 		log_err("%s", err.text);
 	} else {
-		sd_notify(0, "READY=1");
+		service_ready();
 		server_status(&srv);
 		log_note("ready at %s", srv.config.control);
 		run(&srv);
@@ -128,5 +134,6 @@ int main(int argc, char **argv)
 	event_free(hup);
 	event_base_free(srv.base);
 	close(lock);
+	log_end();
 	return r < 0 ? 1 : 0;
 }

@@ -43,8 +43,8 @@ static void cut(struct migration *m, const struct err *err)
 		inflow_cut(m->in);
 		m->cut_at = clock_ns();
 		migration_wait_for_peer(m, give_up_cb);
-		log_warn("vm %s: waits for %s to come back: %s", m->vm_name,
-			m->peer_name[0] ? m->peer_name : m->uri_text, m->error.text);
+		log_stranger(LOG_NETWORK, SD_WARNING, "vm %s: waits for %s to come back: %s",
+			m->vm_name, m->peer_name[0] ? m->peer_name : m->uri_text, m->error.text);
 	}
 	migration_enter(m, MIG_IN_CUT, cut_go);
 }
@@ -153,7 +153,8 @@ void rejoin_resume(struct server *srv, struct peer *p, const struct wire_resume 
 	struct err err;
 
 	if (why) {
-		log_warn("refused to resume a migration from %s %s: %s", stream_address(s),
+		log_stranger(LOG_NETWORK, SD_WARNING,
+			"refused to resume a migration from %s %s: %s", stream_address(s),
 			stream_peer(s), why);
 		peer_send_refuse(p, WIRE_REFUSE, code, why);
 		peer_finish(p);

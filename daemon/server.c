@@ -28,6 +28,7 @@
 #include "daemon/source.h"
 #include "daemon/vmstate.h"
 #include "proto/processor.h"
+#include "proto/text.h"
 
 void server_event(struct server *srv, const char *vm, const char *name, struct json_object *data)
 {
@@ -91,9 +92,7 @@ static void describe(struct server *srv, char *buf, size_t len)
 		snprintf(buf, len, "%u migrations; %s", n, text);
 	else
 		snprintf(buf, len, "%s", text);
-	for (; *buf; buf++) /* a line of its own would be another assignment */
-		if ((unsigned char)*buf < ' ')
-			*buf = ' ';
+	text_clean(buf); /* a line of its own would be another assignment */
 }
 
 static void status_cb(evutil_socket_t fd, short what, void *arg)
@@ -251,13 +250,15 @@ static void take_note(struct server *srv, struct vm *vm, struct vmm_note *note)
 	if (m &&
 		(!uuid_eq(&m->uuid, &vm->reg.uuid) || (m->vm && m->vm != vm) ||
 			m->incoming == (note->note == NOTE_COMMITTING))) {
-		log_warn("vm %s: its VMM holds a note of a session that is another VM's",
+		log_stranger(LOG_VMM, SD_WARNING,
+			"vm %s: its VMM holds a note of a session that is another VM's",
 			vm->reg.name);
 		return;
 	}
 	if (m && !proven && !m->unproven) {
-		log_warn("vm %s: its VMM holds a note of a session of this daemon's that is not "
-			 "the one that it was given",
+		log_stranger(LOG_VMM, SD_WARNING,
+			"vm %s: its VMM holds a note of a session of this daemon's that is not "
+			"the one that it was given",
 			vm->reg.name);
 		return;
 	}
@@ -307,9 +308,9 @@ static void vm_registered(void *arg, struct vm *vm)
 	latesock_end(srv, vm->reg.name);
 	snprintf(path, sizeof(path), "%s/%s.qmp", srv->vm_dir, vm->reg.name);
 	if (qmp_listen(srv->qmp, path, 0600, vm->reg.name, &vm->sock, &err) < 0)
-		log_warn("vm %s: %s", vm->reg.name, err.text);
-	log_info("vm %s: registered by process %d of user %s%s", vm->reg.name, (int)vm->pid,
-		vm->user, vm->reg.incoming ? ", waits for a guest" : "");
+		log_stranger(LOG_VMM, SD_WARNING, "vm %s: %s", vm->reg.name, err.text);
+	log_stranger(LOG_VMM, SD_INFO, "vm %s: registered by process %d of user %s%s", vm->reg.name,
+		(int)vm->pid, vm->user, vm->reg.incoming ? ", waits for a guest" : "");
 	vm_welcome(vm);
 	vm_event_uuid(srv, vm, "VM_REGISTERED");
 	take_notes(srv, vm);
@@ -322,7 +323,7 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 	struct migration *m = vm->migration;
 	bool moved = m && !m->incoming && (m->state == MIG_RELEASE || m->state == MIG_COMPLETED);
 
-	log_info("vm %s: its VMM (process %d) %s", vm->reg.name, (int)vm->pid,
+	log_stranger(LOG_VMM, SD_INFO, "vm %s: its VMM (process %d) %s", vm->reg.name, (int)vm->pid,
 		dead ? "ended" : "disconnected");
 	dumphtab_vm_gone(vm);
 	vmstate_forget(vm);
@@ -362,7 +363,8 @@ static void vm_event(void *arg, struct vm *vm, const struct vmm_event *event)
 	case VMM_EVENT_STOPPED:
 		vm->reg.running = false;
 		vm->stopped_by_guest = true;
-		log_info("vm %s: its guest stopped: %s", vm->reg.name, event->text);
+		log_stranger(LOG_VMM, SD_INFO, "vm %s: its guest stopped: %s", vm->reg.name,
+			event->text);
 		m = vm->migration;
 		if (m && !m->incoming && !migration_is_final(m))
 			source_vm_stopped(m, event->text);
@@ -373,7 +375,8 @@ static void vm_event(void *arg, struct vm *vm, const struct vmm_event *event)
 	case VMM_EVENT_DECIDED: return;
 	case VMM_EVENT_COMPAT:
 		if (processor_parse(event->text, &vm->reg.compat) < 0)
-			log_warn("vm %s: its VMM tells a compatibility mode that is none",
+			log_stranger(LOG_VMM, SD_WARNING,
+				"vm %s: its VMM tells a compatibility mode that is none",
 				vm->reg.name);
 		return;
 	}

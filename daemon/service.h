@@ -7,7 +7,11 @@
  */
 
 /*
- * One message in sd_notify()'s form. 0, also when there is no manager; -EAGAIN: its queue is
- * full.
+ * One message in sd_notify()'s form, behind those below. 0, also when there is no manager; -EAGAIN:
+ * its queue is full.
  */
 int service_notify(const char *text);
+
+/* RELOADING=1, READY=1. Where the queue is full they go before the next message that it takes. */
+void service_reloading(void);
+void service_ready(void);

@@ -360,7 +360,8 @@ static void refuse(struct vm *vm, const struct err *err)
 {
 	struct vmm_request req = {.type = VMM_REFUSED};
 
-	log_warn("refused a VMM (pid %d, uid %u): %s", (int)vm->pid, (unsigned)vm->uid, err->text);
+	log_stranger(LOG_VMM, SD_WARNING, "refused a VMM (pid %d, uid %u): %s", (int)vm->pid,
+		(unsigned)vm->uid, err->text);
 	snprintf(req.text, sizeof(req.text), "%s", err->text);
 	enqueue(vm, &req, -1);
 	/* The sentence is in the socket's buffer, or the VMM does not read at all. */
@@ -460,7 +461,8 @@ static void handle_reply(struct vm *vm, uint32_t serial, const void *buf, size_t
 		if (r->serial == serial)
 			break;
 	if (vmm_unpack_reply(buf, len, &reply) < 0 || !r) {
-		log_warn("vm %s: a reply that is malformed or that nobody waits for (serial %u)",
+		log_stranger(LOG_VMM, SD_WARNING,
+			"vm %s: a reply that is malformed or that nobody waits for (serial %u)",
 			vm->reg.name, serial);
 		/* It may be the table, asked for too long ago. */
 		if (fd >= 0 && !vm->htab_reader)
@@ -517,7 +519,8 @@ static void readable_cb(evutil_socket_t sock, short what, void *arg)
 	if (n > 0 && handle_packet(vm, buf, (size_t)n, fd) == 0)
 		return;
 	if (n > 0)
-		log_warn("vm %s (pid %d): sent what is no message of the VMM socket; disconnected",
+		log_stranger(LOG_VMM, SD_WARNING,
+			"vm %s (pid %d): sent what is no message of the VMM socket; disconnected",
 			vm->registered ? vm->reg.name : "?", (int)vm->pid);
 	if (n == 0)
 		end_of_connection(vm);
@@ -529,8 +532,8 @@ static void register_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct vm *vm = arg;
 
-	log_warn("a VMM (pid %d) connected and did not register in %d s", (int)vm->pid,
-		limit_s(LIMIT_VMM_REGISTER));
+	log_stranger(LOG_VMM, SD_WARNING, "a VMM (pid %d) connected and did not register in %d s",
+		(int)vm->pid, limit_s(LIMIT_VMM_REGISTER));
 	end_of_connection(vm);
 }
 

@@ -34,7 +34,8 @@ static void accept_cb(evutil_socket_t sock, short what, void *arg)
 	}
 	if (v->n >= VM_CONNECTIONS_MAX ||
 		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || !vm_new(v, fd, &cred)) {
-		log_warn("a VMM's connection is closed: %u are open already", v->n);
+		log_stranger(LOG_VMM, SD_WARNING,
+			"a VMM's connection is closed: %u are open already", v->n);
 		close(fd);
 	}
 }

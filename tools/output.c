@@ -3,26 +3,20 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/fd.h"
+
 int output_begin(const char *program)
 {
-	bool closed = false;
+	int closed = fd_open_standard();
 
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0)
-			continue;
-		closed |= fd == STDOUT_FILENO;
-		if (open("/dev/null", O_RDWR) != fd) /* the lowest that is free */
-			return -EBADF;
-	}
-	if (!closed)
-		return 0;
+	if (closed < 0 || !(closed & 1 << STDOUT_FILENO))
+		return closed < 0 ? closed : 0;
 	fprintf(stderr, "%s: standard output is closed: give it a file, or /dev/null\n", program);
 	return -EBADF;
 }

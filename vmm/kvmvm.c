@@ -257,9 +257,12 @@ static void finish(struct kvmvm *m)
 int main(int argc, char **argv)
 {
 	static struct kvmvm m = {.signals = -1, .guest.sick_fd = -1, .monitor.fd = -1};
-	int r = kvmvm_opts_parse(argc, argv, &m.o);
+	int r = fd_open_standard();
 	struct err e;
 
+	if (r < 0)
+		return EXIT_FAILURE;
+	r = kvmvm_opts_parse(argc, argv, &m.o);
 	if (r != 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	m.stays = m.o.stay;

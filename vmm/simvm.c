@@ -383,8 +383,11 @@ static void finish(struct simvm *m)
 int main(int argc, char **argv)
 {
 	static struct simvm m = {.signals = -1, .monitor.fd = -1};
-	int r = simvm_opts_parse(argc, argv, &m.o);
+	int r = fd_open_standard();
 
+	if (r < 0)
+		return EXIT_FAILURE;
+	r = simvm_opts_parse(argc, argv, &m.o);
 	if (r != 0)
 		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 	r = catch_signals(&m);

@@ -161,7 +161,8 @@ static _Noreturn void exec_program(const char *path, const char *const *argv,
 	/* the child of a process that is gone already would live on */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(127);
-	if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+	if (dup2(out, STDOUT_FILENO) < 0 ||
+		(err < 0 ? close(STDERR_FILENO) : dup2(err, STDERR_FILENO)) < 0)
 		_exit(127);
 	for (; env && *env; env++)
 		putenv((char *)(uintptr_t)*env);
@@ -170,8 +171,8 @@ static _Noreturn void exec_program(const char *path, const char *const *argv,
 	_exit(127);
 }
 
-struct process *process_start(struct harness *h, const char *name, const char *const *argv,
-	const char *const *env, bool pipe_out)
+struct process *process_start_err(struct harness *h, const char *name, const char *const *argv,
+	const char *const *env, bool pipe_out, int err)
 {
 	const char *top = getenv("abs_top_builddir");
 	struct process *p = &h->processes[h->n_processes];
@@ -190,7 +191,7 @@ struct process *process_start(struct harness *h, const char *name, const char *c
 	p->pid = fork();
 	h_check(h, p->pid >= 0, "fork: %m");
 	if (p->pid == 0)
-		exec_program(path, argv, env, pipe_out ? out[1] : log, log, parent);
+		exec_program(path, argv, env, pipe_out ? out[1] : log, err ? err : log, parent);
 	h->n_processes++;
 	fd_close(log);
 	fd_close(out[1]);
@@ -198,6 +199,12 @@ struct process *process_start(struct harness *h, const char *name, const char *c
 	p->pidfd = fd_pidfd(p->pid);
 	h_check(h, p->pidfd >= 0, "pidfd of %s: %s", name, strerror(-p->pidfd));
 	return p;
+}
+
+struct process *process_start(struct harness *h, const char *name, const char *const *argv,
+	const char *const *env, bool pipe_out)
+{
+	return process_start_err(h, name, argv, env, pipe_out, 0);
 }
 
 bool harness_poll(struct harness *h, int fd, short what, struct process *p, uint64_t deadline,

@@ -63,6 +63,9 @@ const char *harness_creds(
 /* argv[0] is a program of the build tree; env is a list of NAME=VALUE, or NULL. */
 struct process *process_start(struct harness *h, const char *name, const char *const *argv,
 	const char *const *env, bool pipe_out);
+/* The same; err is its stderr, 0: its log, -1: closed. */
+struct process *process_start_err(struct harness *h, const char *name, const char *const *argv,
+	const char *const *env, bool pipe_out, int err);
 void process_kill(struct process *p); /* SIGKILL, reaped; any_end */
 void process_signal(struct process *p, int signal);
 int process_wait(struct process *p);           /* the status of waitpid() */
@@ -126,6 +129,8 @@ struct host_opts {
 	const char *limits;   /* HTAB_MIGRATED_LIMITS */
 	const char *config;   /* --config */
 	const char *extra[8]; /* more arguments */
+	const char *env[2];   /* more NAME=VALUE */
+	int err;              /* its stderr; 0: its log, -1: closed */
 };
 
 struct host {

@@ -158,11 +158,13 @@ void host_restart(struct host *host)
 		snprintf(limits, sizeof(limits), "HTAB_MIGRATED_LIMITS=%s", o->limits);
 		env[n_env++] = limits;
 	}
+	for (unsigned i = 0; i < 2 && o->env[i]; i++)
+		env[n_env++] = o->env[i];
 	env[n_env] = NULL;
 
 	notify_stop(host);
 	notify_start(host);
-	host->process = process_start(host->h, host->name, argv, env, false);
+	host->process = process_start_err(host->h, host->name, argv, env, false, o->err);
 	snprintf(what, sizeof(what), "READY=1 of daemon %s", host->name);
 	if (!harness_poll(
 		    host->h, host->notify->ready, POLLIN, host->process, harness_deadline(), what))

@@ -97,6 +97,9 @@ tests_integration_test_dump_SOURCES = tests/integration/test-dump.c \
 	tests/integration/saving.c tests/integration/saving.h
 tests_integration_test_dump_CFLAGS = $(integration_cflags)
 tests_integration_test_dump_LDADD = libharness.la libbase.la
+INTEGRATION_TESTS += tests/integration/test-log
+tests_integration_test_log_CFLAGS = $(integration_cflags)
+tests_integration_test_log_LDADD = libharness.la libbase.la libproto.la
 INTEGRATION_TESTS += tests/integration/test-set
 tests_integration_test_set_SOURCES = tests/integration/test-set.c \
 	tests/integration/saving.c tests/integration/saving.h
