@@ -256,6 +256,33 @@ START_TEST(string_longer_than_its_limit_is_refused)
 }
 END_TEST
 
+/* One channel more than there may be, with all that belongs to it; and none. */
+START_TEST(channels_beyond_the_limit_are_refused)
+{
+	static const struct {
+		enum wire_type type;
+		size_t at; /* of their number */
+	} cases[] = {{WIRE_RESUMED, WIRE_SECRET_SIZE}, {WIRE_END, 64}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t buf[WIRE_FRAME_MAX];
+		size_t at = WIRE_HDR_SIZE + cases[i].at;
+		union wire_message m;
+
+		wire_sample(cases[i].type, &m);
+		ck_assert_uint_gt(wire_sample_pack(cases[i].type, &m, buf, sizeof(buf)), 0);
+		for (uint32_t n = 0; n <= WIRE_CHANNELS_MAX + 1; n++) {
+			be32_put(buf + at, n);
+			for (uint32_t k = 2; k < n; k++) /* as the sample's second */
+				memcpy(buf + at + 4 + 16 * (size_t)k, buf + at + 20, 16);
+			ck_assert_int_eq(wire_unpack_copy(cases[i].type, buf + WIRE_HDR_SIZE,
+						 cases[i].at + 4 + 16 * (size_t)n, &m),
+				n >= 1 && n <= WIRE_CHANNELS_MAX ? 0 : -EBADMSG);
+		}
+	}
+}
+END_TEST
+
 /* What belongs to a flag or an MMU: protocol.md 5.4: "A BookE guest's geometry is one that KVM takes" */
 START_TEST(open_with_more_is_judged_as_well)
 {
@@ -303,6 +330,7 @@ int main(void)
 	tcase_add_loop_test(t, field_out_of_its_limits_is_refused, 0, FIELDS);
 	tcase_add_test(t, session_of_zeros_is_none);
 	tcase_add_test(t, open_with_more_is_judged_as_well);
+	tcase_add_test(t, channels_beyond_the_limit_are_refused);
 	tcase_add_test(t, string_longer_than_its_limit_is_refused);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

@@ -30,7 +30,11 @@ static int chunk_of(enum wire_codec codec, uint32_t plain, size_t payload)
 /* protocol.md 6.2: "24 | payload | | 1 to 270,336 bytes; with codec NONE exactly `plain`" */
 START_TEST(chunk_is_as_long_as_its_codec_allows)
 {
-	size_t payload_max = WIRE_CHUNK_MAX - WIRE_CHUNK_HDR;
+	struct wire_chunk m = {WIRE_STREAM_HTAB, WIRE_CODEC_HPTE, 1, 1, 1, 1};
+	size_t payload_max = WIRE_CHUNK_MAX - WIRE_CHUNK_HDR, n;
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CHUNK_HDR];
+	const uint8_t *p;
+	int r;
 
 	ck_assert_int_eq(chunk_of(WIRE_CODEC_NONE, 1, 1), 0);
 	ck_assert_int_eq(chunk_of(WIRE_CODEC_NONE, WIRE_PLAIN_MAX, WIRE_PLAIN_MAX), 0);
@@ -42,6 +46,17 @@ START_TEST(chunk_is_as_long_as_its_codec_allows)
 	ck_assert_int_eq(chunk_of(WIRE_CODEC_ZSTD, 1, payload_max), 0);
 	ck_assert_int_eq(chunk_of(WIRE_CODEC_HPTE, 1, 0), -EBADMSG);
 	ck_assert_int_eq(chunk_of(WIRE_CODEC_HPTE, 1, payload_max + 1), -EMSGSIZE);
+	/* the same where it is received */
+	r = wire_pack_chunk(&m, 1, buf, sizeof(buf));
+	ck_assert_int_eq(r, (int)sizeof(buf));
+	ck_assert_int_eq(wire_unpack_chunk(
+				 buf + WIRE_HDR_SIZE, WIRE_CHUNK_HDR + payload_max + 1, &m, &p, &n),
+		-EBADMSG);
+	be32_put(buf + WIRE_HDR_SIZE + 12, WIRE_PLAIN_MAX); /* plain, of a codec that shrinks it */
+	ck_assert_int_eq(wire_unpack_chunk(buf + WIRE_HDR_SIZE, WIRE_CHUNK_HDR + 9, &m, &p, &n), 0);
+	be32_put(buf + WIRE_HDR_SIZE + 12, WIRE_PLAIN_MAX + 1);
+	ck_assert_int_eq(
+		wire_unpack_chunk(buf + WIRE_HDR_SIZE, WIRE_CHUNK_HDR + 9, &m, &p, &n), -EBADMSG);
 }
 END_TEST
 
