@@ -123,8 +123,8 @@ enum wire_stream {
 
 enum wire_codec {
 	WIRE_CODEC_NONE = 0, /* plain records, big-endian headers */
-	WIRE_CODEC_ZSTD = 1, /* reserved */
-	WIRE_CODEC_HPTE = 2, /* reserved */
+	WIRE_CODEC_ZSTD = 1, /* one zstd frame of them */
+	WIRE_CODEC_HPTE = 2, /* proto/hptecodec.h */
 };
 
 struct wire_hello {

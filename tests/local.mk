@@ -30,9 +30,10 @@ check-integration:
 
 EXTRA_DIST += .ci/run tests/suites tests/delays tests/e500 tests/powernv tests/model tests/x86/boot.sh
 
-# What the documents say of options, commands, parameters and functions, and that each sentence of
-# the protocol has its test; what tools cannot print.
-UNIT_SHELL += tests/unit/manual.test tests/unit/output.test tests/unit/protocol.test
+# What the documents say of options, commands, parameters, functions and figures, README's commands,
+# and that each sentence of the protocol has its test; what tools cannot print.
+UNIT_SHELL += tests/unit/manual.test tests/unit/output.test tests/unit/protocol.test \
+	tests/unit/figures.test tests/unit/readme.test
 EXTRA_DIST += $(UNIT_SHELL)
 
 if HAVE_CHECK

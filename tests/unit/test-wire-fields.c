@@ -48,7 +48,7 @@ static const struct field {
 	{WIRE_REFUSE, "NUL in the text", 4, 1, 0, false},
 	/* session[16] uuid[16] name(2 + 3) mmu order codec channels vcpus pvr flags */
 	/* protocol.md 1: "is 1 to 64 of `A-Z a-z 0-9 . _ -` and does not begin with a dot." */
-	/* protocol.md 5.4: "name | str | a VM's name: the source's, for people" */
+	/* protocol.md 5.4: "name | str | a VM's name: the source's." */
 	{WIRE_OPEN, "name's length", 32, 2, 0, false},
 	{WIRE_OPEN, "name", 34, 1, '.', false},
 	{WIRE_OPEN, "name", 34, 1, '/', false},
