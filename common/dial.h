@@ -6,6 +6,8 @@
  * Everything here is called on the loop's thread and calls back on it.
  */
 #include <event2/event.h>
+#include <stdbool.h>
+#include <time.h>
 
 #include "common/err.h"
 #include "common/stream.h"
@@ -41,10 +43,19 @@ bool uri_is_file(const char *text);
 /*
  * Credentials: QEMU's and libvirt's file names in one directory. ca-cert.pem is needed; a client
  * uses client-cert.pem and client-key.pem, a server server-cert.pem and server-key.pem. TLS 1.3
- * only, both sides authenticated, no tickets, no 0-RTT. Reference counted; a stream keeps its own.
+ * only, both sides authenticated, no tickets, no 0-RTT. They are checked as a peer would do it:
+ * each certificate is signed by ca-cert.pem, for its side, and valid now; its key belongs to it and
+ * is nobody's else. With a ca-crl.pem what it revokes is refused. Regular files, read at once: none
+ * makes the caller wait. Reference counted; a stream keeps its own.
  */
 struct tls_creds;
 int tls_creds_load(const char *dir, struct tls_creds **ret, struct err *err);
+/* When the first ends of this host's certificates and of the CAs' behind them, in s since 1970. */
+time_t tls_creds_expires(const struct tls_creds *c);
+/* Does that end within 30 days, or has it ended? Then buf is a sentence: which, and when. */
+bool tls_creds_ending(const struct tls_creds *c, char *buf, size_t len);
+/* What an operator should change though it works; "" for nothing. */
+const char *tls_creds_warning(const struct tls_creds *c);
 /*
  * Whether the kernel encrypts what later connections send (kTLS), where it and OpenSSL can; it is
  * so unless it is switched off. Before the first connection; not thread-safe.

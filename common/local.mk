@@ -36,6 +36,7 @@ libnet_la_SOURCES = \
 	common/tls_cert.c \
 	common/tls_creds.c \
 	common/tls_name.c \
+	common/tls_pem.c \
 	common/unixsock.c common/unixsock.h \
 	common/uri.c
 libnet_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)

@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 
 /*
- * Records that carry no data (KeyUpdate, tickets, empty ones): some for each connection, and one for
- * so many bytes of data. Each costs us keys, and its sender next to nothing.
+ * Records that carry no data (KeyUpdate, tickets, empty ones): some for each connection, and one
+ * for so many bytes of data. Each costs us keys, and its sender next to nothing.
  */
 #define IDLE_RECORDS_MAX  64
 #define BYTES_AN_IDLE_ONE (16 * 1024)
@@ -169,9 +169,11 @@ static int on_verify(int ok, X509_STORE_CTX *ctx)
 	SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls *t = SSL_get_app_data(ssl);
 
+	struct tls_complaint whose = {
+		.dir = tls_creds_dir(t->creds), .address = t->address, .hostname = t->hostname};
+
 	if (!ok && !t->error[0])
-		tls_cert_complain(ctx, t->address, t->hostname, tls_creds_dir(t->creds), t->error,
-			sizeof(t->error));
+		tls_cert_complain(ctx, &whose, t->error, sizeof(t->error));
 	return ok;
 }
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "common/dial.h"
 #include "common/err.h"
@@ -38,8 +39,8 @@ const char *tls_peer(const struct tls *t);
 bool tls_peer_matches(const struct tls *t, const char *text);
 
 /*
- * Every SSL_CTX' message callback: counts what a peer sends that carries no data. Reads return after
- * each such record (SSL_MODE_AUTO_RETRY is off), and the connection ends when there are too many.
+ * Every SSL_CTX' message callback: counts what a peer sends that carries no data. Reads return
+ * after each such record (SSL_MODE_AUTO_RETRY is off), and too many of them end the connection.
  */
 void tls_on_record(
 	int writing, int version, int kind, const void *buf, size_t len, SSL *ssl, void *arg);
@@ -93,6 +94,17 @@ BIO_METHOD *tls_creds_bio(struct tls_creds *c);
 const char *tls_creds_dir(const struct tls_creds *c);
 /* "client-cert.pem" or "server-cert.pem" */
 const char *tls_creds_cert_file(bool server);
+/* tls_creds_load() at another time. */
+int tls_creds_load_at(const char *dir, time_t now, struct tls_creds **ret, struct err *err);
+
+/* -- tls_pem.c */
+
+/* All of a file of certificates, which are the caller's; at least one. */
+int tls_pem_certs(const char *path, STACK_OF(X509) * *ret, struct err *err);
+/* A key, the caller's, and its file's mode. */
+int tls_pem_key(const char *path, EVP_PKEY **ret, mode_t *ret_mode, struct err *err);
+/* All of a file of revocation lists into store; at least one. */
+int tls_pem_crls(const char *path, X509_STORE *store, struct err *err);
 
 /* -- tls_name.c */
 
@@ -122,6 +134,13 @@ bool tls_authz_fits(X509 *cert, const char *text);
 
 /* -- tls_cert.c */
 
-/* What OpenSSL's verification has against a certificate of the peer at address. */
-void tls_cert_complain(X509_STORE_CTX *ctx, const char *address, const char *hostname,
-	const char *dir, char *buf, size_t len);
+/* Whose certificates are verified: a peer's, or those of this host in dir. */
+struct tls_complaint {
+	const char *dir;
+	const char *address;  /* the peer's */
+	const char *hostname; /* that was looked for, "" */
+	bool own, server;     /* this host's, as a server's */
+};
+/* What OpenSSL's verification has against them. */
+void tls_cert_complain(
+	X509_STORE_CTX *ctx, const struct tls_complaint *whose, char *buf, size_t len);

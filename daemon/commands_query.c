@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "daemon/commands_impl.h"
+#include "daemon/creds.h"
 #include "daemon/incoming.h"
 #include "daemon/report.h"
 #include "daemon/vmstate.h"
@@ -156,10 +157,12 @@ void query_daemon(void *opaque, struct qmp_call *call, const char *vm, struct js
 	struct json_object *warnings = json_object_new_array();
 	struct server *srv = opaque;
 	struct migration *m;
+	char end[32];
 	int n = 0;
 
 	if (!srv->config.allow.n)
 		json_object_array_add(warnings, json_object_new_string(ALLOW_NOBODY));
+	creds_warnings(srv, warnings);
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		json_object_array_add(
 			list, json_object_new_string(listener_uri(srv->listeners[i])));
@@ -172,6 +175,8 @@ void query_daemon(void *opaque, struct qmp_call *call, const char *vm, struct js
 	if (!srv->n_listeners)
 		add_text(o, "listen-error", incoming_why_not(srv));
 	add_bool(o, "tls", !srv->config.plaintext);
+	if (srv->creds)
+		add_text(o, "tls-expires", creds_end(srv, end, sizeof(end)));
 	add_int(o, "longest-callback-us", (int64_t)(srv->longest_ns / 1000));
 	add_int(o, "migrations", n);
 	json_object_object_add(o, "warnings", warnings);

@@ -35,6 +35,7 @@ libdaemon_la_SOURCES = \
 	daemon/connect.c \
 	daemon/converge.c daemon/converge.h \
 	daemon/cookie.c daemon/cookie.h \
+	daemon/creds.c daemon/creds.h \
 	daemon/decide.c \
 	daemon/dest.c daemon/dest.h \
 	daemon/dumphtab.c daemon/dumphtab.h \

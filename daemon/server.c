@@ -13,6 +13,7 @@
 #include "daemon/accept.h"
 #include "daemon/change.h"
 #include "daemon/commands.h"
+#include "daemon/creds.h"
 #include "daemon/cookie.h"
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
@@ -73,7 +74,7 @@ static const struct migration *foremost(struct server *srv, unsigned *ret_n)
 static void describe(struct server *srv, char *buf, size_t len)
 {
 	const struct migration *m;
-	char text[ERR_TEXT_MAX * 2];
+	char text[ERR_TEXT_MAX * 2], ending[ERR_TEXT_MAX], many[32];
 	unsigned n, vms = 0;
 
 	for (struct vm *vm = srv->vms ? vms_first(srv->vms) : NULL; vm; vm = vms_next(vm))
@@ -88,10 +89,10 @@ static void describe(struct server *srv, char *buf, size_t len)
 		snprintf(text, sizeof(text), "%u VMs, no migration; %s%s", vms,
 			srv->n_listeners ? "listening at " : "listening nowhere",
 			srv->n_listeners ? listener_uri(srv->listeners[0]) : "");
-	if (n > 1)
-		snprintf(buf, len, "%u migrations; %s", n, text);
-	else
-		snprintf(buf, len, "%s", text);
+	if (!srv->creds || !tls_creds_ending(srv->creds, ending, sizeof(ending)))
+		ending[0] = 0;
+	snprintf(many, sizeof(many), "%u migrations; ", n);
+	snprintf(buf, len, "%s%s%s%s", n > 1 ? many : "", text, ending[0] ? "; " : "", ending);
 	text_clean(buf); /* a line of its own would be another assignment */
 }
 
@@ -99,7 +100,7 @@ static void status_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct timeval later = limit_tv(LIMIT_STATUS);
 	struct server *srv = arg;
-	char text[ERR_TEXT_MAX * 2 + 64] = "STATUS=";
+	char text[ERR_TEXT_MAX * 3 + 64] = "STATUS=";
 
 	if (srv->status_due) {
 		describe(srv, text + 7, sizeof(text) - 7);
@@ -118,16 +119,6 @@ void server_status(struct server *srv)
 	srv->status_due = !srv->stopping;
 	if (!event_pending(srv->status_timer, EV_TIMEOUT, NULL))
 		status_cb(-1, 0, srv);
-}
-
-static int load_creds(
-	const struct server *srv, const char *dir, struct tls_creds **ret, struct err *err)
-{
-	int r = tls_creds_load(dir, ret, err);
-
-	if (r == 0)
-		tls_creds_set_ktls(*ret, !srv->config.no_ktls);
-	return r;
 }
 
 static int needs_tls(const char *name, struct err *err)
@@ -151,7 +142,7 @@ int server_creds(struct server *srv, const char *dir, struct tls_creds **ret, st
 	if (srv->config.plaintext)
 		return dir[0] ? needs_tls("tls-creds", err) : 0;
 	if (dir[0])
-		return load_creds(srv, dir, ret, err);
+		return creds_load(srv, dir, ret, err);
 	if (!srv->creds)
 		return err_set(err, -ENOKEY, "%s", srv->creds_error);
 	*ret = tls_creds_ref(srv->creds);
@@ -209,7 +200,7 @@ int server_load_creds(struct server *srv, struct err *err)
 
 	if (srv->config.plaintext)
 		return 0;
-	r = load_creds(srv, srv->config.tls_dir, &creds, err);
+	r = creds_load(srv, srv->config.tls_dir, &creds, err);
 	if (r < 0) {
 		if (!srv->creds)
 			snprintf(srv->creds_error, sizeof(srv->creds_error), "%.*s",
@@ -219,6 +210,7 @@ int server_load_creds(struct server *srv, struct err *err)
 	tls_creds_unref(srv->creds);
 	srv->creds = creds;
 	srv->creds_error[0] = 0;
+	creds_watch(srv);
 	for (unsigned i = 0; i < srv->n_listeners; i++)
 		listener_set_creds(srv->listeners[i], creds);
 	incoming_set_creds(srv);
@@ -568,4 +560,6 @@ void server_end(struct server *srv)
 		event_free(srv->stop_timer);
 	if (srv->status_timer)
 		event_free(srv->status_timer);
+	if (srv->creds_timer)
+		event_free(srv->creds_timer);
 }

@@ -61,6 +61,7 @@ struct server {
 	char hold[256];   /* HTAB_MIGRATED_HOLD */
 	bool stopping;
 	struct event *stop_timer;
+	struct event *creds_timer;  /* to the next look at what expires */
 	struct event *status_timer; /* runs: STATUS= was told a moment ago */
 	bool status_due;            /* what it tells has changed since */
 	uint64_t longest_ns;        /* of one turn of the loop */

@@ -141,7 +141,7 @@ net_test_cflags = $(AM_CFLAGS) $(CHECK_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)
 net_test_libs = libnet.la libtestca.la $(CHECK_LIBS)
 net_test_harness = tests/unit/net-harness.c tests/unit/net-harness.h
 UNIT_TESTS += tests/unit/test-uri tests/unit/test-stream tests/unit/test-tls \
-	tests/unit/test-tls-names \
+	tests/unit/test-tls-names tests/unit/test-creds \
 	tests/unit/test-ktls tests/unit/test-dial tests/unit/test-qmp tests/unit/test-qmp-fds
 tests_unit_test_uri_CFLAGS = $(net_test_cflags)
 tests_unit_test_uri_LDADD = $(net_test_libs)
@@ -151,6 +151,9 @@ tests_unit_test_stream_LDADD = $(net_test_libs)
 tests_unit_test_tls_SOURCES = tests/unit/test-tls.c $(net_test_harness)
 tests_unit_test_tls_CFLAGS = $(net_test_cflags)
 tests_unit_test_tls_LDADD = $(net_test_libs)
+tests_unit_test_creds_SOURCES = tests/unit/test-creds.c $(net_test_harness)
+tests_unit_test_creds_CFLAGS = $(net_test_cflags)
+tests_unit_test_creds_LDADD = $(net_test_libs)
 tests_unit_test_tls_names_CFLAGS = $(net_test_cflags)
 tests_unit_test_tls_names_LDADD = libnet.la $(CHECK_LIBS) $(OPENSSL_LIBS)
 tests_unit_test_ktls_SOURCES = tests/unit/test-ktls.c $(net_test_harness)

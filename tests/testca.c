@@ -135,7 +135,7 @@ static bool make_ca(struct pair *p)
 	if (RAND_bytes((unsigned char *)&n, sizeof(n)) != 1)
 		return false;
 	snprintf(cn, sizeof(cn), "throw-away CA %08x", n);
-	return begin(p, cn, 0, NULL, -DAY, 3650L * DAY) &&
+	return begin(p, cn, 0, NULL, -30L * DAY, 3650L * DAY) &&
 		add_extension(p->cert, p->cert, NID_basic_constraints, "critical,CA:TRUE") &&
 		add_extension(p->cert, p->cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
 		add_extension(p->cert, p->cert, NID_subject_key_identifier, "hash") &&
@@ -213,6 +213,57 @@ int testca_write(const char *dir, const struct testca_options *options)
 		r = write_leaf(dir, &ca, o, names, true);
 	if (r == 0)
 		r = write_leaf(dir, &ca, o, names, false);
+	pair_clear(&ca);
+	return r;
+}
+
+static bool revoke_file(X509_CRL *crl, const char *dir, const char *file)
+{
+	FILE *f = open_file(dir, file, "r");
+	X509 *cert = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+	X509_REVOKED *rev = X509_REVOKED_new();
+	bool ok = cert && rev &&
+		X509_REVOKED_set_serialNumber(rev, X509_get_serialNumber(cert)) == 1 &&
+		X509_REVOKED_set_revocationDate(rev, (ASN1_TIME *)X509_get0_notBefore(cert)) == 1 &&
+		X509_CRL_add0_revoked(crl, rev) == 1;
+
+	if (!ok)
+		X509_REVOKED_free(rev);
+	X509_free(cert);
+	if (f)
+		fclose(f);
+	return ok;
+}
+
+int testca_revoke(const char *dir, const char *ca_dir, const char *revoked, int days)
+{
+	ASN1_TIME *from = X509_gmtime_adj(NULL, -10L * DAY);
+	ASN1_TIME *until = X509_gmtime_adj(NULL, (long)days * DAY);
+	X509_CRL *crl = X509_CRL_new();
+	struct pair ca = {0};
+	FILE *f = NULL;
+	int r = read_pair(ca_dir, &ca);
+
+	if (r == 0 &&
+		(!crl || !from || !until || X509_CRL_set_version(crl, X509_CRL_VERSION_2) != 1 ||
+			X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca.cert)) != 1 ||
+			X509_CRL_set1_lastUpdate(crl, from) != 1 ||
+			X509_CRL_set1_nextUpdate(crl, until) != 1 ||
+			(revoked &&
+				(!revoke_file(crl, revoked, "server-cert.pem") ||
+					!revoke_file(crl, revoked, "client-cert.pem"))) ||
+			X509_CRL_sort(crl) != 1 || X509_CRL_sign(crl, ca.key, EVP_sha256()) <= 0))
+		r = -EINVAL;
+	if (r == 0 && !(f = open_file(dir, "ca-crl.pem", "w")))
+		r = -errno;
+	if (f) {
+		r = PEM_write_X509_CRL(f, crl) == 1 ? 0 : -EIO;
+		if (fclose(f) != 0)
+			r = -EIO;
+	}
+	ASN1_TIME_free(from);
+	ASN1_TIME_free(until);
+	X509_CRL_free(crl);
 	pair_clear(&ca);
 	return r;
 }

@@ -28,3 +28,8 @@ struct testca_options {
  * DNS:localhost, IP:127.0.0.1 and IP:::1. 0 or a negative errno; bad names are -EINVAL.
  */
 int testca_write(const char *dir, const struct testca_options *options);
+/*
+ * Write dir/ca-crl.pem by the CA that was made in ca_dir: it revokes the certificates in revoked
+ * (NULL: none) and is good until days from now (negative: before).
+ */
+int testca_revoke(const char *dir, const char *ca_dir, const char *revoked, int days);

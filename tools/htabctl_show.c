@@ -390,6 +390,8 @@ int htabctl_status(struct ctl *ctl, int argc, char **argv)
 	output_pair(stdout, "name", "%s", member_text(d, "name", "?"));
 	output_pair(stdout, "pid", "%" PRId64, member_int(d, "pid", 0));
 	output_pair(stdout, "tls", "%s", member_bool(d, "tls") ? "yes" : "no");
+	if (member_text(d, "tls-expires", NULL))
+		output_pair(stdout, "good until", "%s", member_text(d, "tls-expires", ""));
 	for (size_t i = 0; listen && i < json_object_array_length(listen); i++)
 		output_pair(stdout, i == 0 ? "listens at" : "", "%s",
 			json_object_get_string(json_object_array_get_idx(listen, i)));

@@ -19,7 +19,6 @@ static const char *creds(struct harness *h, enum pair_creds kind, const char *na
 		snprintf(dns, sizeof(dns), "%s.example.org", name);
 		o.dns[0] = dns;
 	}
-	o.expired = kind == CREDS_EXPIRED;
 	return harness_creds(h, name, &o);
 }
 

@@ -12,9 +12,8 @@
 enum pair_creds {
 	CREDS_NONE = 0, /* --plaintext */
 	CREDS_GOOD,     /* CN=hosta or CN=hostb, of the harness' CA */
-	CREDS_EXPIRED,
-	CREDS_ALIEN, /* of another CA */
-	CREDS_NAMED, /* for host?.example.org and no address */
+	CREDS_ALIEN,    /* of another CA */
+	CREDS_NAMED,    /* for host?.example.org and no address */
 };
 
 struct pair_opts {

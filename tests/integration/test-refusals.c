@@ -3,11 +3,15 @@
  * What is refused: each time one sentence that names the thing, the source's guest runs on, nothing
  * is left behind, and a good migration still works where one is possible.
  */
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "tests/integration/pair.h"
 
 /* --- certificates ------------------------------------------------------------------------- */
@@ -35,15 +39,103 @@ START_TEST(destination_of_another_ca)
 }
 END_TEST
 
-START_TEST(expired_at_destination)
+/* Told when they are loaded; a guest never gets as far as a connection. */
+START_TEST(expired)
 {
-	refused_with(CREDS_GOOD, CREDS_EXPIRED, "expired");
+	struct harness *h = harness_new();
+	struct testca_options o = {.cn = "hosta", .expired = true};
+	struct host *a;
+	struct guest *g;
+	struct err err;
+
+	o.ca_dir = harness_creds(h, "ca", NULL);
+	a = host_start(h, "a", &(struct host_opts){.creds = harness_creds(h, "hosta", &o)});
+	g = guest_start(a, PAIR_VM, &(struct guest_opts){.rate = 1000});
+	h_check(h, a->uri[0] == 0, "it listens at %s with what expired", a->uri);
+	h_check_text(h, host_says(a), "client-cert.pem ('CN=hosta') expired at");
+	host_refused(a, &err, "migrate", "{'uri': 'tcp:127.0.0.1:1'}");
+	h_check_text(h, err.text, "expired at");
+	guest_runs(g);
+	harness_free(h);
 }
 END_TEST
 
-START_TEST(expired_at_source)
+static unsigned told(struct host *host, const char *words)
 {
-	refused_with(CREDS_EXPIRED, CREDS_GOOD, "expired");
+	FILE *f = fopen(host->process->log, "re");
+	char *line = NULL;
+	unsigned told = 0;
+	size_t n = 0;
+
+	h_check(host->h, f, "%s: %m", host->process->log);
+	while (getline(&line, &n, f) > 0)
+		told += strstr(line, words) != NULL;
+	free(line);
+	fclose(f);
+	return told;
+}
+
+/* In good time: by the status, and again and again in the journal. Migrations work. */
+START_TEST(expires_soon)
+{
+	struct harness *h = harness_new();
+	struct testca_options o = {.cn = "hosta", .days = 12};
+	uint64_t deadline = harness_deadline();
+	struct json_object *d;
+	struct host *a;
+
+	o.ca_dir = harness_creds(h, "ca", NULL);
+	a = host_start(h, "a",
+		&(struct host_opts){
+			.creds = harness_creds(h, "hosta", &o), .limits = "creds-check=50"});
+	h_check(h, a->uri[0], "it listens nowhere");
+	h_check_text(h, host_says(a), "client-cert.pem expires in 1");
+	d = host_ask(a, "query-daemon", NULL);
+	h_check_text(h, member_text(d, "tls-expires", ""), "T");
+	h_check_text(h, json_object_to_json_string(member(d, "warnings")), "expires in 1");
+	json_object_put(d);
+	while (told(a, "expires in 1") < 3) {
+		h_check(h, clock_ns() < deadline, "the journal does not tell it again");
+		host_do(a, "query-vms", NULL);
+	}
+	harness_free(h);
+}
+END_TEST
+
+/* What is wrong with new ones does not end what is there. */
+START_TEST(bad_credentials_are_not_reloaded)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true});
+	uint64_t deadline = harness_deadline();
+
+	h_check(p.h, chmod(harness_path(p.h, "creds-hostb/server-key.pem"), 0644) == 0, "%m");
+	process_signal(p.b->process, SIGHUP);
+	while (!told(p.b, "the credentials stay as they were: ")) {
+		h_check(p.h, clock_ns() < deadline, "they were not loaded");
+		host_do(p.b, "query-vms", NULL);
+	}
+	h_check(p.h, told(p.b, "server-key.pem has mode 0644") == 1, "the reason is not told");
+	pair_migrate(&p);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* A VM's own credentials are read by the loop, from where an operator says: it does not wait. */
+START_TEST(fifo_for_credentials)
+{
+	struct pair p = pair_new(&(struct pair_opts){.tls = true, .source = {.rate = 1000}});
+	struct err err;
+
+	h_check(p.h, mkdir(harness_path(p.h, "fifo"), 0700) == 0, "%m");
+	h_check(p.h, mkfifo(harness_path(p.h, "fifo/ca-cert.pem"), 0600) == 0, "%m");
+	h_check(p.h, mkfifo(harness_path(p.h, "fifo/client-cert.pem"), 0600) == 0, "%m");
+	host_do(p.a, "migrate-set-parameters", "{'vm': '" PAIR_VM "', 'tls-creds': '%s'}",
+		harness_path(p.h, "fifo"));
+	host_refused(p.a, &err, "migrate", "{'vm': '" PAIR_VM "', 'uri': '%s'}", p.b->uri);
+	h_check_text(p.h, err.text, "ca-cert.pem is no regular file");
+	host_do(p.a, "migrate-set-parameters", "{'vm': '" PAIR_VM "', 'tls-creds': ''}");
+	pair_works_still(&p);
 }
 END_TEST
 
@@ -364,8 +456,10 @@ int main(void)
 
 	harness_add(c, source_of_another_ca);
 	harness_add(c, destination_of_another_ca);
-	harness_add(c, expired_at_destination);
-	harness_add(c, expired_at_source);
+	harness_add(c, expired);
+	harness_add(c, expires_soon);
+	harness_add(c, bad_credentials_are_not_reloaded);
+	harness_add(c, fifo_for_credentials);
 	harness_add(c, wrong_host_name);
 	harness_add(c, not_authorized);
 	harness_add(c, authorized);

@@ -85,6 +85,29 @@ struct tls_creds *make_creds(const char *name, const struct testca_options *o)
 	return c;
 }
 
+struct tls_creds *make_sibling(const char *of, const char *name, struct testca_options o)
+{
+	char ca[PATH_MAX];
+
+	o.ca_dir = scratch_path(of, ca, sizeof(ca));
+	return make_creds(name, &o);
+}
+
+void scratch_append(const char *from, const char *to)
+{
+	char path[PATH_MAX], buf[8192];
+	FILE *f = fopen(scratch_path(from, path, sizeof(path)), "re");
+	size_t n;
+
+	ck_assert_ptr_nonnull(f);
+	n = fread(buf, 1, sizeof(buf), f);
+	fclose(f);
+	f = fopen(scratch_path(to, path, sizeof(path)), "ae");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fwrite(buf, 1, n, f), n);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
 void connect_pair(struct event_base *base, struct tls_creds *client, struct tls_creds *server,
 	const char *hostname, struct outcome *c, struct outcome *s)
 {

@@ -31,6 +31,11 @@ void scratch_remove(void);
 /* Credentials made with these options in the scratch directory's NAME. */
 struct tls_creds *make_creds(const char *name, const struct testca_options *o);
 
+/* The same, of the CA that was made for `of`. */
+struct tls_creds *make_sibling(const char *of, const char *name, struct testca_options o);
+/* What a scratch file has to another's end. */
+void scratch_append(const char *from, const char *to);
+
 /* Both ends of a socketpair, each through dial_fd(), until both have called back. */
 void connect_pair(struct event_base *base, struct tls_creds *client, struct tls_creds *server,
 	const char *hostname, struct outcome *c, struct outcome *s);
