@@ -18,9 +18,8 @@
 static void forget_figures(struct migration *m)
 {
 	m->pass = 0;
-	m->prev_entries = m->prev_pass_ns = 0;
-	m->scan_ns = m->predicted_ns = 0;
-	m->remaining = m->valid_end = 0;
+	converge_forget(&m->converge);
+	m->valid_end = 0;
 }
 
 static void begin(struct migration *m)

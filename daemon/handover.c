@@ -84,7 +84,6 @@ void handover_release(struct migration *m)
 	m->dial = dial_cancel(m->dial);
 	m->redials = 0;
 	unresolved_over(m);
-	m->remaining = 0;
 	migration_enter(m, MIG_RELEASE, release_go);
 }
 

@@ -10,6 +10,7 @@ libflow_la_SOURCES = \
 	daemon/htabio.c daemon/htabio.h \
 	daemon/inflow.c daemon/inflow.h \
 	daemon/link.c daemon/link.h \
+	daemon/meter.h \
 	daemon/notify.c daemon/notify.h \
 	daemon/outflow.c daemon/outflow.h \
 	daemon/reader.c daemon/reader.h \

@@ -15,6 +15,7 @@
 #include "common/dial.h"
 #include "common/err.h"
 #include "daemon/agreed.h"
+#include "daemon/converge.h"
 #include "daemon/inflow.h"
 #include "daemon/outflow.h"
 #include "daemon/params.h"
@@ -186,8 +187,8 @@ struct migration {
 	uint64_t t_start, t_active, t_pause, t_verify, t_end, verify_ns, t_final;
 	uint64_t downtime_ns; /* for how long the guest stood, once it is known to run */
 	uint64_t t_stopped;   /* when the guest stopped; at the destination by END's pause age */
-	uint64_t predicted_ns, scan_ns, prev_entries, prev_pass_ns;
-	uint64_t rate, remaining;
+	struct converge converge;
+	uint64_t rate, best_rate;   /* entries/s that left this host: of late, and at best */
 	uint64_t t_state;           /* since when it is in its state */
 	uint64_t spent[MIG_STATES]; /* ns in each state before it */
 	struct outflow_stats out_stats;

@@ -250,11 +250,7 @@ void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret)
 {
 	struct outflow *lockable = (struct outflow *)(uintptr_t)o;
 
-	pthread_mutex_lock(&lockable->flow.lock);
-	*ret = o->rings.stats;
-	if (o->rings.reading || !sendrings_ended(&o->rings))
-		ret->pass_ns = clock_ns() - o->rings.pass_start;
-	pthread_mutex_unlock(&lockable->flow.lock);
+	sendrings_get_stats(&lockable->rings, ret);
 }
 
 void outflow_get_end(const struct outflow *o, struct wire_end *end)

@@ -19,14 +19,24 @@ struct event_base;
 struct outflow;
 
 struct outflow_stats {
-	uint64_t chunks;         /* made */
-	uint64_t valid, invalid; /* entries read, HTAB stream only */
-	uint64_t plain;          /* bytes of records, HTAB stream only */
-	uint64_t wire; /* bytes given to the channels for it, frames included, before TLS */
-	uint64_t pass_valid, pass_invalid, pass_plain,
-		pass_ns;   /* of the pass that runs, or the last */
-	uint64_t read_ns;  /* time inside htabio_read() in that pass: the scan */
-	uint64_t last_end; /* index after the last entry read: where the pass is */
+	uint64_t chunks; /* made */
+	/* Once they are written to their channel, and once each, however often it breaks: */
+	uint64_t valid, invalid; /* entries, HTAB stream only */
+	uint64_t plain;          /* bytes of their records */
+	uint64_t
+		wire; /* bytes written for them, frames included, before TLS; again when sent again */
+	uint64_t rate; /* entries a second, of the last second or two */
+	/* Of the pass that runs, or the last: */
+	uint64_t pass_valid, pass_invalid, pass_plain, pass_ns;
+	uint64_t pass_read; /* entries that are in chunks, sent or not */
+	uint64_t read_ns;   /* time inside htabio_read(): the scan */
+	uint64_t position;  /* index before which everything is sent */
+	/* What the channels and the destination take, all passes: */
+	uint64_t acked;     /* entries that are written there, */
+	uint64_t busy_ns;   /* in all time in which some were on their way, */
+	uint64_t bursts;    /* which came as often from nothing, */
+	uint64_t encode_ns; /* and the codecs' time, of all channels one after the other */
+	uint64_t unacked;   /* entries sent, and not written there as far as is known */
 };
 
 struct outflow_ops {

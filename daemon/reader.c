@@ -82,14 +82,7 @@ static void put(struct reader *r, unsigned channel)
 		.seq = ++a->ring[channel].filled,
 	};
 	s->chunks++;
-	s->pass_valid += c->count.valid;
-	s->pass_invalid += c->count.invalid;
-	s->pass_plain += n;
-	if (a->stream != WIRE_STREAM_VERIFY) {
-		s->valid += c->count.valid;
-		s->invalid += c->count.invalid;
-		s->plain += n;
-	}
+	s->pass_read += c->count.valid + c->count.invalid;
 }
 
 /* A chunk is full: others of the same read follow. */
@@ -117,6 +110,7 @@ static enum flow_next put_all(struct reader *r)
 		put(r, k);
 		a->ring[k].ending |= r->wrapped;
 	}
+	a->read_end = r->wrapped ? r->entries : r->cursor;
 	if (r->wrapped) {
 		a->reading = false;
 		a->whole = true;
@@ -289,8 +283,6 @@ static enum flow_next read_more(struct reader *r, struct htabio *io, size_t max)
 	r->dealing = true;
 	pthread_mutex_lock(&a->flow->lock);
 	a->stats.read_ns += a->flow->clock() - start;
-	if (n > 0)
-		a->stats.last_end = all.end;
 	pthread_mutex_unlock(&a->flow->lock);
 	keep(r, c, channel, (size_t)n, &all);
 	return deal(r);

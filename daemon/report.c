@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "daemon/chunk.h"
 #include "daemon/server.h"
+#include "daemon/source.h"
 
 static void add_int(struct json_object *o, const char *name, uint64_t v)
 {
@@ -41,8 +42,13 @@ static uint64_t remaining(const struct migration *m)
 	if (m->incoming || migration_is_final(m))
 		return 0;
 	if (m->pass <= 1)
-		return table_entries(m->order, m->tlb_entries) - (m->pass ? s->last_end : 0);
-	return m->remaining > sent ? m->remaining - sent : 0;
+		return table_entries(m->order, m->tlb_entries) - (m->pass ? s->position : 0);
+	if (m->state > MIG_LAST_PASS) /* what a comparison sends is no part of it */
+		return 0;
+	if (m->state == MIG_PAUSE || m->state == MIG_PRE_SWITCHOVER)
+		return m->converge.remaining;
+	/* foreseen before the pass; what is read may be more */
+	return (m->converge.remaining > s->pass_read ? m->converge.remaining : s->pass_read) - sent;
 }
 
 static struct json_object *htab_json(struct migration *m)
@@ -50,8 +56,7 @@ static struct json_object *htab_json(struct migration *m)
 	struct json_object *o = json_object_new_object();
 	uint64_t valid, invalid, plain, wire;
 
-	if (m->out)
-		outflow_get_stats(m->out, &m->out_stats);
+	source_figures(m);
 	if (m->in)
 		inflow_get_stats(m->in, &m->in_stats);
 	valid = m->incoming ? m->in_stats.valid : m->out_stats.valid;
@@ -64,7 +69,10 @@ static struct json_object *htab_json(struct migration *m)
 	if (m->valid_known)
 		add_int(o, "entries", m->valid_end);
 	add_int(o, "invalidated", invalid);
-	add_int(o, "rate", m->rate);
+	if (!m->incoming) {
+		add_int(o, "rate", m->rate);
+		add_int(o, "best-rate", m->best_rate);
+	}
 	add_int(o, "htab-bytes", plain);
 	add_int(o, "wire-bytes", wire + m->state_done);
 	add_int(o, "channels", m->agreed.channels);
@@ -153,8 +161,9 @@ struct json_object *report_json(struct migration *m)
 		add_int(o, "downtime", m->downtime_ns / NS_PER_MS);
 	if (m->state == MIG_COMPLETED && m->downtime_ns && !m->incoming)
 		json_object_object_add(o, "downtime-steps", downtime_json(m));
-	if (!migration_is_final(m) && m->predicted_ns)
-		add_int(o, "expected-downtime", m->predicted_ns / NS_PER_MS);
+	if (!migration_is_final(m) && !m->incoming && m->pass > 1 &&
+		m->converge.downtime != CONVERGE_UNKNOWN)
+		add_int(o, "expected-downtime", m->converge.downtime / NS_PER_MS);
 	if (m->have_time) {
 		add_int(o, "time-error", (uint64_t)m->time_error);
 		add_int(o, "time-uncertainty", m->time_uncertainty);

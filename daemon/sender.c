@@ -25,6 +25,7 @@ static enum flow_next seal(struct sender *s, struct chunk *c)
 {
 	struct sendring *ring = s->ring;
 	struct flow *flow = ring->flow;
+	uint64_t start = flow->clock();
 	bool awaited;
 	size_t len;
 	int r;
@@ -45,6 +46,7 @@ static enum flow_next seal(struct sender *s, struct chunk *c)
 	s->sealed = c->meta.seq;
 	pthread_mutex_lock(&flow->lock);
 	ring->sealed = s->sealed;
+	ring->all->stats.encode_ns += flow->clock() - start;
 	awaited = sendring_has_plains(ring);
 	pthread_mutex_unlock(&flow->lock);
 	if (awaited)
@@ -135,8 +137,10 @@ static enum flow_next next_frame(struct sender *s, uint64_t now, struct flow_wai
 		len = c->len;
 	if (len)
 		delay = bucket_take(&all->bucket, len, now);
-	if (len && !delay && !marker)
+	if (len && !delay && !marker) {
 		ring->sending++;
+		sendrings_took(all, now);
+	}
 	if (!marker && !c)
 		alive = watch(s, now, wait);
 	acked = ring->acked;
@@ -204,8 +208,9 @@ static void frame_sent(struct sender *s)
 	if (chunk) {
 		ring->sent = s->chunk->meta.seq;
 		ring->digest = s->digest;
+		sendrings_sent(ring, s->chunk, now);
 		if (all->file)
-			ring->acked = ring->sent;
+			sendrings_written(ring, ring->sent, now);
 		if (ring->acked < ring->sent && ring->ack_time < now)
 			ring->ack_time = now;
 	} else {

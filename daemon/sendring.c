@@ -111,6 +111,7 @@ void sendrings_begin(struct sendrings *a, enum wire_stream stream, uint32_t pass
 		if (r->told == a->generation && r->ended == a->pass)
 			r->ended = pass - 1;
 		r->ack_time = now;
+		r->end = 0;
 	}
 	a->stream = stream;
 	a->pass = pass;
@@ -118,7 +119,10 @@ void sendrings_begin(struct sendrings *a, enum wire_stream stream, uint32_t pass
 	a->whole = false;
 	a->pass_start = now;
 	a->stats.pass_valid = a->stats.pass_invalid = a->stats.pass_plain = 0;
-	a->stats.pass_ns = a->stats.read_ns = a->stats.last_end = 0;
+	a->stats.pass_ns = a->stats.pass_read = a->stats.read_ns = 0;
+	a->read_end = 0;
+	if (!a->meter.start)
+		a->meter.start = now;
 	pthread_mutex_unlock(&a->flow->lock);
 	flow_wake(a->flow, a->reader);
 	sendrings_wake(a); /* they watch their channels during a pass */
@@ -150,6 +154,87 @@ void sendrings_generation(struct sendrings *a, uint32_t generation, uint32_t ord
 	sendrings_wake(a);
 }
 
+/* -- figures -- */
+
+void sendrings_took(struct sendrings *a, uint64_t now)
+{
+	if (!a->busy_since) {
+		a->busy_since = now;
+		a->stats.bursts++;
+	}
+}
+
+void sendrings_sent(struct sendring *r, const struct chunk *c, uint64_t now)
+{
+	struct outflow_stats *s = &r->all->stats;
+
+	if (c->meta.seq <= r->counted)
+		return;
+	r->counted = c->meta.seq;
+	r->end = c->count.end;
+	s->pass_valid += c->count.valid;
+	s->pass_invalid += c->count.invalid;
+	s->pass_plain += c->meta.plain;
+	if (c->meta.stream == WIRE_STREAM_VERIFY)
+		return;
+	s->valid += c->count.valid;
+	s->invalid += c->count.invalid;
+	s->plain += c->meta.plain;
+	meter_add(&r->all->meter, now, c->count.valid + c->count.invalid);
+}
+
+static uint64_t entries(const struct sendring *r, uint64_t first, uint64_t last)
+{
+	uint64_t n = 0;
+
+	for (uint64_t seq = first; seq <= last; seq++) {
+		const struct chunk *c = ring_chunk(&r->ring, seq);
+
+		n += c->count.valid + c->count.invalid;
+	}
+	return n;
+}
+
+void sendrings_written(struct sendring *r, uint64_t seq, uint64_t now)
+{
+	struct sendrings *a = r->all;
+	bool busy = false;
+
+	a->stats.acked += entries(r, r->acked + 1, seq);
+	r->acked = seq;
+	for (unsigned k = 0; k < a->n; k++)
+		busy |= a->ring[k].acked < a->ring[k].sending;
+	if (busy || !a->busy_since)
+		return;
+	a->stats.busy_ns += now > a->busy_since ? now - a->busy_since : 0;
+	a->busy_since = 0;
+}
+
+void sendrings_get_stats(struct sendrings *a, struct outflow_stats *ret)
+{
+	uint64_t now;
+
+	pthread_mutex_lock(&a->flow->lock);
+	now = a->flow->clock();
+	*ret = a->stats;
+	if (a->reading || !sendrings_ended(a))
+		ret->pass_ns = now - a->pass_start;
+	if (a->busy_since && now > a->busy_since)
+		ret->busy_ns += now - a->busy_since;
+	ret->rate = meter_rate(&a->meter, now);
+	ret->position = a->read_end;
+	ret->unacked = 0;
+	for (unsigned k = 0; k < a->n; k++) {
+		const struct sendring *r = &a->ring[k];
+
+		if (r->counted < r->filled && r->end < ret->position)
+			ret->position = r->end;
+		if (r->acked < r->sent)
+			ret->unacked += entries(r, r->acked + 1, r->sent);
+	}
+	pthread_mutex_unlock(&a->flow->lock);
+}
+
 int sendrings_ack(struct sendrings *a, uint32_t channel, uint64_t seq)
 {
 	uint64_t now = a->flow->clock();
@@ -165,7 +250,7 @@ int sendrings_ack(struct sendrings *a, uint32_t channel, uint64_t seq)
 	sent = seq <= r->sending;
 	used = sendring_used(r);
 	if (sent && seq > r->acked) {
-		r->acked = seq;
+		sendrings_written(r, seq, now);
 		r->ack_time = now; /* a sender that waits for it looks when it would be late */
 	}
 	awaited = sendring_runs_low(r, used);
@@ -207,6 +292,8 @@ int sendrings_resume(struct sendrings *a, const struct wire_resumed *resumed)
 		assert(a->ring[k].link.down);
 		possible = is_possible(&a->ring[k], &resumed->channel[k]);
 	}
+	if (possible)
+		a->busy_since = 0; /* the time without a connection tells nothing about one */
 	for (unsigned k = 0; k < a->n && possible; k++) {
 		struct sendring *r = &a->ring[k];
 

@@ -14,6 +14,7 @@
 #include "daemon/bucket.h"
 #include "daemon/chunk.h"
 #include "daemon/link.h"
+#include "daemon/meter.h"
 #include "daemon/outflow.h"
 
 struct sendrings;
@@ -29,10 +30,12 @@ struct sendring {
 	uint64_t filled, sealed, sending, sent, acked; /* (lock) sealed: encoded, once for all */
 	uint64_t ack_time;                             /* (lock) of the last progress */
 	uint64_t digest;                               /* (lock) of chunks 1 to sent */
-	bool ending;    /* (lock) the pass is read: its PASS_END is to be written */
-	uint32_t ended; /* (lock) the last pass whose PASS_END is written */
-	bool barrier;   /* (lock) the last generation's GENERATION is to be written */
-	uint32_t told;  /* (lock) the generation that the channel is in; `ended` is of that */
+	uint64_t counted; /* (lock) the last chunk in the figures: one that is sent again is not */
+	uint64_t end;     /* (lock) index after its last entry, in this pass */
+	bool ending;      /* (lock) the pass is read: its PASS_END is to be written */
+	uint32_t ended;   /* (lock) the last pass whose PASS_END is written */
+	bool barrier;     /* (lock) the last generation's GENERATION is to be written */
+	uint32_t told;    /* (lock) the generation that the channel is in; `ended` is of that */
 	struct link link;
 };
 
@@ -60,7 +63,10 @@ struct sendrings {
 	 */
 	bool parting, parted, begun;
 	uint64_t pass_start;
-	struct outflow_stats stats; /* (lock) */
+	struct outflow_stats stats; /* (lock) but for what sendrings_get_stats() works out */
+	uint64_t read_end;          /* (lock) index up to which the pass is in chunks */
+	uint64_t busy_since;        /* (lock) when something is on its way, 0: nothing */
+	struct meter meter;         /* (lock) of entries sent */
 	uint64_t rate;              /* (lock) bytes/s of all channels, 0: no limit */
 	struct bucket bucket;       /* (lock) */
 };
@@ -116,6 +122,14 @@ void sendrings_begin(struct sendrings *a, enum wire_stream stream, uint32_t pass
 void sendrings_part(struct sendrings *a);
 /* Loop, once parted: what comes next is another table's: GENERATION is sent, then begun. */
 void sendrings_generation(struct sendrings *a, uint32_t generation, uint32_t order);
+/* Under the lock: a chunk is on its way, from here on. */
+void sendrings_took(struct sendrings *a, uint64_t now);
+/* Under the lock: it is written to its channel, whole. */
+void sendrings_sent(struct sendring *r, const struct chunk *c, uint64_t now);
+/* Under the lock: chunks up to seq are known to be written. */
+void sendrings_written(struct sendring *r, uint64_t seq, uint64_t now);
+/* Any thread: as outflow_get_stats(). */
+void sendrings_get_stats(struct sendrings *a, struct outflow_stats *ret);
 /* Loop: as outflow_ack(). */
 int sendrings_ack(struct sendrings *a, uint32_t channel, uint64_t seq);
 /* Loop, every channel being down: as outflow_resume(). */

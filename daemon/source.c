@@ -166,19 +166,27 @@ static void next_pass(struct migration *m)
 	outflow_pass(m->out, table_stream(table_kind(m->tlb_entries)), m->pass);
 }
 
+/* What an operator can still do about it: nothing that is done already. */
 static void give_up(struct migration *m, const char *limit, long long value)
 {
+	bool slowed = m->agreed.auto_converge;
+	char predicted[64] = "";
 	struct err err;
 
 	if (m->tuning.on_timeout == ON_TIMEOUT_FORCE) {
 		m->force = true;
 		return;
 	}
+	if (m->pass > 1 && m->converge.downtime != CONVERGE_UNKNOWN)
+		snprintf(predicted, sizeof(predicted), " with a predicted downtime of %llu ms",
+			(unsigned long long)(m->converge.downtime / NS_PER_MS));
 	err_set(&err, -ETIME,
-		"the guest changes its table faster than it converges: %s %lld reached with a "
-		"predicted downtime of %llu ms: raise it or downtime-limit, set on-timeout to "
-		"'force', or switch auto-converge on",
-		limit, value, (unsigned long long)(m->predicted_ns / NS_PER_MS));
+		"the guest changes its table faster than it converges: %s %lld reached%s: raise it "
+		"or downtime-limit (%lld ms), set on-timeout to 'force'%s%s",
+		limit, value, predicted, (long long)m->tuning.downtime_limit,
+		slowed ? "" : ", or switch auto-converge on",
+		slowed && m->throttle < m->tuning.throttle_max ? ", or raise cpu-throttle-increment"
+							       : "");
 	source_stop(m, MIG_CANCELLED, WIRE_REFUSE_CANCELLED, &err);
 }
 
@@ -196,36 +204,43 @@ static void slow_down(struct migration *m)
 		m->throttle);
 }
 
+void source_figures(struct migration *m)
+{
+	if (!m->out)
+		return;
+	outflow_get_stats(m->out, &m->out_stats);
+	if (m->state > MIG_LAST_PASS) /* nothing is to be sent but the state */
+		return;
+	m->rate = m->out_stats.rate;
+	if (m->rate > m->best_rate)
+		m->best_rate = m->rate;
+}
+
 /* What the pass that just ended tells about the next one and about a pause now. */
 static void measure(struct migration *m)
 {
 	const struct outflow_stats *s = &m->out_stats;
-	uint64_t entries = s->pass_valid + (m->pass > 1 ? s->pass_invalid : 0);
 	struct converge_in in = {
 		.pass = m->pass,
-		.entries = entries,
+		.entries = s->pass_valid + (m->pass > 1 ? s->pass_invalid : 0),
 		.table = m->tlb_entries ? m->tlb_entries : htab_entries(m->order),
 		.pass_ns = s->pass_ns,
 		.scan_ns = s->read_ns,
-		.prev_pass_ns = m->prev_pass_ns,
 		.rtt_ns = m->peer ? peer_rtt(m->peer) : 0,
-		.best_scan_ns = m->scan_ns,
-		.best_rate = m->rate,
+		.unacked = s->unacked,
+		.acked = s->acked,
+		.busy_ns = s->busy_ns,
+		.bursts = s->bursts,
+		.encode_ns = s->encode_ns / m->agreed.channels,
 	};
-	struct converge_out out;
+	uint64_t before = m->converge.entries;
 
-	converge(&in, &out);
-	m->scan_ns = out.best_scan_ns;
-	m->rate = out.best_rate;
-	m->remaining = out.remaining;
-	m->predicted_ns = out.downtime == UINT64_MAX ? 0 : out.downtime;
-	if (out.downtime <= (uint64_t)m->tuning.downtime_limit * NS_PER_MS)
+	converge(&m->converge, &in);
+	if (converge_done(&m->converge, (uint64_t)m->tuning.downtime_limit * NS_PER_MS))
 		m->force = true;
-	else if (m->agreed.auto_converge && m->pass > 2 && entries > m->prev_entries / 2)
+	else if (m->agreed.auto_converge && m->pass > 2 && in.entries > before / 2)
 		slow_down(m);
-	m->prev_pass_ns = s->pass_ns;
-	m->prev_entries = entries;
-	m->valid_known = m->pass == 1 || (m->valid_known && entries == 0);
+	m->valid_known = m->pass == 1 || (m->valid_known && in.entries == 0);
 	if (m->pass == 1)
 		m->valid_end = s->pass_valid;
 }
@@ -233,7 +248,8 @@ static void measure(struct migration *m)
 void source_pass_over(struct migration *m)
 {
 	measure(m);
-	if (!m->force && m->pass >= m->tuning.max_passes)
+	/* one that found nothing says nothing against convergence */
+	if (!m->force && m->converge.entries && m->pass >= m->tuning.max_passes)
 		give_up(m, "max-passes", (long long)m->tuning.max_passes);
 	if (m->state != MIG_ACTIVE)
 		return;
@@ -247,7 +263,7 @@ static void pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 {
 	struct migration *m = arg;
 
-	outflow_get_stats(m->out, &m->out_stats);
+	source_figures(m);
 	if (m->hpt != HPT_READING) /* of a table that is gone */
 		return;
 	if (m->state == MIG_ACTIVE)

@@ -63,6 +63,8 @@ void source_describe_processor(const struct migration *m, struct wire_open *open
 void source_start_htab(struct migration *m);
 /* One of those that MIG_STOPPING waits for is over. */
 void source_stopped_one(struct migration *m);
+/* Look at what its flow counted. */
+void source_figures(struct migration *m);
 /* The guest, which was paused, runs here again: the end of its downtime. */
 void source_runs_again(struct migration *m);
 /* Pass 1, of a table whose fd the flow has; later when the migration is held. */

@@ -109,6 +109,10 @@ static void show_htab(struct json_object *htab)
 		output_pair(stdout, "remaining", "%" PRId64, member_int(htab, "remaining", 0));
 	if (member_int(htab, "entries", 0) > 0)
 		output_pair(stdout, "valid entries", "%" PRId64, member_int(htab, "entries", 0));
+	if (member_int(htab, "best-rate", 0) > 0)
+		output_pair(stdout, "rate", "%s entries/s, %s at best",
+			output_count(a, (uint64_t)member_int(htab, "rate", 0)),
+			output_count(b, (uint64_t)member_int(htab, "best-rate", 0)));
 	output_pair(stdout, "bytes", "%s of records in %s on the wire",
 		output_bytes(a, (uint64_t)member_int(htab, "htab-bytes", 0)),
 		output_bytes(b, (uint64_t)member_int(htab, "wire-bytes", 0)));

@@ -10,28 +10,18 @@
 #define BAR_MIN 8
 #define NUMBERS 160
 
-/* A new pass: where it starts, and how many entries it will bring. The first brings every slot. */
+/* A new pass: where it starts. The first goes through every slot of the table, used or not. */
 static void begin_pass(struct progress *p, struct json_object *htab, uint64_t pass)
 {
 	int64_t order = member_int(htab, "order", 0);
 
 	p->pass = pass;
 	p->before = (uint64_t)member_int(htab, "transferred", 0);
-	p->expected = (uint64_t)member_int(htab, "remaining", 0);
-	if (pass == 1 && p->expected == 0 && order > 4 && order < 64)
-		p->expected = UINT64_C(1) << (order - 4);
-	if (pass == 1)
-		p->before = 0;
-}
-
-/* The daemon may count down, or tell what it predicted for the pass as long as that lasts. */
-static uint64_t remaining(const struct progress *p, uint64_t told)
-{
-	uint64_t done = p->transferred - p->before;
-
-	if (told > 0 && told < p->expected)
-		return told;
-	return done < p->expected ? p->expected - done : 0;
+	p->slots = 0;
+	if (pass == 1 && order > 4 && order < 64)
+		p->slots = UINT64_C(1) << (order - 4);
+	else if (pass == 1)
+		p->slots = (uint64_t)member_int(htab, "remaining", 0);
 }
 
 bool progress_update(struct progress *p, struct json_object *query_migrate)
@@ -49,7 +39,7 @@ bool progress_update(struct progress *p, struct json_object *query_migrate)
 	snprintf(p->status, sizeof(p->status), "%s", status);
 	snprintf(p->step, sizeof(p->step), "%s", step);
 	p->transferred = (uint64_t)member_int(htab, "transferred", 0);
-	p->remaining = remaining(p, (uint64_t)member_int(htab, "remaining", 0));
+	p->remaining = (uint64_t)member_int(htab, "remaining", 0);
 	p->rate = (uint64_t)member_int(htab, "rate", 0);
 	p->downtime = (uint64_t)member_int(query_migrate, "expected-downtime", 0);
 	p->throttle = (uint64_t)member_int(query_migrate, "cpu-throttle-percentage", 0);
@@ -61,11 +51,12 @@ bool progress_update(struct progress *p, struct json_object *query_migrate)
 
 unsigned progress_percent(const struct progress *p)
 {
-	uint64_t done = p->transferred > p->before ? p->transferred - p->before : 0;
+	double done = p->transferred > p->before ? (double)(p->transferred - p->before) : 0;
+	double left = (double)p->remaining;
 
-	if (done + p->remaining == 0)
-		return 0;
-	return (unsigned)((double)done * 100.0 / (double)(done + p->remaining));
+	if (p->slots)
+		done = p->slots > p->remaining ? (double)(p->slots - p->remaining) : 0;
+	return done + left > 0 ? (unsigned)(done * 100.0 / (done + left)) : 0;
 }
 
 static bool in_pass(const struct progress *p)

@@ -17,7 +17,7 @@ struct progress {
 	char step[24];
 	uint64_t pass;
 	uint64_t before;      /* entries transferred when this pass was first seen */
-	uint64_t expected;    /* entries of this pass, as predicted when it was first seen */
+	uint64_t slots;       /* of the table, in the first pass; 0: a later one */
 	uint64_t transferred; /* entries */
 	uint64_t remaining;   /* entries of this pass */
 	uint64_t rate;        /* entries/s */

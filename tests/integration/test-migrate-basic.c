@@ -244,6 +244,48 @@ static void check_query(struct pair *p, struct host *host, const char *direction
 	json_object_put(q);
 }
 
+/* A limit that cannot be met is no reason to go on when nothing changes any more. */
+START_TEST(idle_guest_with_no_downtime_allowed)
+{
+	struct pair p = pair_new(&(struct pair_opts){.source = {.rate = -1}});
+
+	host_do(p.a, "migrate-set-parameters", "{'downtime-limit': 0}");
+	pair_migrate(&p);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
+/* The whole table is in the ring at once, and leaves slowly. */
+START_TEST(progress_is_of_what_left_the_host)
+{
+	struct pair p = pair_new(
+		&(struct pair_opts){.source = {.order = 22}, .destination = {.order = 22}});
+	int64_t sent = 0, order = 0;
+
+	host_do(p.a, "migrate-set-parameters",
+		"{'max-bandwidth': 400000, 'htab-compression': 'none'}");
+	pair_migrate(&p);
+	while (sent == 0) {
+		struct json_object *q = host_query(p.a, PAIR_VM), *htab = member(q, "htab");
+
+		order = member_int(htab, "order", 0);
+		sent = member_int(htab, "transferred", 0);
+		h_check(p.h, sent == 0 || member_int(htab, "remaining", 0) > 0, "all has left: %s",
+			json_object_to_json_string(htab));
+		h_check(p.h, member_int(htab, "htab-bytes", 0) <= member_int(htab, "wire-bytes", 0),
+			"more than was written: %s", json_object_to_json_string(htab));
+		h_check(p.h, sent == 0 || member_int(htab, "best-rate", 0) > 0, "no rate: %s",
+			json_object_to_json_string(htab));
+		json_object_put(q);
+	}
+	h_check(p.h, sent < INT64_C(1) << (order - 4), "%lld entries at once", (long long)sent);
+	host_do(p.a, "migrate_cancel", NULL);
+	host_status(p.a, PAIR_VM, "cancelled");
+	pair_stays(&p);
+}
+END_TEST
+
 START_TEST(figures)
 {
 	struct pair p = pair_new(&(struct pair_opts){.source = {.rate = 1000}});
@@ -471,6 +513,8 @@ int main(void)
 	harness_add(c, busy_and_verified);
 	if (harness_wants("each_codec"))
 		tcase_add_loop_test(c, each_codec, 0, 3);
+	harness_add(c, idle_guest_with_no_downtime_allowed);
+	harness_add(c, progress_is_of_what_left_the_host);
 	harness_add(c, figures);
 	harness_add(c, events);
 	harness_add(c, pause_before_switchover);

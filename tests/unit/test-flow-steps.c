@@ -99,13 +99,13 @@ START_TEST(lap_ends_with_a_buffer_that_is_full_at_the_end_of_the_table)
 		model_set(&m, i, HPTE_V_VALID, i);
 	reader_setup(cases[_i].chunk);
 	ck_assert_uint_eq(read_pass(1), cases[_i].reads);
-	ck_assert_uint_eq(out.stats.valid, ENTRIES);
+	ck_assert_uint_eq(out.stats.pass_read, ENTRIES);
 	/* nothing changed: one read that gives 0 bytes is a lap, and no chunk */
 	ck_assert_uint_eq(read_pass(2), 1);
-	ck_assert_uint_eq(out.stats.valid, ENTRIES);
+	ck_assert_uint_eq(out.stats.pass_read, 0);
 	model_set(&m, ENTRIES - 1, HPTE_V_VALID, 99);
 	ck_assert_uint_eq(read_pass(3), 1);
-	ck_assert_uint_eq(out.stats.pass_valid, 1);
+	ck_assert_uint_eq(out.stats.pass_read, 1);
 	ck_assert_uint_eq(out.ring[0].filled, cases[_i].reads + 1);
 	sendrings_fini(&out);
 }
@@ -152,6 +152,60 @@ START_TEST(pass_that_begins_within_a_step_takes_no_time_backwards)
 	while (!out.done)
 		ck_assert_int_eq(sender_step(&sender, &wait), FLOW_MORE);
 	ck_assert_uint_eq(out.stats.pass_ns, 0);
+	sendrings_fini(&out);
+}
+END_TEST
+
+/* Figures are of what left this host, once, whatever is in the ring and however often it is sent. */
+START_TEST(what_is_sent_is_counted_once)
+{
+	struct outflow_config c = {
+		.generation = 1, .ring = 4, .chunk = 8 + 512 + 1, .recover = true};
+	struct wire_resumed resumed = {.channels = 1};
+	struct outflow_stats s;
+	struct sender sender;
+
+	for (uint64_t i = 0; i < ENTRIES; i++)
+		model_set(&m, i, HPTE_V_VALID, i);
+	ck_assert_int_eq(sendrings_init(&out, &flow, &c), 0);
+	reader = (struct reader){.rings = &out, .io = io, .entries = ENTRIES};
+	out.reader = flow_add(&flow, "reader", reader_step, &reader);
+	sender_init(&sender, &out.ring[0], (struct flow_io){.write = sink}, TIMEOUT);
+	out.ring[0].sender = flow_add(&flow, "sender", sender_step, &sender);
+	read_pass(1);
+	sendrings_get_stats(&out, &s);
+	ck_assert_uint_eq(s.pass_read, ENTRIES);
+	ck_assert_uint_eq(s.valid + s.pass_valid + s.plain + s.wire + s.position, 0);
+	while (out.ring[0].sent < 1)
+		ck_assert_int_eq(sender_step(&sender, &wait), FLOW_MORE);
+	sendrings_get_stats(&out, &s);
+	ck_assert_uint_eq(s.valid, ENTRIES / 2);
+	ck_assert_uint_eq(s.position, ENTRIES / 2);
+	ck_assert_uint_eq(s.unacked, ENTRIES / 2);
+	while (out.ring[0].sent < 2)
+		ck_assert_int_eq(sender_step(&sender, &wait), FLOW_MORE);
+	now += 1000;
+	ck_assert_int_eq(sendrings_ack(&out, 0, 1), 0);
+	sendrings_get_stats(&out, &s);
+	ck_assert_uint_eq(s.acked, ENTRIES / 2);
+	ck_assert_uint_eq(s.unacked, ENTRIES / 2);
+	ck_assert_uint_eq(s.busy_ns, 1000);
+	/* the second one is sent again on another channel */
+	out.ring[0].link.down = true;
+	resumed.channel[0] = (struct wire_resumed_channel){.generation = 1, .seq = 1};
+	ck_assert_int_eq(sendrings_resume(&out, &resumed), 0);
+	out.ring[0].link.down = false;
+	while (out.ring[0].sent < 2)
+		ck_assert_int_eq(sender_step(&sender, &wait), FLOW_MORE);
+	ck_assert_int_eq(sendrings_ack(&out, 0, 2), 0);
+	sendrings_get_stats(&out, &s);
+	ck_assert_uint_eq(s.valid, ENTRIES);
+	ck_assert_uint_eq(s.pass_valid, ENTRIES);
+	ck_assert_uint_eq(s.position, ENTRIES);
+	ck_assert_uint_eq(s.unacked, 0);
+	ck_assert_uint_eq(s.acked, ENTRIES);
+	ck_assert_uint_eq(s.bursts, 2);
+	ck_assert_uint_gt(s.wire, s.plain); /* twice */
 	sendrings_fini(&out);
 }
 END_TEST
@@ -656,6 +710,7 @@ int main(void)
 	tcase_add_loop_test(tc, lap_ends_with_a_buffer_that_is_full_at_the_end_of_the_table, 0, 5);
 	tcase_add_test(tc, pass_that_begins_within_a_step_takes_no_time_backwards);
 	tcase_add_test(tc, reader_stops_when_the_ring_is_full);
+	tcase_add_test(tc, what_is_sent_is_counted_once);
 	tcase_add_test(tc, sender_lets_go_of_a_channel_that_acknowledges_nothing);
 	tcase_add_test(tc, reader_refuses_an_index_that_goes_back);
 	tcase_add_loop_test(tc, receiver_refuses, 0, 16);
