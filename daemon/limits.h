@@ -33,6 +33,7 @@
 	X(RUN_AGAIN, "run-again", 2000)		/* a loaded guest that could not be started */ \
 	X(UNDO_AGAIN, "undo-again", 2000)	/* one that could not be resumed */ \
 	/* VMMs */ \
+	X(ACCEPT_AGAIN, "accept-again", 1000)	/* there was no descriptor left for one */ \
 	X(VMM_REGISTER, "vmm-register", 10000)	/* from connecting to REGISTER */ \
 	X(VMM_ANSWER, "vmm-answer", 30000)	/* a request, an exchange over htabsock */ \
 	X(VMM_DEATH, "vmm-death", 5000)		/* from its socket's end to its process's */ \

@@ -54,7 +54,7 @@ static const struct param {
 	{"switchover-timeout", INT, offsetof(struct params, tuning.switchover_timeout), 1, 1000000,
 		60},
 	{"verify-timeout", INT, offsetof(struct params, tuning.verify_timeout), 1, 1000000, 600},
-	{"handover-timeout", INT, offsetof(struct params, tuning.handover_timeout), 1, 1000000, 30},
+	{"handover-timeout", INT, offsetof(struct params, tuning.handover_timeout), 1, 1000000, 10},
 	{"ready-timeout", INT, offsetof(struct params, tuning.ready_timeout), 1, 1000000, 300},
 	{"on-timeout", CHOICE, offsetof(struct params, tuning.on_timeout),
 		.choices = timeout_choices},

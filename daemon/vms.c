@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/vm_impl.h"
 
@@ -18,7 +19,7 @@ static void accept_again_cb(evutil_socket_t sock, short what, void *arg)
 
 static void accept_cb(evutil_socket_t sock, short what, void *arg)
 {
-	struct timeval later = {.tv_sec = 1};
+	struct timeval later = limit_tv(LIMIT_ACCEPT_AGAIN);
 	struct vms *v = arg;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
