@@ -234,6 +234,12 @@ tests_integration_test_pause_SOURCES = tests/integration/test-pause.c $(claim_he
 	$(handover_helpers)
 tests_integration_test_pause_CFLAGS = $(integration_cflags)
 tests_integration_test_pause_LDADD = libharness.la libbase.la libproto.la
+INTEGRATION_TESTS += tests/integration/test-strangers
+tests_integration_test_strangers_SOURCES = tests/integration/test-strangers.c $(claim_helpers) \
+	tests/integration/mask.c tests/integration/mask.h
+tests_integration_test_strangers_CFLAGS = $(integration_cflags) $(OPENSSL_CFLAGS)
+tests_integration_test_strangers_LDADD = \
+	libharness.la libproto.la libbase.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-reopen
 tests_integration_test_reopen_SOURCES = tests/integration/test-reopen.c $(claim_helpers) \
 	$(handover_helpers)

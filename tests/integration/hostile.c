@@ -444,13 +444,20 @@ static int dial(const char *uri)
 	return connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -1 : fd;
 }
 
+void talk_begin(struct talk *t, int fd, struct host *host, struct fake_vmm *vmm,
+	enum wire_role role, uint64_t features)
+{
+	*t = (struct talk){.host = host, .vmm = vmm, .fd = fd, .role = role, .features = features};
+	say_hello(t, features);
+}
+
 void talk_dial_with(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role,
 	uint64_t features)
 {
-	*t = (struct talk){.host = host, .vmm = vmm, .role = role, .features = features};
-	t->fd = dial(host->uri);
-	h_check(host->h, t->fd >= 0, "%s: %m", host->uri);
-	say_hello(t, features);
+	int fd = dial(host->uri);
+
+	h_check(host->h, fd >= 0, "%s: %m", host->uri);
+	talk_begin(t, fd, host, vmm, role, features);
 }
 
 void talk_dial(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role)

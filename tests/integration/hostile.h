@@ -62,7 +62,10 @@ struct talk {
 
 /* Dial the daemon, with HELLO and WELCOME. */
 void talk_dial(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role);
-/* The same, offering features. */
+/* The same on a connection that is there. */
+void talk_begin(struct talk *t, int fd, struct host *host, struct fake_vmm *vmm,
+	enum wire_role role, uint64_t features);
+/* Dialled, offering features. */
 void talk_dial_with(struct talk *t, struct host *host, struct fake_vmm *vmm, enum wire_role role,
 	uint64_t features);
 /* What wire_pack_...() made. */
