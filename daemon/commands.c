@@ -406,7 +406,7 @@ static void x_continue(
 
 const struct qmp_command commands[] = {
 	{"query-status", {VM_ARG}, query_status},
-	{"query-vms", {{NULL}}, query_vms},
+	{"query-vms", {VM_ARG, {"start", QMP_INT, true}, {"limit", QMP_INT, true}}, query_vms},
 	{"query-vm-state", {VM_ARG, LOOK_ARGS}, query_vm_state},
 	{"query-vm-tlb", {VM_ARG, LOOK_ARGS}, query_vm_tlb},
 	{"query-daemon", {{NULL}}, query_daemon},

@@ -10,6 +10,8 @@
 #include "daemon/report.h"
 #include "daemon/vmstate.h"
 
+#define SESSIONS_ROOM (512u << 10) /* bytes: half of what may wait for a client */
+
 static void add_text(struct json_object *o, const char *name, const char *v)
 {
 	json_object_object_add(o, name, json_object_new_string(v));
@@ -40,11 +42,31 @@ static const char *run_state(const struct vm *vm)
 	return m && !m->incoming && !migration_is_final(m) ? "finish-migrate" : "paused";
 }
 
-static struct json_object *vm_json(struct server *srv, const struct vm *vm)
+static struct json_object *note_json(struct server *srv, const struct vmm_note *n, size_t *room)
+{
+	const struct migration *m = server_find_session(srv, &n->session);
+	struct json_object *s = json_object_new_object();
+	size_t len = 100;
+	char text[33];
+
+	session_text(&n->session, text);
+	add_text(s, "session", text);
+	add_text(s, "note", session_note_name(n->note));
+	if (m) {
+		add_text(s, "uri", m->uri_text);
+		add_text(s, "peer", m->peer_name);
+		len += 2 * (strlen(m->uri_text) + strlen(m->peer_name)); /* a backslash each */
+	}
+	*room -= len < *room ? len : *room;
+	return s;
+}
+
+/* *room: bytes that sessions may still take in the answer. */
+static struct json_object *vm_json(struct server *srv, const struct vm *vm, size_t *room)
 {
 	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
 	struct json_object *addresses;
-	char text[33];
+	uint32_t n = 0;
 
 	add_text(o, "name", vm->reg.name);
 	add_text(o, "uuid", vm->uuid_text);
@@ -67,32 +89,47 @@ static struct json_object *vm_json(struct server *srv, const struct vm *vm)
 	add_text(o, "user", vm->user);
 	add_text(o, "status", run_state(vm));
 	add_text(o, "migration", vm->migration ? vm->migration->status : "none");
-	for (uint32_t i = 0; i < vm->reg.n_notes; i++) {
-		const struct vmm_note *n = &vm->reg.notes[i];
-		struct migration *m = server_find_session(srv, &n->session);
-		struct json_object *s = json_object_new_object();
-
-		session_text(&n->session, text);
-		add_text(s, "session", text);
-		add_text(s, "note", session_note_name(n->note));
-		if (m) {
-			add_text(s, "uri", m->uri_text);
-			add_text(s, "peer", m->peer_name);
-		}
-		json_object_array_add(list, s);
-	}
+	for (; n<vm->reg.n_notes && * room> 0; n++)
+		json_object_array_add(list, note_json(srv, &vm->reg.notes[n], room));
+	if (n < vm->reg.n_notes)
+		add_int(o, "sessions-left-out", vm->reg.n_notes - n);
 	json_object_object_add(o, "sessions", list);
 	return o;
 }
 
+static int64_t int_arg(struct json_object *args, const char *name, int64_t otherwise)
+{
+	struct json_object *n;
+
+	return json_object_object_get_ex(args, name, &n) ? json_object_get_int64(n) : otherwise;
+}
+
+/* All VMs fit into one answer; what their VMMs remember of sessions does only within limits. */
 void query_vms(void *opaque, struct qmp_call *call, const char *vm, struct json_object *args)
 {
-	struct json_object *list = json_object_new_array();
+	int64_t start = int_arg(args, "start", 0), limit = int_arg(args, "limit", VMS_MAX);
+	struct json_object *list;
 	struct server *srv = opaque;
+	size_t room = SESSIONS_ROOM;
+	struct vm *v, *only;
+	struct err err;
 
-	for (struct vm *v = vms_first(srv->vms); v; v = vms_next(v))
-		if (!vm || !strcmp(vm, v->reg.name))
-			json_object_array_add(list, vm_json(srv, v));
+	if (start < 0 || limit < 1) {
+		err_set(&err, -EINVAL, "Parameter '%s' does not accept value %lld",
+			start < 0 ? "start" : "limit", (long long)(start < 0 ? start : limit));
+		qmp_fail(call, &err);
+		return;
+	}
+	only = commands_text(args, "vm") ? commands_vm(srv, call, vm, args) : NULL;
+	if (commands_text(args, "vm") && !only)
+		return;
+	list = json_object_new_array();
+	for (v = vms_first(srv->vms); v && limit > 0; v = vms_next(v)) {
+		if ((vm && strcmp(vm, v->reg.name)) || (only && v != only) || start-- > 0)
+			continue;
+		json_object_array_add(list, vm_json(srv, v, &room));
+		limit--;
+	}
 	qmp_return(call, list);
 }
 
@@ -108,13 +145,6 @@ void query_status(void *opaque, struct qmp_call *call, const char *vm, struct js
 	add_bool(o, "running", v->reg.running);
 	add_bool(o, "singlestep", false);
 	qmp_return(call, o);
-}
-
-static int64_t int_arg(struct json_object *args, const char *name, int64_t otherwise)
-{
-	struct json_object *n;
-
-	return json_object_object_get_ex(args, name, &n) ? json_object_get_int64(n) : otherwise;
 }
 
 /* 0, or -EINVAL, which the client was told. */

@@ -284,12 +284,16 @@ void migration_wait_for_peer(struct migration *m, event_callback_fn cb)
 static void forget_old(struct server *srv)
 {
 	struct migration *m, *next;
+	unsigned n = 0;
 
-	for (m = TAILQ_LAST(&srv->migrations, migrations); m && srv->n_migrations > HISTORY_KEEP;
-		m = next) {
+	TAILQ_FOREACH (m, &srv->migrations, link)
+		n += migration_is_final(m) || !m->adopted;
+	for (m = TAILQ_LAST(&srv->migrations, migrations); m && n > HISTORY_KEEP; m = next) {
 		next = TAILQ_PREV(m, migrations, link);
-		if (migration_is_final(m) && !m->vm && !m->out && !m->in)
+		if (migration_is_final(m) && !m->vm && !m->out && !m->in) {
 			migration_free(m);
+			n--;
+		}
 	}
 }
 
@@ -325,7 +329,6 @@ struct migration *migration_new(struct server *srv, struct vm *vm, enum mig_stat
 	m->agreed.channels = 1;
 	m->status = states[first].status;
 	TAILQ_INSERT_HEAD(&srv->migrations, m, link);
-	srv->n_migrations++;
 	return m;
 }
 
@@ -350,7 +353,6 @@ struct migration *migration_free(struct migration *m)
 		return NULL;
 	incoming_forget(m);
 	TAILQ_REMOVE(&m->srv->migrations, m, link);
-	m->srv->n_migrations--;
 	if (m->vm && m->vm->migration == m)
 		m->vm->migration = NULL;
 	dial_cancel(m->dial);

@@ -219,10 +219,11 @@ int server_load_creds(struct server *srv, struct err *err)
 
 /* -- VMs -- */
 
-static int vm_allow(void *arg, const struct vm *vm, struct err *err)
+static int vm_allow(void *arg, struct vm *vm, struct err *err)
 {
 	struct server *srv = arg;
 
+	allow_user(&srv->config.allow, vm->uid, vm->user);
 	return allow_check(&srv->config.allow, vm->uid, vm->reg.name, vm->uuid_text, err);
 }
 
@@ -296,7 +297,6 @@ static void vm_registered(void *arg, struct vm *vm)
 	char path[sizeof(srv->vm_dir) + VM_NAME_MAX + 8];
 
 	vm->params = srv->config.params;
-	allow_user(&srv->config.allow, vm->uid, vm->user);
 	latesock_end(srv, vm->reg.name);
 	snprintf(path, sizeof(path), "%s/%s.qmp", srv->vm_dir, vm->reg.name);
 	if (qmp_listen(srv->qmp, path, 0600, vm->reg.name, &vm->sock, &err) < 0)
@@ -312,17 +312,23 @@ static void vm_registered(void *arg, struct vm *vm)
 static void vm_gone(void *arg, struct vm *vm, bool dead)
 {
 	struct server *srv = arg;
-	struct migration *m = vm->migration;
+	struct migration *m = vm->migration, *next;
 	bool moved = m && !m->incoming && (m->state == MIG_RELEASE || m->state == MIG_COMPLETED);
 
 	log_stranger(LOG_VMM, SD_INFO, "vm %s: its VMM (process %d) %s", vm->reg.name, (int)vm->pid,
 		dead ? "ended" : "disconnected");
 	dumphtab_vm_gone(vm);
 	vmstate_forget(vm);
-	TAILQ_FOREACH (m, &srv->migrations, link) {
+	for (m = TAILQ_FIRST(&srv->migrations); m; m = next) {
+		next = TAILQ_NEXT(m, link);
 		if (m->vm != vm)
 			continue;
 		vm_forget_asker(vm, m);
+		if (m->unproven && !migration_is_final(m)) {
+			/* Whatever it is comes back with the VMM that says so, or was nothing. */
+			migration_free(m);
+			continue;
+		}
 		if (m->incoming)
 			dest_vm_gone(m, dead);
 		else
@@ -412,6 +418,7 @@ int server_start(struct server *srv, struct err *err)
 		r = vms_new(srv->base, srv->config.vmm_socket, &hooks, srv, &srv->vms, err);
 	if (r < 0)
 		return r;
+	vms_limit_users(srv->vms, srv->config.vms_per_user);
 	if (srv->config.plaintext)
 		return listen_all(srv, err);
 	if (server_load_creds(srv, err) < 0) {
@@ -484,14 +491,19 @@ void server_moved(struct server *srv, const struct migration *m)
 	server_status(srv);
 }
 
+/* What VMMs brought along when they registered is as many as they are, and in nobody's way. */
 bool server_full(struct server *srv)
 {
+	unsigned under_way = 0, remembered = 0;
 	struct migration *m;
-	unsigned n = 0;
 
-	TAILQ_FOREACH (m, &srv->migrations, link)
-		n += !migration_is_final(m);
-	return n >= MIGRATIONS_MAX || srv->n_migrations >= HISTORY_MAX;
+	TAILQ_FOREACH (m, &srv->migrations, link) {
+		if (m->adopted && !migration_is_final(m))
+			continue;
+		under_way += !migration_is_final(m);
+		remembered++;
+	}
+	return under_way >= MIGRATIONS_MAX || remembered >= HISTORY_MAX;
 }
 
 void server_stop(struct server *srv)

@@ -16,8 +16,8 @@
 #include "daemon/vm.h"
 
 #define LISTEN_MAX     8
-#define MIGRATIONS_MAX 64  /* under way at once */
-#define HISTORY_MAX    256 /* migrations remembered in all */
+#define MIGRATIONS_MAX 64  /* under way at once, but for those that VMMs brought along */
+#define HISTORY_MAX    256 /* migrations remembered in all, the same */
 #define HISTORY_KEEP   128 /* from there on the oldest that ended are forgotten */
 
 /* When nothing is said of that. */
@@ -34,6 +34,7 @@ struct config {
 	bool plaintext, verbose;
 	bool no_ktls; /* the kernel is not to encrypt what is sent */
 	struct allow allow;
+	unsigned vms_per_user;
 	struct params params; /* what a VM starts with */
 };
 
@@ -54,7 +55,6 @@ struct server {
 	unsigned n_accepted;
 	TAILQ_HEAD(, late_sock) late_socks; /* of VMs that are gone: latesock.c */
 	TAILQ_HEAD(migrations, migration) migrations;
-	unsigned n_migrations;
 	TAILQ_HEAD(, farewell) farewells; /* last words of sessions: farewell.c */
 	unsigned n_farewells;
 	unsigned n_dumps; /* tables that are read for clients */

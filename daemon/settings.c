@@ -81,6 +81,16 @@ static int file_list(struct config *c, const char *name, struct json_object *v, 
 	return r;
 }
 
+static int file_vms_per_user(struct config *c, struct json_object *v, struct err *err)
+{
+	int64_t n = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : 0;
+
+	if (n < 1 || n > VMS_MAX)
+		return err_set(err, -EINVAL, "'vms-per-user' expects 1 to %d", VMS_MAX);
+	c->vms_per_user = (unsigned)n;
+	return 0;
+}
+
 /* One member of the file. tls-creds names the daemon's directory here. */
 static int file_member(struct config *c, const char *name, struct json_object *v, struct err *err)
 {
@@ -105,6 +115,8 @@ static int file_member(struct config *c, const char *name, struct json_object *v
 			return err_set(err, -EINVAL, "'%s' expects a string", name);
 		return copy(texts[i].dst, texts[i].size, name, json_object_get_string(v), err);
 	}
+	if (!strcmp(name, "vms-per-user"))
+		return file_vms_per_user(c, v, err);
 	if (!strcmp(name, "listen") || !strcmp(name, "allow"))
 		return file_list(c, name, v, err);
 	if (!strcmp(name, "plaintext") || !strcmp(name, "ktls")) {
@@ -244,6 +256,7 @@ static int defaults(struct config *c)
 {
 	memset(c, 0, sizeof(*c));
 	params_default(&c->params);
+	c->vms_per_user = VMS_OF_USER_MAX;
 	strcpy(c->control, SETTINGS_RUN_DIR "/control.sock");
 	strcpy(c->vmm_socket, SETTINGS_RUN_DIR "/vmm.sock");
 	if (gethostname(c->name, sizeof(c->name) - 1) < 0)

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Command line and configuration file. The file is JSON: the names of the migration parameters and
- * capabilities, and "control", "vmm-socket", "state-dir", "listen" (list), "tls-creds", "plaintext", "name",
+ * capabilities, and "control", "vmm-socket", "state-dir", "vms-per-user", "listen" (list), "tls-creds", "plaintext", "name",
  * "allow" (rules: allow.h). The command line wins.
  */
 #include "daemon/server.h"

@@ -142,7 +142,6 @@ static void vm_free(struct vm *vm)
 		free(p);
 	}
 	TAILQ_REMOVE(&vm->vms->list, vm, link);
-	vm->vms->n--;
 	event_free_null(vm->readable);
 	event_free_null(vm->writable);
 	event_free_null(vm->deadline);
@@ -414,7 +413,7 @@ static int check_registration(struct vm *vm, struct err *err)
 			"this one another UUID",
 			vm->uuid_text, other->reg.name);
 	}
-	return 0;
+	return vms_check_room(vm->vms, vm, err);
 }
 
 void vm_welcome(struct vm *vm)
@@ -552,7 +551,6 @@ struct vm *vm_new(struct vms *v, int fd, const struct ucred *cred)
 	TAILQ_INIT(&vm->requests);
 	TAILQ_INIT(&vm->out);
 	TAILQ_INSERT_TAIL(&v->list, vm, link);
-	v->n++;
 	vm->readable = event_new(v->base, fd, EV_READ | EV_PERSIST, readable_cb, vm);
 	vm->writable = event_new(v->base, fd, EV_WRITE, writable_cb, vm);
 	vm->deadline = evtimer_new(v->base, register_timeout_cb, vm);

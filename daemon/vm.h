@@ -24,7 +24,9 @@ struct vm_request;
 struct vm_packet;
 struct vms;
 
-#define VM_CONNECTIONS_MAX 256
+#define VMS_MAX         384 /* registered at once */
+#define VMS_OF_USER_MAX 256 /* of one user; the configuration may say otherwise */
+#define VMS_WAITING_MAX 64  /* connections that have not registered yet */
 
 struct vm {
 	TAILQ_ENTRY(vm) link;
@@ -59,8 +61,11 @@ struct vm {
 
 /* Told to whoever owns the registry (the server). */
 struct vm_hooks {
-	/* Decide whether this VM may register. 0, or -errno with the sentence for its VMM. */
-	int (*allow)(void *arg, const struct vm *vm, struct err *err);
+	/*
+	 * Name vm->user, and decide whether this VM may register. 0, or -errno with the sentence
+	 * for its VMM.
+	 */
+	int (*allow)(void *arg, struct vm *vm, struct err *err);
 	/* Make ready what belongs to it, then vm_welcome() it; requests only after that. */
 	void (*registered)(void *arg, struct vm *vm);
 	/* The connection ended; dead: so did its process, for all we know. The vm goes after. */
@@ -73,6 +78,8 @@ struct vm_hooks {
 int vms_new(struct event_base *base, const char *path, const struct vm_hooks *hooks, void *arg,
 	struct vms **ret, struct err *err);
 struct vms *vms_free(struct vms *v); /* takes NULL, returns NULL */
+/* How many VMs one user may have registered: VMS_OF_USER_MAX unless said here. */
+void vms_limit_users(struct vms *v, unsigned per_user);
 
 /* Tell its VMM that it is registered. */
 void vm_welcome(struct vm *vm);

@@ -12,9 +12,12 @@ struct vms {
 	struct event *readable, *again;
 	const struct vm_hooks *hooks;
 	void *arg;
-	unsigned n;
+	unsigned per_user; /* VMs that one user may have registered */
 	TAILQ_HEAD(, vm) list;
 };
+
+/* Is there a place for one more VM of that user? 0, or -ENOSPC with the sentence for its VMM. */
+int vms_check_room(const struct vms *v, const struct vm *vm, struct err *err);
 
 /* A connection was accepted; it has to register. NULL: out of memory, and fd is the caller's. */
 struct vm *vm_new(struct vms *v, int fd, const struct ucred *cred);

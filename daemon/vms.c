@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/share.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/vm_impl.h"
@@ -15,6 +16,58 @@ static void accept_again_cb(evutil_socket_t sock, short what, void *arg)
 	struct vms *v = arg;
 
 	event_add(v->readable, NULL);
+}
+
+/*
+ * A connection that has not registered makes room for another one: who opens many is in nobody's
+ * way but his own.
+ */
+static void make_room(struct vms *v)
+{
+	struct vm *vm, *all[VMS_WAITING_MAX];
+	uint64_t owners[VMS_WAITING_MAX];
+	unsigned n = 0;
+
+	TAILQ_FOREACH (vm, &v->list, link) {
+		if (vm->registered)
+			continue;
+		owners[n] = vm->uid;
+		all[n++] = vm;
+		if (n == VMS_WAITING_MAX)
+			break;
+	}
+	if (n < VMS_WAITING_MAX)
+		return;
+	vm = all[share_victim(owners, n)];
+	log_stranger(LOG_VMM, SD_WARNING,
+		"a VMM (pid %d, uid %u) did not register before %d others connected, and makes room",
+		(int)vm->pid, (unsigned)vm->uid, VMS_WAITING_MAX);
+	vm_gone(vm, false);
+}
+
+/* No user takes the last places: those are for others. */
+int vms_check_room(const struct vms *v, const struct vm *vm, struct err *err)
+{
+	unsigned n = 0, own = 0;
+	const struct vm *o;
+
+	TAILQ_FOREACH (o, &v->list, link) {
+		n += o->registered;
+		own += o->registered && o->uid == vm->uid;
+	}
+	if (own >= v->per_user)
+		return err_set(err, -ENOSPC,
+			"user %s has %u VMs registered here, and one user may have no more: end one, or "
+			"raise 'vms-per-user' in the daemon's configuration (%d is the most of all users)",
+			vm->user, own, VMS_MAX);
+	if (n >= VMS_MAX)
+		return err_set(err, -ENOSPC, "%u VMs are registered here, as many as can be", n);
+	return 0;
+}
+
+void vms_limit_users(struct vms *v, unsigned per_user)
+{
+	v->per_user = per_user;
 }
 
 static void accept_cb(evutil_socket_t sock, short what, void *arg)
@@ -33,10 +86,13 @@ static void accept_cb(evutil_socket_t sock, short what, void *arg)
 		}
 		return;
 	}
-	if (v->n >= VM_CONNECTIONS_MAX ||
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || !vm_new(v, fd, &cred)) {
-		log_stranger(LOG_VMM, SD_WARNING,
-			"a VMM's connection is closed: %u are open already", v->n);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
+		close(fd);
+		return;
+	}
+	make_room(v);
+	if (!vm_new(v, fd, &cred)) {
+		log_stranger(LOG_VMM, SD_WARNING, "a VMM's connection is closed: out of memory");
 		close(fd);
 	}
 }
@@ -52,6 +108,7 @@ int vms_new(struct event_base *base, const char *path, const struct vm_hooks *ho
 	v->base = base;
 	v->hooks = hooks;
 	v->arg = arg;
+	v->per_user = VMS_OF_USER_MAX;
 	TAILQ_INIT(&v->list);
 	r = unixsock_listen(&v->sock, path, SOCK_SEQPACKET, 0660, err);
 	if (r < 0) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -307,6 +308,71 @@ START_TEST(session_of_another_process)
 }
 END_TEST
 
+/* --- many of them ---------------------------------------------------------------------------- */
+
+#define MANY 70 /* more than migrations may be under way */
+
+/*
+ * One user's VMs bring all the notes along that they can: others migrate, clients are answered, and
+ * what a VM said goes with it.
+ */
+START_TEST(many_notes)
+{
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL), *b = host_start(h, "b", NULL);
+	struct fake_vmm *vmms = calloc(MANY, sizeof(*vmms));
+	struct json_object *list, *sessions, *d;
+	size_t notes = 0;
+
+	h_check(h, vmms, "out of memory");
+	for (unsigned i = 0; i < MANY; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "many%u", i);
+		fake_vmm_new(&vmms[i], b, name);
+		vmms[i].reg.uuid = (struct vm_uuid){{0xaa, (uint8_t)i}};
+		for (unsigned k = 0; k < VMM_NOTES_MAX; k++)
+			fake_note_new(&vmms[i], &(struct session_id){{1, (uint8_t)i, (uint8_t)k}},
+				NOTE_COMMITTING);
+		fake_vmm_register(&vmms[i]);
+	}
+	list = host_ask(b, "query-vms", NULL);
+	h_check(h, json_object_array_length(list) == MANY, "not all VMs are in the answer");
+	for (size_t i = 0; i < MANY; i++) {
+		sessions = member(json_object_array_get_idx(list, i), "sessions");
+		notes += json_object_array_length(sessions);
+	}
+	h_check(h, notes == (size_t)MANY * VMM_NOTES_MAX, "%zu notes are in the answer", notes);
+	json_object_put(list);
+	list = host_ask(b, "query-vms", "{'start': 68, 'limit': 5}");
+	h_check(h, json_object_array_length(list) == 2, "the last page has %zu VMs",
+		json_object_array_length(list));
+	h_check_text(h, member_text(json_object_array_get_idx(list, 1), "name", ""), "many69");
+	json_object_put(list);
+	list = host_ask(b, "query-vms", "{'vm': 'many7'}");
+	h_check(h, json_object_array_length(list) == 1, "one VM is not alone");
+	json_object_put(list);
+
+	guest_start(a, "vm1", &(struct guest_opts){.rate = 1000});
+	guest_start(b, "vm1", &(struct guest_opts){.incoming = true, .rate = 1000});
+	host_do(b, "migrate-incoming", "{'vm': 'vm1'}");
+	host_do(a, "migrate", "{'vm': 'vm1', 'uri': '%s'}", b->uri);
+	host_status(a, "vm1", "completed");
+
+	for (unsigned i = 0; i < MANY; i++) {
+		fake_vmm_kill(&vmms[i]);
+		json_object_put(host_event(b, "VM_GONE", vmms[i].reg.name, NULL, NULL));
+	}
+	d = host_ask(b, "query-daemon", NULL);
+	h_check(h, member_int(d, "migrations", -1) == 0, "sessions of nobody are left");
+	json_object_put(d);
+	for (unsigned i = 0; i < MANY; i++)
+		fake_vmm_free(&vmms[i]);
+	free(vmms);
+	harness_free(h);
+}
+END_TEST
+
 /* --- the key --------------------------------------------------------------------------------- */
 
 START_TEST(key_that_others_read)
@@ -345,6 +411,7 @@ int main(void)
 	harness_add(c, run_is_not_told);
 	harness_add(c, dead_is_not_never);
 	harness_add(c, session_of_another_process);
+	harness_add(c, many_notes);
 	harness_add(c, key_that_others_read);
 	return harness_main(s);
 }

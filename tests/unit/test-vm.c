@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,48 @@ START_TEST(test_duplicate)
 	ck_assert_uint_eq(gone, 0);
 	ck_assert_ptr_null(vms_find(vms, NULL, &err)); /* which of the two? */
 	close(one);
+	close(two);
+}
+END_TEST
+
+/* Connections that say nothing are in nobody's way, however many they are. */
+START_TEST(test_silent_ones)
+{
+	int silent[3 * VMS_WAITING_MAX], one;
+	char c;
+
+	one = vmm_ready("one", 1);
+	for (int i = 0; i < 3 * VMS_WAITING_MAX; i++) {
+		silent[i] = vmm_connect();
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	}
+	turn();
+	close(vmm_ready("two", 2));
+	turn();
+	ck_assert_uint_eq(registered, 2);
+	ck_assert_int_eq(recv(silent[0], &c, 1, MSG_DONTWAIT), 0);
+	ck_assert_int_eq(recv(silent[2 * VMS_WAITING_MAX], &c, 1, MSG_DONTWAIT), 0);
+	ck_assert_int_lt(recv(silent[3 * VMS_WAITING_MAX - 1], &c, 1, MSG_DONTWAIT), 0);
+	ck_assert_int_lt(recv(one, &c, 1, MSG_DONTWAIT), 0);
+	for (int i = 0; i < 3 * VMS_WAITING_MAX; i++)
+		close(silent[i]);
+	close(one);
+}
+END_TEST
+
+START_TEST(test_places_of_a_user)
+{
+	int one, two;
+
+	vms_limit_users(vms, 2);
+	one = vmm_ready("one", 1);
+	two = vmm_ready("two", 2);
+	expect_refusal(vmm_start("three", 3), "'vms-per-user'");
+	/* the same VM again takes no further place */
+	expect_refusal(vmm_start("two", 2), "registered already");
+	close(one);
+	turn();
+	close(vmm_ready("one", 1));
 	close(two);
 }
 END_TEST
@@ -288,6 +331,8 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_register);
 	tcase_add_test(t, test_duplicate);
+	tcase_add_test(t, test_silent_ones);
+	tcase_add_test(t, test_places_of_a_user);
 	tcase_add_test(t, test_not_allowed);
 	tcase_add_test(t, test_wrong_pidfd);
 	tcase_add_test(t, test_version);

@@ -20,7 +20,7 @@ struct vmm_event last_event;
 struct answer answers[ANSWERS_MAX];
 static char path[108];
 
-static int allow_cb(void *arg, const struct vm *vm, struct err *err)
+static int allow_cb(void *arg, struct vm *vm, struct err *err)
 {
 	ck_assert_ptr_eq(arg, &vms);
 	return forbid ? err_set(err, -EPERM, "%s is not welcome", vm->reg.name) : 0;
