@@ -13,6 +13,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "common/foreign.h"
+
 #define SEALS        (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define FDS_MAX      253 /* SCM_MAX_FD: as many as one packet can carry */
 #define KVM_HTAB     "anon_inode:kvm-htab"
@@ -116,7 +118,7 @@ static int take_fds(struct msghdr *msg)
 			if (first < 0)
 				first = fd;
 			else
-				fd_close(fd);
+				foreign_close(fd);
 		}
 	}
 	return first;
@@ -147,13 +149,13 @@ ssize_t fd_recv_packet(int sock, void *buf, size_t cap, int *ret_fd)
 		return -errno;
 	fd = take_fds(&msg);
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		fd_close(fd);
+		foreign_close(fd);
 		return -EMSGSIZE;
 	}
 	if (ret_fd)
 		*ret_fd = fd;
 	else
-		fd_close(fd);
+		foreign_close(fd);
 	return n;
 }
 

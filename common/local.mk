@@ -4,6 +4,7 @@ libbase_la_SOURCES = \
 	common/clock.c common/clock.h \
 	common/err.c common/err.h \
 	common/fd.c common/fd.h \
+	common/foreign.c common/foreign.h \
 	common/number.c common/number.h \
 	common/share.c common/share.h \
 	common/sigpipe.c common/sigpipe.h

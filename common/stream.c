@@ -136,7 +136,7 @@ ssize_t stream_read(struct stream *s, void *buf, size_t len)
 	if (s->tls)
 		return tls_result(s, tls_read(s->tls, buf, len));
 	do
-		n = recv(s->fd, buf, len, 0);
+		n = recv(s->fd, buf, len, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n > 0)
 		return n;
@@ -161,7 +161,7 @@ ssize_t stream_write(struct stream *s, const void *buf, size_t len)
 	if (s->tls)
 		return tls_result(s, tls_write(s->tls, buf, len));
 	do
-		n = send(s->fd, buf, len, MSG_NOSIGNAL);
+		n = send(s->fd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return n;
@@ -196,6 +196,7 @@ void stream_shutdown(struct stream *s)
 
 struct stream *stream_free(struct stream *s)
 {
+	static const struct linger no_linger;
 	struct sigpipe guard;
 	char buf[4096];
 	ssize_t n;
@@ -213,6 +214,8 @@ struct stream *stream_free(struct stream *s)
 		}
 	}
 	tls_free(s->tls);
+	/* Whoever gave it (fd:) may have asked that close() waits. */
+	setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &no_linger, sizeof(no_linger));
 	sigpipe_block(&guard);
 	close(s->fd);
 	sigpipe_unblock(&guard);

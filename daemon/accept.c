@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/fd.h"
+#include "common/foreign.h"
 #include "common/share.h"
 #include "daemon/dest.h"
 #include "daemon/limits.h"
@@ -221,7 +221,7 @@ int accept_fd(struct server *srv, int fd, struct tls_creds *creds, struct err *e
 	int r;
 
 	if (!a) {
-		fd_close(fd);
+		foreign_close(fd);
 		return err_set(err, -EBUSY, "too many connections wait to say what they are for");
 	}
 	r = dial_fd(srv->base, fd, true, creds, NULL, limit_ms(LIMIT_HANDSHAKE), fd_cb, a, &a->dial,

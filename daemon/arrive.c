@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/chunk.h"
 #include "daemon/cookie.h"
 #include "daemon/dest.h"
@@ -50,7 +51,7 @@ static int take_htab(
 	struct err err;
 
 	if (reply->error) {
-		fd_close(fd);
+		foreign_close(fd);
 		return dest_failf(m, reply->error, "the VMM of %s cannot open its HPT: %s",
 			m->vm_name, reply->text);
 	}
@@ -89,7 +90,7 @@ static void reset_cb(void *arg, const struct vmm_reply *reply, int fd)
 	struct vmm_request req = {.type = VMM_OPEN_HTAB, .flags = HTAB_FD_WRITE};
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	if (reply->error)
 		dest_failf(m, reply->error, "the VMM of %s gives no empty HPT of order %u: %s",
 			m->vm_name, m->order, reply->text);
@@ -115,7 +116,7 @@ static void loading_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	if (reply->error) {
 		dest_failf(m, reply->error, "the VMM of %s does not take a guest: %s", m->vm_name,
 			reply->text);

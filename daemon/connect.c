@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/dumphtab.h"
 #include "daemon/incoming.h"
 #include "daemon/limits.h"
@@ -22,7 +23,7 @@ int source_open_htab(
 	struct err err;
 
 	if (reply->error) {
-		fd_close(fd);
+		foreign_close(fd);
 		return source_failf(m, reply->error, "the VMM of %s cannot open its HPT: %s",
 			m->vm_name, reply->text);
 	}
@@ -429,7 +430,7 @@ int connect_uris(struct server *srv, const struct vm *vm, const char *uri, const
 		return r;
 	fd = incoming_take_socket(srv, &u, &listens, err);
 	if (fd >= 0 && listens) {
-		fd_close(fd);
+		foreign_close(fd);
 		return err_set(err, -EINVAL,
 			"the descriptor '%s' listens: a source needs a connected socket", u.path);
 	}
@@ -496,7 +497,7 @@ int source_start(
 	}
 	m = migration_new(srv, vm, MIG_CONNECT);
 	if (!m) {
-		fd_close(fd);
+		foreign_close(fd);
 		tls_creds_unref(creds);
 		return err_set(err, -ENOMEM, "out of memory");
 	}

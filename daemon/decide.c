@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/cookie.h"
 #include "daemon/dest.h"
 #include "daemon/limits.h"
@@ -38,7 +39,7 @@ static void say_and_close(struct migration *m, enum wire_type type)
 
 static void forgotten_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
-	fd_close(fd);
+	foreign_close(fd);
 }
 
 static void release_vm(struct migration *m)
@@ -55,7 +56,7 @@ static void killed_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	if (reply->value != NOTE_DEAD)
 		return;
 	m->never = true;
@@ -109,7 +110,7 @@ static void time_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	if (reply->error)
 		return; /* a VMM without a timebase of its own */
 	m->have_time = true;
@@ -125,7 +126,7 @@ static void run_cb(void *arg, const struct vmm_reply *reply, int fd)
 	struct vmm_request time = {.type = VMM_QUERY_TIME};
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	unresolved_over(m);
 	if (reply->error == 0 && reply->value == NOTE_RUN) {
 		m->vm->reg.incoming = false;

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/limits.h"
 #include "daemon/load.h"
 #include "daemon/log.h"
@@ -36,7 +37,7 @@ static void dead_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	if (reply->value == NOTE_DEAD) {
 		m->never = true;
 		vm_set_note(m->vm, &m->session, NOTE_DEAD);
@@ -124,7 +125,7 @@ static void ready_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	if (reply->error) {
 		dest_failf(m, reply->error, "the VMM of %s is not ready to run the guest: %s",
 			m->vm_name, reply->text);
@@ -145,8 +146,8 @@ static void state_set_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
-	m->state_fd = fd_close(m->state_fd);
+	foreign_close(fd);
+	m->state_fd = foreign_close(m->state_fd);
 	if (reply->error)
 		dest_failf(m, reply->error, "the VMM of %s cannot set the machine state: %s",
 			m->vm_name, reply->text);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/htabio.h"
 #include "daemon/job.h"
 #include "daemon/limits.h"
@@ -51,8 +52,13 @@ static void end(struct dumphtab *d, int r, const struct err *err)
 		vm_answer_change(d->vm, 0, NULL); /* its table may change now: dumphtab_busy() */
 	}
 	d->srv->n_dumps--;
-	fd_close(d->fd);
+	foreign_close(d->fd);
 	free(d);
+}
+
+static int no_file(struct err *err)
+{
+	return err_set(err, -EINVAL, "the descriptor is no regular file that is open for writing");
 }
 
 /* -- the thread -- */
@@ -104,8 +110,14 @@ static void work(void *arg)
 {
 	struct dumphtab *d = arg;
 	uint8_t *buf = malloc(READ_BYTES);
+	struct stat st;
 
-	d->result = buf ? 1 : err_set(&d->err, -ENOMEM, "out of memory");
+	if (!buf)
+		d->result = err_set(&d->err, -ENOMEM, "out of memory");
+	else if (fstat(d->fd, &st) < 0 || !S_ISREG(st.st_mode)) /* the file system may not answer */
+		d->result = no_file(&d->err);
+	else
+		d->result = 1;
 	while (d->result > 0)
 		d->result = read_some(d, buf);
 	free(buf);
@@ -127,7 +139,7 @@ static void htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 	int r;
 
 	if (reply->error) {
-		fd_close(fd);
+		foreign_close(fd);
 		r = err_set(&err, reply->error, "the VMM of %s cannot open its HPT: %s", d->vm_name,
 			reply->text);
 	} else {
@@ -164,7 +176,6 @@ void dumphtab_vm_gone(struct vm *vm)
 static int check(const struct server *srv, const struct vm *vm, int fd, struct err *err)
 {
 	int flags = fcntl(fd, F_GETFL);
-	struct stat st;
 
 	if (srv->stopping)
 		return err_set(err, -EBUSY, "the daemon is stopping");
@@ -177,10 +188,8 @@ static int check(const struct server *srv, const struct vm *vm, int fd, struct e
 			err, -EBUSY, "the table of VM %s is being read already", vm->reg.name);
 	if (vm->reg.mmu != MMU_HPT)
 		return err_set(err, -EINVAL, "VM %s has no hashed page table", vm->reg.name);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || flags < 0 ||
-		(flags & O_ACCMODE) == O_RDONLY)
-		return err_set(
-			err, -EINVAL, "the descriptor is no regular file that is open for writing");
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return no_file(err);
 	return 0;
 }
 
@@ -194,7 +203,7 @@ void dumphtab_start(struct server *srv, struct vm *vm, int fd, struct qmp_call *
 	if (r == 0 && !(d = calloc(1, sizeof(*d))))
 		err_set(&err, -ENOMEM, "out of memory");
 	if (!d) {
-		fd_close(fd);
+		foreign_close(fd);
 		qmp_fail(call, &err);
 		return;
 	}

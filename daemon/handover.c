@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/cookie.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
@@ -52,7 +53,7 @@ static void released_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	source_answered(m);
 	if (reply->error)
 		log_warn("vm %s: runs elsewhere, but its VMM does not let it go: %s", m->vm_name,
@@ -101,7 +102,7 @@ static void undone_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	source_answered(m);
 	if (reply->error) {
 		log_err("vm %s: its guest never runs at the destination and could not be resumed "

@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "proto/htab.h"
 
 #define SEGMENTS    1024u                            /* IOV_MAX: records in one writev() */
@@ -120,7 +121,7 @@ static void fd_kind_close(void *ctx)
 {
 	struct htabio *io = ctx;
 
-	io->fd = fd_close(io->fd);
+	io->fd = foreign_close(io->fd);
 }
 
 static const struct htabio_ops kernel_ops = {
@@ -324,12 +325,12 @@ int htabio_new(
 	int r = check_fd(fd, kind, err);
 
 	if (r < 0) {
-		fd_close(fd);
+		foreign_close(fd);
 		return r;
 	}
 	r = htabio_new_ops(kernel ? &kernel_ops : &sock_ops, NULL, &io);
 	if (r < 0) {
-		fd_close(fd);
+		foreign_close(fd);
 		return err_set(err, r, "out of memory for the VMM's htab fd");
 	}
 	io->ctx = io;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/accept.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
@@ -35,7 +36,7 @@ int incoming_take_socket(
 			uri->path);
 	r = fd_stream_socket(fd, ret_listens);
 	if (r < 0) {
-		fd_close(fd);
+		foreign_close(fd);
 		return err_set(err, r, "the descriptor '%s' is no stream socket that %s", uri->path,
 			r == -ENOTCONN ? "is connected or listens" : "can be used");
 	}
@@ -253,7 +254,7 @@ static int listen_fd(struct server *srv, struct vm *vm, const struct uri *uri, s
 	if (fd < 0)
 		return fd;
 	if (!listens && !incoming_listens(srv, vm)) {
-		fd_close(fd);
+		foreign_close(fd);
 		return err_set(err, -ENOTCONN,
 			"'fd:%s' is one connection, and this daemon listens nowhere for the "
 			"source's others (its redial-uri)",

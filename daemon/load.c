@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/dest.h"
 #include "daemon/dumphtab.h"
 #include "daemon/filepath.h"
@@ -97,7 +98,7 @@ struct load *load_free(struct load *l)
 		return NULL;
 	}
 	loadfile_free(l->file);
-	fd_close(l->state_fd);
+	foreign_close(l->state_fd);
 	free(l);
 	return NULL;
 }

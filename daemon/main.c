@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/limits.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
@@ -38,6 +39,13 @@ static int lock_directory(const char *control, struct err *err)
 			err, -EBUSY, "another htab-migrated serves %.*s already", n, control);
 	}
 	return fd;
+}
+
+static void left_open(void)
+{
+	log_stranger(LOG_VMM, SD_WARNING,
+		"a descriptor that a VMM or a client sent is left open: hundreds of others are being "
+		"closed, and their file systems do not answer");
 }
 
 static void term_cb(evutil_socket_t sig, short what, void *arg)
@@ -100,6 +108,7 @@ int main(int argc, char **argv)
 		return r < 0 ? 2 : 0;
 	log_set_verbose(srv.config.verbose);
 	log_begin();
+	foreign_set_warn(left_open);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not the end */
 	lock = lock_directory(srv.config.control, &err);

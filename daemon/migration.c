@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/chunk.h"
 #include "daemon/dest.h"
 #include "daemon/incoming.h"
@@ -153,8 +154,8 @@ static void ended(struct migration *m)
 		event_del(m->away);
 	if (m->deadline)
 		event_del(m->deadline);
-	m->state_fd = fd_close(m->state_fd);
-	m->connected_fd = fd_close(m->connected_fd);
+	m->state_fd = foreign_close(m->state_fd);
+	m->connected_fd = foreign_close(m->connected_fd);
 	m->htab = htabio_free(m->htab);
 	m->htab_verify = htabio_free(m->htab_verify);
 	m->creds = tls_creds_unref(m->creds);
@@ -359,8 +360,8 @@ struct migration *migration_free(struct migration *m)
 	peer_free(m->peer);
 	migration_drop_channels(m);
 	tls_creds_unref(m->creds);
-	fd_close(m->state_fd);
-	fd_close(m->connected_fd);
+	foreign_close(m->state_fd);
+	foreign_close(m->connected_fd);
 	save_free(m->save);
 	load_free(m->load);
 	reopen_free(m->next);

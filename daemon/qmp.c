@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "config.h"
+#include "common/foreign.h"
 #include "daemon/qmp_client.h"
 
 /* The process has no descriptor left. */
@@ -83,9 +84,9 @@ static void keep_fd(struct qmp *q, const char *name, int fd)
 	int old = qmp_take_fd(q, name);
 
 	if (old >= 0)
-		close(old);
+		foreign_close(old);
 	if (!n) {
-		close(fd);
+		foreign_close(fd);
 		return;
 	}
 	n->fd = fd;
@@ -173,7 +174,7 @@ static void run_closefd(
 		fail(call, ERR_GENERIC, "File descriptor named '%.64s' not found", name);
 		return;
 	}
-	close(fd);
+	foreign_close(fd);
 	qmp_return(call, NULL);
 }
 
@@ -401,7 +402,7 @@ struct qmp *qmp_free(struct qmp *q)
 		qmp_sock_free(s);
 	while ((n = TAILQ_FIRST(&q->fds))) {
 		TAILQ_REMOVE(&q->fds, n, link);
-		close(n->fd);
+		foreign_close(n->fd);
 		free(n);
 	}
 	free(q);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/qmp_client.h"
+#include "common/foreign.h"
 
 #define INPUT_MAX    (16 * 1024) /* bytes of one read */
 #define COMMANDS_MAX 32          /* in one go, then others have their turn */
@@ -25,7 +26,7 @@ struct qmp_call {
 static void close_fds(struct qmp_client *c)
 {
 	for (unsigned i = 0; i < c->n_fds; i++)
-		close(c->fds[i]);
+		foreign_close(c->fds[i]);
 	c->n_fds = 0;
 }
 

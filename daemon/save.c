@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/filepath.h"
 #include "daemon/job.h"
 #include "daemon/loadfile.h"
@@ -114,7 +115,7 @@ struct save *save_free(struct save *s)
 		return NULL;
 	}
 	savefile_free(s->file);
-	fd_close(s->state_fd);
+	foreign_close(s->state_fd);
 	free(s);
 	return NULL;
 }
@@ -265,7 +266,7 @@ static void state_written(struct migration *m)
 {
 	struct save *s = m->save;
 
-	s->state_fd = fd_close(s->state_fd);
+	s->state_fd = foreign_close(s->state_fd);
 	if (s->result < 0) {
 		source_failf(m, s->result, "%s", s->err.text);
 		return;

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/change.h"
 #include "daemon/chunk.h"
 #include "daemon/converge.h"
@@ -68,7 +69,7 @@ static void resumed_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	if (reply->error == 0) {
 		m->vm->reg.running = true;
 		source_runs_again(m);

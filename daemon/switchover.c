@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/chunk.h"
 #include "daemon/cookie.h"
 #include "daemon/limits.h"
@@ -71,7 +72,7 @@ static void noted_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	unresolved_over(m);
 	if (reply->error || reply->value != NOTE_COMMITTING || m->resumed) {
 		source_failf(m, reply->error ? reply->error : -ECANCELED,
@@ -153,7 +154,7 @@ static void send_state(struct migration *m)
 		queued += n;
 	}
 	if (m->state_done == m->state_size && queued == 0) {
-		m->state_fd = fd_close(m->state_fd);
+		m->state_fd = foreign_close(m->state_fd);
 		migration_enter(m, MIG_END, send_end);
 	}
 }
@@ -170,13 +171,13 @@ static void state_cb(void *arg, const struct vmm_reply *reply, int fd)
 	size_t size;
 
 	if (reply->error) {
-		fd_close(fd);
+		foreign_close(fd);
 		source_failf(m, reply->error, "the VMM of %s cannot give its machine state: %s",
 			m->vm_name, reply->text);
 		return;
 	}
 	if (fd < 0 || fd_memfd_check(fd, STATE_IMAGE_MAX, &size) < 0) {
-		fd_close(fd);
+		foreign_close(fd);
 		source_failf(m, -EINVAL,
 			"the VMM of %s gave no sealed memory of at most %u MiB with its machine state",
 			m->vm_name, STATE_IMAGE_MAX >> 20);
@@ -313,7 +314,7 @@ static void paused_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
-	fd_close(fd);
+	foreign_close(fd);
 	if (reply->error) {
 		source_failf(m, reply->error, "the VMM of %s cannot stop its vCPUs: %s", m->vm_name,
 			reply->text);

@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/log.h"
 
 #define OUT_MAX 64 /* packets waiting for a VMM that does not read */
@@ -116,7 +117,7 @@ static void request_done(struct vm_request *r, const struct vmm_reply *reply, in
 		cb(arg, reply, fd);
 		return;
 	}
-	fd_close(fd);
+	foreign_close(fd);
 	if (reads && fd >= 0)
 		vm_htab_closed(vm, arg);
 }
@@ -138,7 +139,7 @@ static void vm_free(struct vm *vm)
 		request_fail(TAILQ_FIRST(&vm->requests), -ECONNRESET, "went away");
 	while ((p = TAILQ_FIRST(&vm->out))) {
 		TAILQ_REMOVE(&vm->out, p, link);
-		fd_close(p->fd);
+		foreign_close(p->fd);
 		free(p);
 	}
 	TAILQ_REMOVE(&vm->vms->list, vm, link);
@@ -208,7 +209,7 @@ static void send_queued(struct vm *vm)
 		/* A broken connection is noticed, and judged, where it is read. */
 		TAILQ_REMOVE(&vm->out, p, link);
 		vm->out_len--;
-		fd_close(p->fd);
+		foreign_close(p->fd);
 		free(p);
 	}
 }
@@ -466,7 +467,7 @@ static void handle_reply(struct vm *vm, uint32_t serial, const void *buf, size_t
 		/* It may be the table, asked for too long ago. */
 		if (fd >= 0 && !vm->htab_reader)
 			tell_closed(vm);
-		fd_close(fd);
+		foreign_close(fd);
 		return;
 	}
 	log_debug("vm %s -> REPLY to %s serial %u: %d %s", vm->reg.name, vmm_type_name(r->type),
@@ -494,13 +495,13 @@ static int handle_packet(struct vm *vm, const void *buf, size_t len, int fd)
 	case VMM_EVENT:
 		if (vmm_unpack_event(buf, len, &event) < 0)
 			goto bad;
-		fd_close(fd);
+		foreign_close(fd);
 		vm->vms->hooks->event(vm->vms->arg, vm, &event);
 		return 0;
 	default: break;
 	}
 bad:
-	fd_close(fd);
+	foreign_close(fd);
 	return -EBADMSG;
 }
 

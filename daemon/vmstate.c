@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "common/fd.h"
+#include "common/foreign.h"
 #include "daemon/migration.h"
 #include "daemon/server.h"
 #include "proto/htab.h"
@@ -199,7 +200,7 @@ void vmstate_forget(struct vm *vm)
 		return;
 	vm->reading = NULL;
 	event_free(r->timer);
-	fd_close(r->fd);
+	foreign_close(r->fd);
 	free(r);
 }
 
@@ -224,7 +225,7 @@ static int64_t keep(const struct query *q, struct vm *vm, int fd)
 		if (r && r->timer)
 			event_free(r->timer);
 		free(r);
-		fd_close(fd);
+		foreign_close(fd);
 		return 0;
 	}
 	r->view = q->view;
@@ -243,7 +244,7 @@ static void answer(struct query *q, struct vm *vm, int fd, int64_t kept)
 	struct err err = {0};
 
 	if (decode_fd(q, fd, list, &err) < 0) {
-		fd_close(fd);
+		foreign_close(fd);
 		json_object_put(list);
 		qmp_fail(q->call, &err);
 		return;
@@ -254,7 +255,7 @@ static void answer(struct query *q, struct vm *vm, int fd, int64_t kept)
 	if (q->more && vm && !kept)
 		kept = keep(q, vm, fd);
 	else
-		fd_close(fd);
+		foreign_close(fd);
 	if (q->more && kept) {
 		json_object_object_add(
 			o, "next", json_object_new_int64(q->ask.start + VMSTATE_ELEMENTS_MAX));
@@ -271,7 +272,7 @@ static void reply_cb(void *arg, const struct vmm_reply *reply, int fd)
 	struct err err;
 
 	if (reply->error) {
-		fd_close(fd);
+		foreign_close(fd);
 		err_set(&err, reply->error, "%s", reply->text);
 		qmp_fail(q->call, &err);
 	} else {
