@@ -10,7 +10,7 @@
 #include "daemon/report.h"
 #include "daemon/vmstate.h"
 
-#define SESSIONS_ROOM (512u << 10) /* bytes: half of what may wait for a client */
+#define SESSIONS_ROOM (256u << 10) /* bytes; with all VMs less than may wait for a client */
 
 static void add_text(struct json_object *o, const char *name, const char *v)
 {

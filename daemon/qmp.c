@@ -292,14 +292,36 @@ void qmp_event(struct qmp *q, const char *vm, const char *name, struct json_obje
 /* -- Sockets -- */
 
 /* Better than silence in a backlog. */
-static void refuse(int fd)
+static void refuse(int fd, unsigned clients)
 {
-	static const char text[] = "{\"error\":{\"class\":\"GenericError\",\"desc\":"
-				   "\"64 control clients are connected already: end one\"}}\r\n";
+	char text[128];
+	int n = snprintf(text, sizeof(text),
+		"{\"error\":{\"class\":\"GenericError\",\"desc\":"
+		"\"%u control clients are connected already: end one\"}}\r\n",
+		clients);
 
 	/* Should this fail, it sees the end of the connection. */
-	(void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close(fd);
+}
+
+/* No user takes the last places: root gets in, whatever the daemon's own user has open. */
+static void take_client(struct qmp_sock *s, int fd)
+{
+	struct ucred cred = {.uid = (uid_t)-1};
+	socklen_t len = sizeof(cred);
+	struct qmp_client *c;
+	struct qmp_sock *o;
+	unsigned own = 0;
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	TAILQ_FOREACH (o, &s->qmp->socks, link)
+		TAILQ_FOREACH (c, &o->clients, link)
+			own += c->uid == cred.uid;
+	if (own >= QMP_CLIENTS_OF_USER_MAX || s->qmp->n_clients >= QMP_CLIENTS_MAX)
+		refuse(fd, own >= QMP_CLIENTS_OF_USER_MAX ? own : s->qmp->n_clients);
+	else
+		qmp_client_new(s, fd, cred.uid);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
@@ -322,10 +344,7 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 		}
 		return;
 	}
-	if (s->qmp->n_clients >= QMP_CLIENTS_MAX)
-		refuse(fd);
-	else
-		qmp_client_new(s, fd);
+	take_client(s, fd);
 }
 
 int qmp_listen(struct qmp *q, const char *path, unsigned mode, const char *vm,

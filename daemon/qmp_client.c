@@ -339,7 +339,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	process(c);
 }
 
-int qmp_client_new(struct qmp_sock *sock, int fd)
+int qmp_client_new(struct qmp_sock *sock, int fd, uid_t uid)
 {
 	struct qmp_client *c = calloc(1, sizeof(*c) + INPUT_MAX);
 
@@ -348,6 +348,7 @@ int qmp_client_new(struct qmp_sock *sock, int fd)
 		return -ENOMEM;
 	}
 	c->fd = fd;
+	c->uid = uid;
 	qmp_json_init(&c->json);
 	c->readable = event_new(sock->qmp->base, fd, EV_READ, on_readable, c);
 	c->writable = event_new(sock->qmp->base, fd, EV_WRITE, on_writable, c);

@@ -8,6 +8,7 @@ struct qmp_client {
 	struct qmp *qmp;
 	struct qmp_sock *sock;
 	int fd;
+	uid_t uid;
 	struct event *readable; /* pending only while there is nothing else to do */
 	struct event *writable;
 	struct event *kick; /* go on with commands that were read, or close */

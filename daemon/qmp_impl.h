@@ -13,17 +13,19 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "common/err.h"
 #include "common/jsonread.h"
 #include "common/unixsock.h"
 #include "daemon/qmp.h"
 
-#define QMP_COMMAND_MAX  (64 * 1024) /* bytes of one command */
-#define QMP_CLIENTS_MAX  64
-#define QMP_UNREAD_MAX   (1024 * 1024) /* bytes that wait for a client */
-#define QMP_FDS_MAX      64            /* with a name */
-#define QMP_FDS_RECEIVED 16            /* with one message */
+#define QMP_COMMAND_MAX         (64 * 1024) /* bytes of one command */
+#define QMP_CLIENTS_MAX         96
+#define QMP_CLIENTS_OF_USER_MAX 64
+#define QMP_UNREAD_MAX          (1024 * 1024) /* bytes that wait for a client */
+#define QMP_FDS_MAX             64            /* with a name */
+#define QMP_FDS_RECEIVED        16            /* with one message */
 
 /* -- qmp_json.c */
 
@@ -62,7 +64,7 @@ int qmp_check_args(const struct qmp_command *command, struct json_object *args, 
 
 struct qmp_client;
 /* fd becomes the client's. */
-int qmp_client_new(struct qmp_sock *sock, int fd);
+int qmp_client_new(struct qmp_sock *sock, int fd, uid_t uid);
 /* Never inside of a callback of the client itself: those look after that. */
 void qmp_client_close(struct qmp_client *c);
 /* value becomes the callee's. */

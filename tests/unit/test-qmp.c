@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/qmp-harness.h"
@@ -304,11 +305,11 @@ START_TEST(qmp_takes_64_kib_and_refuses_one_byte_more)
 }
 END_TEST
 
-START_TEST(qmp_takes_64_clients_and_tells_the_next_one)
+START_TEST(qmp_takes_64_clients_of_a_user_and_tells_the_next_one)
 {
-	int fds[QMP_CLIENTS_MAX], fd;
+	int fds[QMP_CLIENTS_OF_USER_MAX], fd;
 
-	for (int i = 0; i < QMP_CLIENTS_MAX; i++)
+	for (int i = 0; i < QMP_CLIENTS_OF_USER_MAX; i++)
 		fds[i] = connect_client(i % 2 ? "control" : "vm1");
 	fd = dial_sock("control");
 	expect(fd, ERROR(G, "64 control clients are connected already: end one") "<end>");
@@ -316,6 +317,35 @@ START_TEST(qmp_takes_64_clients_and_tells_the_next_one)
 	close(fds[0]);
 	turn();
 	fds[0] = connect_client("control");
+	for (int i = 0; i < QMP_CLIENTS_OF_USER_MAX; i++)
+		close(fds[i]);
+}
+END_TEST
+
+/* Another user gets in all the same, and not without end. Root alone can be another user. */
+START_TEST(qmp_has_places_for_others)
+{
+	int fds[QMP_CLIENTS_MAX], fd;
+	char path[108];
+
+	if (geteuid() != 0)
+		return;
+	ck_assert_int_eq(chmod(scratch(), 0755), 0);
+	ck_assert_int_eq(chmod(scratch_path("control", path, sizeof(path)), 0666), 0);
+	for (int i = 0; i < QMP_CLIENTS_MAX; i++) {
+		if (i == QMP_CLIENTS_OF_USER_MAX)
+			ck_assert_int_eq(seteuid(65534), 0);
+		fds[i] = connect_client("control");
+	}
+	ck_assert_int_eq(seteuid(0), 0);
+	fd = dial_sock("control");
+	expect(fd, ERROR(G, "64 control clients are connected already: end one") "<end>");
+	close(fd);
+	ck_assert_int_eq(seteuid(65533), 0);
+	fd = dial_sock("control");
+	ck_assert_int_eq(seteuid(0), 0);
+	expect(fd, ERROR(G, "96 control clients are connected already: end one") "<end>");
+	close(fd);
 	for (int i = 0; i < QMP_CLIENTS_MAX; i++)
 		close(fds[i]);
 }
@@ -492,7 +522,8 @@ int main(void)
 	tcase_add_test(t, qmp_wants_negotiation_before_anything_else);
 	tcase_add_test(t, qmp_takes_a_depth_of_32_and_refuses_33);
 	tcase_add_test(t, qmp_takes_64_kib_and_refuses_one_byte_more);
-	tcase_add_test(t, qmp_takes_64_clients_and_tells_the_next_one);
+	tcase_add_test(t, qmp_takes_64_clients_of_a_user_and_tells_the_next_one);
+	tcase_add_test(t, qmp_has_places_for_others);
 	tcase_add_test(t, qmp_disconnects_a_client_that_stops_reading_and_no_other);
 	tcase_add_test(t, qmp_disconnects_a_client_that_only_asks);
 	tcase_add_test(t, qmp_answers_in_order_even_when_one_comes_later);
