@@ -103,8 +103,9 @@ int tls_creds_load_at(const char *dir, time_t now, struct tls_creds **ret, struc
 int tls_pem_certs(const char *path, STACK_OF(X509) * *ret, struct err *err);
 /* A key, the caller's, and its file's mode. */
 int tls_pem_key(const char *path, EVP_PKEY **ret, mode_t *ret_mode, struct err *err);
-/* All of a file of revocation lists into store; at least one. */
-int tls_pem_crls(const char *path, X509_STORE *store, struct err *err);
+/* All of a file of revocation lists into store, at least one; when the first of them is to be
+ * renewed, 0: none says. */
+int tls_pem_crls(const char *path, X509_STORE *store, time_t *ret_end, struct err *err);
 
 /* -- tls_name.c */
 
@@ -133,6 +134,9 @@ int tls_cert_name(X509 *cert, char *buf, size_t len, struct err *err);
 bool tls_authz_fits(X509 *cert, const char *text);
 
 /* -- tls_cert.c */
+
+/* Seconds since 1970; 0 for NULL and for what is no time. */
+time_t tls_cert_time(const ASN1_TIME *t);
 
 /* Whose certificates are verified: a peer's, or those of this host in dir. */
 struct tls_complaint {

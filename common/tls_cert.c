@@ -4,6 +4,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/tls.h"
 
@@ -20,6 +21,13 @@ static bool add_name(void *arg, const char *kind, const char *name)
 	if (strcmp(kind, "DNS") == 0 || strcmp(kind, "IP") == 0)
 		snprintf(t->buf + used, t->len - used, "%s'%s'", used ? ", " : "", name);
 	return true;
+}
+
+time_t tls_cert_time(const ASN1_TIME *t)
+{
+	struct tm tm;
+
+	return t && ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
 }
 
 static void date_text(const ASN1_TIME *t, char *buf, size_t len)

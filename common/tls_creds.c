@@ -18,6 +18,7 @@
 #define KEY_RECORDS (1u << 24)
 /* So long before they end it is told. */
 #define ENDING_DAYS 30
+#define CRL_DAYS    2 /* lists of a week or a month are usual */
 #define DAY_S       ((time_t)24 * 3600)
 
 struct tls_creds {
@@ -29,6 +30,7 @@ struct tls_creds {
 	STACK_OF(X509) * cas;
 	time_t expires;
 	const char *ends; /* the file that it is about */
+	time_t crl_end;   /* when a newer ca-crl.pem has to be there; 0: never, or no such file */
 	bool ktls;
 	uint32_t key_records;
 	char warning[ERR_TEXT_MAX];
@@ -87,18 +89,11 @@ static int file_path(
 
 /* -- Are they what the other end will take? -- */
 
-static time_t cert_end(const X509 *cert)
-{
-	struct tm tm;
-
-	return ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1 ? timegm(&tm) : 0;
-}
-
 /* The first to end of a certificate of ours and what is behind it. */
 static void note_end(struct tls_creds *c, STACK_OF(X509) * chain, bool server)
 {
 	for (int i = 0; i < sk_X509_num(chain); i++) {
-		time_t end = cert_end(sk_X509_value(chain, i));
+		time_t end = tls_cert_time(X509_get0_notAfter(sk_X509_value(chain, i)));
 
 		if (c->expires && end >= c->expires)
 			continue;
@@ -184,7 +179,7 @@ static int load_cas(struct tls_creds *c, struct err *err)
 			return err_set(err, -ENOMEM, "out of memory");
 	if (access(crl, F_OK) < 0 && errno == ENOENT)
 		return 0;
-	r = tls_pem_crls(crl, c->store, err);
+	r = tls_pem_crls(crl, c->store, &c->crl_end, err);
 	if (r == 0)
 		X509_STORE_set_flags(c->store, X509_V_FLAG_CRL_CHECK);
 	return r;
@@ -363,17 +358,31 @@ time_t tls_creds_expires(const struct tls_creds *c)
 	return c->expires;
 }
 
-bool tls_creds_ending(const struct tls_creds *c, char *buf, size_t len)
+static bool ends_within(time_t end, time_t days, char *buf, size_t len, time_t *ret_left)
 {
-	time_t left = c->expires - time(NULL);
-	char date[64] = "";
+	time_t left = end - time(NULL);
 	struct tm tm;
 
-	if (left > ENDING_DAYS * DAY_S)
+	if (left > days * DAY_S)
 		return false;
-	if (gmtime_r(&c->expires, &tm))
-		strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", &tm);
-	if (left < 0)
+	if (!gmtime_r(&end, &tm) || strftime(buf, len, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+		*buf = '\0';
+	*ret_left = left;
+	return true;
+}
+
+bool tls_creds_ending(const struct tls_creds *c, char *buf, size_t len)
+{
+	char date[64];
+	time_t left;
+
+	if (c->crl_end && ends_within(c->crl_end, CRL_DAYS, date, sizeof(date), &left))
+		snprintf(buf, len,
+			"%.300s/ca-crl.pem %s at %s: put a newer one there and reload, nobody is believed without",
+			c->dir, left < 0 ? "went out of date" : "goes out of date", date);
+	else if (!ends_within(c->expires, ENDING_DAYS, date, sizeof(date), &left))
+		return false;
+	else if (left < 0)
 		snprintf(buf, len, "%.300s/%s expired at %s: renew it, migrations fail until then",
 			c->dir, c->ends, date);
 	else

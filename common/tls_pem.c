@@ -135,9 +135,10 @@ int tls_pem_key(const char *path, EVP_PKEY **ret, mode_t *ret_mode, struct err *
 	return *ret ? 0 : bad_file(path, "an unencrypted private key", err);
 }
 
-int tls_pem_crls(const char *path, X509_STORE *store, struct err *err)
+int tls_pem_crls(const char *path, X509_STORE *store, time_t *ret_end, struct err *err)
 {
 	unsigned n = 0;
+	time_t end = 0;
 	X509_CRL *crl;
 	BIO *bio;
 	int r = read_file(path, &bio, NULL, err);
@@ -146,11 +147,17 @@ int tls_pem_crls(const char *path, X509_STORE *store, struct err *err)
 		return r;
 	ERR_clear_error();
 	while ((crl = PEM_read_bio_X509_CRL(bio, NULL, no_password, NULL))) {
+		time_t t = tls_cert_time(X509_CRL_get0_nextUpdate(crl));
+
 		n += X509_STORE_add_crl(store, crl) == 1;
+		if (t && (!end || t < end))
+			end = t;
 		X509_CRL_free(crl);
 	}
 	if (n == 0 || !at_end())
 		r = bad_file(path, "a list of revoked certificates", err);
 	BIO_free(bio);
+	if (r == 0)
+		*ret_end = end;
 	return r;
 }

@@ -195,6 +195,16 @@ START_TEST(creds_are_regular_files_of_sane_size)
 }
 END_TEST
 
+static bool tells(const struct tls_creds *c, const char *what)
+{
+	char text[ERR_TEXT_MAX];
+
+	if (!tls_creds_ending(c, text, sizeof(text)))
+		return false;
+	says(text, what);
+	return true;
+}
+
 START_TEST(creds_know_when_they_end)
 {
 	static const int day = 24 * 3600;
@@ -203,11 +213,13 @@ START_TEST(creds_know_when_they_end)
 
 	ck_assert_int_le(left, 12 * day);
 	ck_assert_int_ge(left, 12 * day - 600);
+	ck_assert(tells(c, "/short/client-cert.pem expires in 1"));
 	tls_creds_unref(c);
 	c = sibling("long", (struct testca_options){.days = 5000});
 	left = tls_creds_expires(c) - time(NULL);
 	ck_assert_int_le(left, 3650 * day); /* the CA's */
 	ck_assert_int_ge(left, 3650 * day - 600);
+	ck_assert(!tells(c, ""));
 	tls_creds_unref(c);
 }
 END_TEST
@@ -278,8 +290,13 @@ START_TEST(lists_of_the_revoked_are_checked)
 	tls_creds_unref(make_creds("other", NULL));
 	copy("good/ca-cert.pem", "x/ca-cert.pem");
 	scratch_append("other/ca-cert.pem", "x/ca-cert.pem");
+	revoke_at("x", NULL, 1);
+	c = again("x");
+	ck_assert(tells(c, "/x/ca-crl.pem goes out of date at 2"));
+	tls_creds_unref(c);
 	revoke_at("x", NULL, 5);
 	c = again("x");
+	ck_assert(!tells(c, ""));
 	scratch_append("good/ca-cert.pem", "other/ca-cert.pem");
 	tls_creds_unref(good);
 	good = again("other"); /* its CA is known at x, but has no list there */
