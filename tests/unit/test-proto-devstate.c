@@ -239,6 +239,50 @@ START_TEST(test_too_large)
 }
 END_TEST
 
+/* The bytes of a good one, of another kind, of a vCPU, without a field, or with a form that is none. */
+START_TEST(test_elements_that_are_none)
+{
+	static uint8_t value[256];
+	struct state_elem e = {.kind = STATE_DEVICE, .vcpu = STATE_VM, .value = value};
+	struct state_device d;
+	struct state_tce t;
+	struct pack k;
+
+	pack_init(&k, value, sizeof(value));
+	pack_str(&k, "xics");
+	pack_u16(&k, STATE_DEVICE_ATTR);
+	pack_u32(&k, 1);
+	for (e.size = 0; e.size < k.len; e.size++)
+		ck_assert_int_eq(state_device(&e, &d), -EBADMSG);
+	ck_assert_int_eq(state_device(&e, &d), 0);
+	e.kind = STATE_BLOB;
+	ck_assert_int_eq(state_device(&e, &d), -EBADMSG);
+
+	for (uint16_t form = 0; form < 4; form++) {
+		bool good = form == STATE_TCE_LITERAL || form == STATE_TCE_FILL;
+
+		pack_init(&k, value, sizeof(value));
+		pack_u32(&k, 16);
+		pack_u64(&k, 0);
+		pack_u64(&k, 100);
+		pack_u64(&k, 0);
+		pack_u32(&k, 1); /* one entry in either form */
+		pack_u16(&k, form);
+		pack_u64(&k, 0);
+		e = (struct state_elem){.kind = STATE_TCE,
+			.vcpu = STATE_VM,
+			.value = value,
+			.size = (uint32_t)k.len};
+		ck_assert_int_eq(state_tce(&e, &t), good ? 0 : -EBADMSG);
+		e.kind = STATE_DEVICE;
+		ck_assert_int_eq(state_tce(&e, &t), -EBADMSG);
+		e.kind = STATE_TCE;
+		e.vcpu = 0;
+		ck_assert_int_eq(state_tce(&e, &t), -EBADMSG);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("proto-devstate");
@@ -251,6 +295,7 @@ int main(void)
 	tcase_add_test(t, test_every_bit_flipped);
 	tcase_add_test(t, test_names);
 	tcase_add_test(t, test_too_large);
+	tcase_add_test(t, test_elements_that_are_none);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

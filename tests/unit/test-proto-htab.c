@@ -142,6 +142,38 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/* The iterator judges as the check does, and says what is wrong. */
+START_TEST(test_iterator_refuses)
+{
+	static const struct {
+		uint32_t index;
+		uint16_t n_valid, n_invalid;
+		const char *why;
+	} cases[] = {
+		{5, 0, 0, "a record holds no entries"},
+		{ENTRIES, 0, 1, "a record reaches past the end of the table"},
+		{UINT32_MAX, 0, 1, "a record reaches past the end of the table"},
+		{5, 300, 0, "a record's entries are cut short"},
+	};
+	struct htab_count c;
+	struct htab_iter it;
+	struct htab_rec rec;
+	struct stream s;
+	const char *why;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		s.len = HTAB_HDR_SIZE;
+		htab_put_header(
+			s.buf, HTAB_WIRE, cases[i].index, cases[i].n_valid, cases[i].n_invalid);
+		htab_iter_init(&it, s.buf, s.len, ENTRIES, HTAB_WIRE);
+		ck_assert_int_eq(htab_iter_next(&it, &rec), -EBADMSG);
+		ck_assert_str_eq(it.why, cases[i].why);
+		ck_assert_int_eq(htab_check(s.buf, s.len, ENTRIES, HTAB_WIRE, &c, &why), -EBADMSG);
+		ck_assert_str_eq(why, cases[i].why);
+	}
+}
+END_TEST
+
 START_TEST(test_split)
 {
 	/* A part of any size joins with the others to the same entries. */
@@ -397,6 +429,7 @@ int main(void)
 	tcase_add_test(t, test_cut_at_every_byte);
 	tcase_add_test(t, test_every_bit_flipped);
 	tcase_add_test(t, test_refusals);
+	tcase_add_test(t, test_iterator_refuses);
 	tcase_add_test(t, test_split);
 	tcase_add_test(t, test_split_longest);
 	tcase_add_test(t, test_convert);

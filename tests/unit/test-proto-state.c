@@ -155,6 +155,35 @@ START_TEST(test_blob_names)
 	ck_assert(!state_blob_name_ok("a b"));
 	ck_assert(!state_blob_name_ok("a\n"));
 	ck_assert(!state_blob_name_ok("\xc3\xa9"));
+	ck_assert(!state_blob_name_ok("a\x7f"));
+}
+END_TEST
+
+/* protocol.md 8: "A blob's name is 1 to 63 bytes of printable ASCII without a blank" */
+START_TEST(test_blobs_that_are_none)
+{
+	uint8_t value[128];
+	struct state_elem e = {.kind = STATE_BLOB, .vcpu = STATE_VM, .value = value};
+	static const char *const names[] = {"good", "", "a b", "\x7f"};
+	struct state_blob b;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct pack k;
+
+		pack_init(&k, value, sizeof(value));
+		pack_u32(&k, 1);
+		pack_str(&k, names[i]);
+		pack_bytes(&k, "data", 4);
+		e.size = (uint32_t)k.len;
+		ck_assert_int_eq(state_blob(&e, &b), i == 0 ? 0 : -EBADMSG);
+		if (i > 0)
+			continue;
+		e.kind = STATE_SREG; /* the same bytes of another kind */
+		ck_assert_int_eq(state_blob(&e, &b), -EBADMSG);
+		e.kind = STATE_BLOB;
+		for (e.size = 0; e.size < 10; e.size++) /* without all of its name */
+			ck_assert_int_eq(state_blob(&e, &b), -EBADMSG);
+	}
 }
 END_TEST
 
@@ -230,6 +259,7 @@ int main(void)
 	tcase_add_test(t, test_cut_at_every_byte);
 	tcase_add_test(t, test_every_bit_flipped);
 	tcase_add_test(t, test_blob_names);
+	tcase_add_test(t, test_blobs_that_are_none);
 	tcase_add_test(t, test_everything_is_described);
 	tcase_add_test(t, test_overflow_is_said_at_the_end);
 	tcase_add_test(t, test_one_reg_order);

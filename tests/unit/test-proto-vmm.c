@@ -324,6 +324,83 @@ START_TEST(test_events_and_replies)
 }
 END_TEST
 
+/* Each of the three messages of a VMM under another header, which no other reader judges for it. */
+START_TEST(test_headers)
+{
+	static const struct vmm_event event = {.kind = VMM_EVENT_STOPPED, .text = "why"};
+	static const struct vmm_reply reply = {.text = "well"};
+	static const struct {
+		size_t at;
+		unsigned width;
+		uint32_t v;
+		unsigned refused; /* 1: of REGISTER, 2: EVENT, 4: REPLY */
+	} cases[] = {
+		{0, 2, 0, 7},
+		{0, 2, VMM_REGISTER, 6},
+		{0, 2, VMM_EVENT, 5},
+		{0, 2, VMM_REPLY, 3},
+		{0, 2, VMM_PAUSE, 7},
+		{2, 2, 1, 6}, /* REGISTER has one, which is another question */
+		{4, 4, 1, 3},
+		{4, 4, 0, 4},
+		{8, 2, 0, 2}, /* EVENT's kind */
+		{8, 2, 7, 6},
+		{8, 2, 9, 6},
+		{8, 2, 0xffff, 6},
+		{8, 4, 4095, 2},
+		{8, 4, 4096, 6}, /* REPLY's errno */
+		{8, 4, UINT32_MAX, 6},
+	};
+	static struct vmm_register g;
+	struct vmm_event e;
+	struct vmm_reply r;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (unsigned which = 0; which < 3; which++) {
+			int len = which == 0 ? vmm_pack_register(&reg, buf)
+				: which == 1 ? vmm_pack_event(&event, buf)
+					     : vmm_pack_reply(17, &reply, buf);
+			size_t n = (size_t)len;
+			int got;
+
+			if (which == 0 && cases[i].at >= VMM_HDR_SIZE)
+				continue;
+			if (cases[i].width == 2)
+				be16_put(buf + cases[i].at, (uint16_t)cases[i].v);
+			else
+				be32_put(buf + cases[i].at, cases[i].v);
+			got = which == 0     ? vmm_unpack_register(buf, n, &g)
+				: which == 1 ? vmm_unpack_event(buf, n, &e)
+					     : vmm_unpack_reply(buf, n, &r);
+			if (which == 0 && cases[i].at == 2)
+				ck_assert_int_eq(got, -EPROTONOSUPPORT);
+			else
+				ck_assert_msg(got == (cases[i].refused >> which & 1 ? -EBADMSG : 0),
+					"case %zu of message %u: %d", i, which, got);
+		}
+	}
+}
+END_TEST
+
+/* One note more than there may be, with all that belongs to it. */
+START_TEST(test_register_too_many_notes)
+{
+	static struct vmm_register m, back;
+	size_t note = 20, len;
+
+	m = reg;
+	m.n_notes = VMM_NOTES_MAX;
+	for (uint8_t i = 0; i < VMM_NOTES_MAX; i++)
+		m.notes[i] = (struct vmm_note){.session = {{(uint8_t)(i + 1)}}, .note = NOTE_DEAD};
+	len = (size_t)vmm_pack_register(&m, buf);
+	ck_assert_int_eq(vmm_unpack_register(buf, len, &back), 0);
+	memcpy(buf + len, buf + len - note, note);
+	buf[len] = 99;
+	be32_put(buf + len - VMM_NOTES_MAX * note - 4, VMM_NOTES_MAX + 1);
+	ck_assert_int_eq(vmm_unpack_register(buf, len + note, &back), -EBADMSG);
+}
+END_TEST
+
 START_TEST(test_request_limits)
 {
 	struct vmm_request m = {.type = VMM_THROTTLE, .serial = 1, .percent = VMM_THROTTLE_MAX + 1};
@@ -456,6 +533,8 @@ int main(void)
 	tcase_add_test(t, test_register_limits);
 	tcase_add_test(t, test_events_and_replies);
 	tcase_add_test(t, test_request_limits);
+	tcase_add_test(t, test_headers);
+	tcase_add_test(t, test_register_too_many_notes);
 	tcase_add_test(t, test_pinned_bytes);
 	tcase_add_test(t, test_htabsock);
 	tcase_add_test(t, test_names);

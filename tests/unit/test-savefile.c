@@ -258,6 +258,7 @@ static const struct lie lies[] = {
 	{3, 20, 8, 7, -EBADMSG, "PASS_END says that chunk 7 was the last, chunk 1 was"},
 	{8, 12, 4, 0xffffff, -EBADMSG, "a END frame where STATE is expected"},
 	{9, 8, 8, 7, -EBADMSG, "END is of another session than OPEN"},
+	{9, 24, 4, 2, -EBADMSG, "a malformed END frame"}, /* generation */
 	{9, 28, 4, 4, -EBADMSG, "END counts 4 passes"},
 	{9, 40, 8, 5, -EBADMSG, "5 valid"},
 	{9, 56, 8, 1, -EBADMSG, "1 bytes of state"},
@@ -294,6 +295,72 @@ START_TEST(wrong_digest_or_length_is_said)
 	golden.b[golden.len - 1] ^= 1;
 	be64_put(golden.b + golden.len - 40, golden.len + 1);
 	refused(golden.b, golden.len, -EBADMSG, "bytes when it was saved, and ends after");
+}
+END_TEST
+
+/* n bytes more in a frame, at its end, or a frame more, of zeros but for its header. */
+static void insert(struct bytes *s, size_t at, size_t n)
+{
+	memmove(s->b + at + n, s->b + at, s->len - at);
+	memset(s->b + at, 0, n);
+	s->len += n;
+}
+
+/* frames: 8 STATE, 9 END, 10 TRAILER */
+START_TEST(signed_frame_of_another_length_is_refused)
+{
+	struct bytes s = golden;
+	struct file_trailer t;
+
+	/* END of two channels, the second with what it has to say */
+	insert(&s, frame[10], 16);
+	be32_put(s.b + frame[9], 100);
+	be32_put(s.b + frame[9] + WIRE_HDR_SIZE + 64, 2);
+	sign(&s);
+	refused(s.b, s.len, -EBADMSG, "a malformed END frame");
+	/* an empty STATE, behind the others */
+	s = golden;
+	insert(&s, frame[9], WIRE_HDR_SIZE);
+	be16_put(s.b + frame[9] + 4, WIRE_STATE);
+	sign(&s);
+	refused(s.b, s.len, -EBADMSG, "an empty STATE frame");
+	/* TRAILER itself, which nothing signs */
+	for (size_t n = 0; n <= 41; n++)
+		ck_assert_int_eq(file_unpack_trailer(golden.b + frame[10] + WIRE_HDR_SIZE, n, &t),
+			n == 40 ? 0 : -EBADMSG);
+}
+END_TEST
+
+/* A payload that its codec cannot take apart. */
+START_TEST(signed_payload_that_is_no_codecs_is_refused)
+{
+	for (uint8_t codec = WIRE_CODEC_ZSTD; codec <= WIRE_CODEC_HPTE; codec++) {
+		golden.b[frame[1] + 47] = codec;
+		golden.b[frame[2] + 9] = codec;
+		sign(&golden);
+		refused(golden.b, golden.len, -EBADMSG, "cannot be decoded");
+	}
+}
+END_TEST
+
+/* protocol.md 1: "67,108,864 | bytes of a state image" */
+START_TEST(state_of_more_than_the_limit_is_refused)
+{
+	struct file_check c;
+	const uint8_t *p = golden.b;
+
+	for (unsigned over = 0; over < 2; over++) {
+		file_check_init(&c);
+		for (unsigned i = 0; i < 8; i++) {
+			ck_assert_int_eq(file_check_frame(&c, p + frame[i]), 0);
+			if (file_check_body(&c, p + frame[i] + WIRE_HDR_SIZE) == 1)
+				ck_assert_int_eq(file_check_records(&c, c.payload), 0);
+		}
+		ck_assert_int_eq(file_check_frame(&c, p + frame[8]), 0);
+		c.state_size = STATE_IMAGE_MAX - c.body + over;
+		ck_assert_int_eq(
+			file_check_body(&c, p + frame[8] + WIRE_HDR_SIZE), over ? -EBADMSG : 0);
+	}
 }
 END_TEST
 
@@ -710,6 +777,9 @@ int main(void)
 	tcase_add_loop_test(t, signed_lie_is_refused, 0, LIES);
 	tcase_add_test(t, wrong_digest_or_length_is_said);
 	tcase_add_test(t, header_has_its_limits);
+	tcase_add_test(t, signed_frame_of_another_length_is_refused);
+	tcase_add_test(t, signed_payload_that_is_no_codecs_is_refused);
+	tcase_add_test(t, state_of_more_than_the_limit_is_refused);
 	tcase_add_test(t, changed_after_it_was_judged_is_refused);
 	tcase_add_test(t, shrunk_or_grown_after_it_was_judged_is_refused);
 	tcase_add_test(t, file_of_a_session_is_known);
