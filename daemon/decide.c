@@ -186,7 +186,8 @@ static void limit_ready(struct migration *m)
 
 static void wait_for_commit(struct migration *m)
 {
-	m->t_waits = clock_ns();
+	unresolved_over(m);
+	unresolved_wait(m);
 	limit_ready(m);
 }
 
@@ -194,7 +195,7 @@ void decide_tuned(struct migration *m)
 {
 	if (m->state == MIG_IN_READY && m->t_waits)
 		limit_ready(m);
-	else if (m->state == MIG_IN_RUN)
+	if (m->state == MIG_IN_READY || m->state == MIG_IN_RUN)
 		unresolved_tuned(m);
 }
 

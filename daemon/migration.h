@@ -105,9 +105,9 @@ struct migration {
 	/* a step that is held: HTAB_MIGRATED_HOLD */
 	void (*held)(struct migration *m);
 
-	/* a step that only an answer ends: unresolved.h, and READY: decide.c */
-	uint64_t t_waits;   /* since when it is waited for, ns; 0: not, or people were told */
-	struct err overdue; /* what they were told */
+	/* a step that only an answer ends: unresolved.h */
+	uint64_t t_waits;   /* since when it is waited for, ns; 0: it is not */
+	struct err overdue; /* what people were told */
 
 	/* how it ends */
 	struct err error;

@@ -437,6 +437,8 @@ int source_cancel(struct migration *m, struct err *err)
 {
 	if (m->state == MIG_STOPPING)
 		return 0;
+	if (m->overdue.code)
+		return err_set(err, -EBUSY, "%s", m->overdue.text);
 	if (!migration_can_cancel(m))
 		return err_set(err, -EBUSY,
 			"the hand-over of VM %s has begun (step '%s'): it ends by the destination's answer",

@@ -40,12 +40,22 @@ static void vmm_silent(struct migration *m, long long s, const char *what, const
 			m->vm_name, s, what, end);
 }
 
+/* This may be the last whole copy, and nobody but a person can know that. */
+static void source_away(struct migration *m, long long s)
+{
+	char id[33];
+
+	session_text(&m->session, id);
+	err_set(&m->overdue, -ETIMEDOUT,
+		"the whole guest is here, and its source was not heard of for %lld s: it is kept for %lld s (ready-timeout); when that host is known to be dead and fenced: htabctl resolve %s %s run",
+		s, (long long)m->tuning.ready_timeout, m->vm_name, id);
+}
+
 static void late_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 	long long s = (long long)((clock_ns() - m->t_waits) / NS_PER_SEC);
 
-	m->t_waits = 0;
 	if ((m->state == MIG_COMMIT && !migration_is_file(m)) || m->state == MIG_ASKING) {
 		if (m->peer) /* else each attempt in vain is told */
 			handover_silent(m);
@@ -61,6 +71,8 @@ static void late_cb(evutil_socket_t fd, short what, void *arg)
 		vmm_silent(m, s, "run the guest ('activate')",
 			migration_is_file(m) ? "it can be loaded again"
 					     : "say by 'resolve' whether it has run here");
+	else if (m->state == MIG_IN_READY && !m->peer) /* else its source tells */
+		source_away(m, s);
 	else if (m->state == MIG_COMMIT)
 		err_set(&m->overdue, -ETIMEDOUT,
 			"the disk of %s has not taken the file's name for %lld s: the guest stays paused until it has, or refuses it",
@@ -86,7 +98,7 @@ void unresolved_wait(struct migration *m)
 
 void unresolved_tuned(struct migration *m)
 {
-	if (m->t_waits)
+	if (m->t_waits && !m->overdue.code)
 		arm(m);
 }
 

@@ -334,6 +334,25 @@ START_TEST(ready_timeout)
 }
 END_TEST
 
+/* Its source is gone, and the copy that is left may be the last one: people hear of it in time. */
+START_TEST(last_copy_is_told)
+{
+	struct stage s = stage_new(&(struct stage_opts){.hold_a = "committing"});
+
+	set(s.b, "handover-timeout", 1);
+	stage_migrate(&s);
+	host_held(s.a, VM, "committing");
+	stage_session(&s);
+	host_kill(s.a);
+	guest_kill(s.source);
+	told(s.b, "in-ready", "when that host is known to be dead and fenced: htabctl resolve " VM);
+	stage_resolve(&s, s.b, "run");
+	guest_event(s.destination, "started");
+	guest_runs(s.destination);
+	stage_free(&s);
+}
+END_TEST
+
 /* --- limits of a recovery --------------------------------------------------------------------- */
 
 static struct stage endless(const struct stage_opts *o)
@@ -403,6 +422,7 @@ int main(void)
 	harness_add_loop(c, activate_hangs, 2);
 	harness_add(c, silent_destination_is_resolved);
 	harness_add_loop(c, ready_timeout, 3);
+	harness_add(c, last_copy_is_told);
 	harness_add(c, resume_is_not_answered);
 	harness_add(c, timeout_after_a_recovery);
 	return harness_main(s);
