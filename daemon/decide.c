@@ -37,9 +37,28 @@ static void say_and_close(struct migration *m, enum wire_type type)
 
 /* -- CLOSED -- */
 
+static void release_vm(struct migration *m);
+
+static void release_again_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_COMPLETED)
+		release_vm(m);
+}
+
 static void forgotten_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
+	struct migration *m = arg;
+
 	foreign_close(fd);
+	if (!reply->error)
+		return;
+	log_err("vm %s: its VMM does not close the session by which its guest came, and is asked "
+		"again; until then it may not migrate on: %s",
+		m->vm_name, reply->text);
+	vm_set_note(m->vm, &m->session, NOTE_RUN);
+	migration_timer(m, limit_backoff_ms(++m->release_tries), release_again_cb);
 }
 
 static void release_vm(struct migration *m)
@@ -49,7 +68,7 @@ static void release_vm(struct migration *m)
 	if (!m->vm)
 		return;
 	vm_set_note(m->vm, &m->session, NOTE_NONE);
-	vm_ask(m->vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), forgotten_cb, NULL);
+	vm_ask(m->vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), forgotten_cb, m);
 }
 
 static void killed_cb(void *arg, const struct vmm_reply *reply, int fd)
@@ -128,6 +147,7 @@ static void run_cb(void *arg, const struct vmm_reply *reply, int fd)
 
 	foreign_close(fd);
 	unresolved_over(m);
+	m->asked_run = true;
 	if (reply->error == 0 && reply->value == NOTE_RUN) {
 		m->vm->reg.incoming = false;
 		m->vm->reg.running = true;
@@ -158,11 +178,10 @@ static void run_go(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_RUN};
 
-	m->asked_run = true;
 	unresolved_wait(m);
 	if (m->vm)
 		dest_ask(m, &req, -1, VM_ASK_UNBOUNDED, run_cb);
-	/* else: when it is back */
+	/* else: when it is back. What it died without having been told was not asked. */
 }
 
 static void ready_timeout_cb(evutil_socket_t fd, short what, void *arg)
@@ -298,7 +317,8 @@ void dest_question(struct server *srv, struct peer *p, const struct wire_session
 	struct migration *m = server_find_session(srv, &s->session);
 	bool loading;
 
-	if (!m || !m->incoming || migration_is_file(m) || m->unproven) {
+	if (!m || !m->incoming || migration_is_file(m) || m->unproven ||
+		!uuid_eq(&s->uuid, &m->uuid)) {
 		answer_and_close(p, WIRE_UNKNOWN, s);
 		return;
 	}
@@ -401,6 +421,7 @@ void dest_attach(struct migration *m, struct vm *vm, enum session_note note)
 		return;
 	m->vm = vm;
 	vm->migration = m;
+	migration_unwatch_vmm(m);
 	if (m->state == MIG_COMPLETED && note == NOTE_RUN) {
 		release_vm(m); /* CLOSED came while it was away */
 	} else if (migration_is_final(m) && note == NOTE_READY) {
@@ -414,6 +435,8 @@ void dest_attach(struct migration *m, struct vm *vm, enum session_note note)
 
 void dest_vm_gone(struct migration *m, bool dead)
 {
+	if (m->state == MIG_IN_RUN && m->vm && vm_was_sent(m->vm, VMM_NOTE, m))
+		m->asked_run = true;
 	m->vm = NULL;
 	m->vm_dead = dead;
 	if (dead && !m->asked_run)
@@ -422,6 +445,11 @@ void dest_vm_gone(struct migration *m, bool dead)
 	m->vm_waits = 0;
 	if (m->state == MIG_IN_STOPPING && m->waits == 0) {
 		decide_stopped(m);
+	} else if (m->state == MIG_IN_RUN && m->never) {
+		err_set(&m->error, -ECONNRESET,
+			"the VMM of %s died before it was asked to run the guest", m->vm_name);
+		say_and_close(m, WIRE_NEVER);
+		migration_set(m, MIG_FAILED);
 	} else if (m->state == MIG_IN_RUN && dead) {
 		err_set(&m->error, -EOWNERDEAD,
 			"the VMM of %s died when it was asked to run the guest", m->vm_name);

@@ -309,7 +309,8 @@ static int dest_frame(
 	case WIRE_REFUSE: return aborted(m, body, len);
 	case WIRE_COMMIT:
 	case WIRE_CLOSED:
-		if (wire_unpack_session(body, len, &s) < 0 || !session_eq(&s.session, &m->session))
+		if (wire_unpack_session(body, len, &s) < 0 ||
+			!session_eq(&s.session, &m->session) || !uuid_eq(&s.uuid, &m->uuid))
 			return -EBADMSG;
 		if (type == WIRE_COMMIT)
 			return decide_commit(m);

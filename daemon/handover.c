@@ -27,53 +27,108 @@ static void redial_cb(evutil_socket_t fd, short what, void *arg);
 
 /* -- the end of it -- */
 
+/* CLOSED is not said, for good. What a person has to know then. */
+static void not_told(struct migration *m)
+{
+	char text[33];
+
+	session_text(&m->session, text);
+	if (m->unreleased)
+		log_err("vm %s: its guest runs at %s, and its VMM, which is away, did not let it go "
+			"here: that is done when it is back",
+			m->vm_name, m->uri_text);
+	if (!migration_is_file(m))
+		log_warn(
+			"vm %s: %s was not told that session %s is closed: a guest that runs there "
+			"has to be resolved before it can migrate on, and a copy that is ready is "
+			"given up by itself, or by 'resolve'",
+			m->vm_name, m->uri_text[0] ? m->uri_text : "its destination", text);
+}
+
 void handover_finish(struct migration *m)
 {
-	if (m->out || m->waits || m->state != MIG_RELEASE || !m->released)
+	if (m->out || m->waits || m->state != MIG_RELEASE || !(m->released || m->unreleased))
 		return;
 	if (m->dial || (m->peer && m->asked)) /* CLOSED follows an answer, on its connection */
 		return;
-	if (m->peer) {
+	if (m->unreleased || m->discarded) {
+		m->peer = peer_free(m->peer);
+		not_told(m);
+	} else if (m->peer) {
 		peer_send_session(m->peer, WIRE_CLOSED, &m->session, &m->uuid);
 		peer_finish(m->peer);
 		m->peer = NULL;
-	} else if (!migration_is_file(m) && !m->unproven && m->redials < CLOSED_TRIES) {
-		/* The destination may not migrate this guest on before it heard CLOSED. */
+	} else if (!migration_is_file(m) && m->redials < CLOSED_TRIES) {
+		/*
+		 * The destination may not migrate this guest on before it heard CLOSED. It said
+		 * RUNNING, so COMMIT starts nothing there any more.
+		 */
 		migration_timer(m, m->redials++ * limit_ms(LIMIT_REDIAL), redial_cb);
 		return;
-	} else if (!migration_is_file(m)) {
-		log_warn("vm %s: %s was not told that the session is closed: it has to be resolved "
-			 "there before the guest can migrate on",
-			m->vm_name, m->unproven ? "its destination" : m->uri_text);
+	} else {
+		not_told(m);
 	}
 	migration_set(m, MIG_COMPLETED);
 }
 
+static void released_cb(void *arg, const struct vmm_reply *reply, int fd);
+
+static void ask_release(struct migration *m)
+{
+	struct vmm_request req = {.type = VMM_RELEASE};
+
+	source_ask_wait(m, &req, released_cb);
+}
+
+static void release_again_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_RELEASE && m->vm && !m->released && !m->vm_waits)
+		ask_release(m);
+}
+
+/* Nothing but its word, or its end, says that it let its guest go. */
 static void released_cb(void *arg, const struct vmm_reply *reply, int fd)
 {
 	struct migration *m = arg;
 
 	foreign_close(fd);
 	source_answered(m);
-	if (reply->error)
-		log_warn("vm %s: runs elsewhere, but its VMM does not let it go: %s", m->vm_name,
-			reply->text);
-	else
-		vm_set_note(m->vm, &m->session, NOTE_NONE);
+	if (reply->error) {
+		err_set(&m->error, reply->error,
+			"its guest runs at %s, but its VMM (process %d) does not let it go here, and "
+			"is asked again; end it if it never does: %s",
+			m->uri_text, (int)m->vm->pid, reply->text);
+		log_err("vm %s: %s", m->vm_name, m->error.text);
+		migration_limit(m, limit_backoff_ms(++m->release_tries), release_again_cb);
+		return;
+	}
+	vm_set_note(m->vm, &m->session, NOTE_NONE);
 	m->released = true;
 	handover_finish(m);
 }
 
+/* Its VMM lives, and is away for longer than it takes to come back. */
+static void not_back_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state == MIG_RELEASE && !m->vm && !m->released) {
+		m->unreleased = true;
+		handover_finish(m);
+	}
+}
+
 static void release_go(struct migration *m)
 {
-	struct vmm_request req = {.type = VMM_RELEASE};
-
 	source_stop_flow(m);
 	if (m->vm)
-		source_ask_wait(m, &req, released_cb);
+		ask_release(m);
 	else if (m->vm_dead)
 		m->released = true;
-	/* else: when the VMM is back */
+	else
+		migration_limit(m, limit_ms(LIMIT_VMM_BACK), not_back_cb);
 	handover_finish(m);
 }
 
@@ -159,14 +214,14 @@ void handover_undo(struct migration *m, const char *why)
 
 /* -- asking -- */
 
-/* An operator's word here is not what the destination says: a person has to look. */
+/* The destination said RUNNING before, and another thing now: a person has to look. */
 static void contradiction(struct migration *m, enum wire_type answer)
 {
 	struct json_object *o = json_object_new_object();
 	char text[33];
 
 	session_text(&m->session, text);
-	log_err("vm %s: was resolved as running at %s, which says %s about session %s: it may run nowhere",
+	log_err("vm %s: ran at %s, which now says %s about session %s: it may run nowhere",
 		m->vm_name, m->uri_text, wire_type_name(answer), text);
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
 	json_object_object_add(o, "session", json_object_new_string(text));
@@ -178,7 +233,8 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 {
 	struct wire_session s;
 
-	if (wire_unpack_session(body, len, &s) < 0 || !session_eq(&s.session, &m->session))
+	if (wire_unpack_session(body, len, &s) < 0 || !session_eq(&s.session, &m->session) ||
+		!uuid_eq(&s.uuid, &m->uuid))
 		return -EBADMSG;
 	m->asked = false;
 	if (type == WIRE_RUNNING) {
@@ -214,11 +270,12 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 /* The connection or the attempt at one failed: again, later. */
 void handover_no_answer(struct migration *m, const struct err *err)
 {
-	m->error = *err;
-	if (m->state == MIG_RELEASE)
+	if (m->state == MIG_RELEASE) {
 		handover_finish(m);
-	else
-		handover_asking(m);
+		return;
+	}
+	m->error = *err;
+	handover_asking(m);
 }
 
 static int asking_frame(
@@ -344,7 +401,9 @@ void handover_closed(struct migration *m, const struct err *err)
 		m->error = *err;
 		handover_asking(m);
 	} else if (m->state == MIG_END) { /* READY may be on its way, and no guest is left here */
-		handover_commit(m);
+		m->error = *err;
+		if (!m->vm) /* else its end is being judged, and source_vm_gone() goes on */
+			handover_commit(m);
 	} else if (m->state == MIG_RELEASE) {
 		handover_finish(m);
 	}
@@ -388,14 +447,13 @@ void handover_commit(struct migration *m)
 	migration_enter(m, MIG_COMMIT, commit_go);
 }
 
-static void not_back_cb(evutil_socket_t fd, short what, void *arg)
+/* Nothing is under way, or it would be in vain. */
+static void ask_now(struct migration *m)
 {
-	struct migration *m = arg;
-
-	if (m->state == MIG_RELEASE && !m->vm) {
-		m->released = true;
-		handover_finish(m);
-	}
+	if (m->held || m->peer || m->dial)
+		return;
+	m->redials = 0;
+	asking_go(m);
 }
 
 void source_vm_gone(struct migration *m, bool dead)
@@ -407,8 +465,11 @@ void source_vm_gone(struct migration *m, bool dead)
 	m->paused = false;
 	if (migration_is_final(m))
 		return;
-	if (m->state == MIG_END && whole)
-		return; /* READY decides */
+	if (m->state == MIG_END && whole) {
+		if (!m->peer && !m->save) /* the connection ended first */
+			handover_commit(m);
+		return; /* else READY decides, or the file's being whole */
+	}
 	if (m->state == MIG_COMMITTING && whole) {
 		handover_commit(m);
 	} else if (m->state == MIG_COMMITTING || migration_can_cancel(m)) {
@@ -422,13 +483,13 @@ void source_vm_gone(struct migration *m, bool dead)
 		migration_set(m, m->final);
 	else if (m->state == MIG_UNDO && dead)
 		migration_set(m, MIG_FAILED);
-	else if (m->state == MIG_RELEASE) {
-		if (dead) {
-			m->released = true;
-			handover_finish(m);
-		} else if (!m->released) { /* a VMM that has let go does not come back */
-			migration_timer(m, limit_ms(LIMIT_VMM_BACK), not_back_cb);
-		}
+	else if (m->state == MIG_ASKING && dead)
+		ask_now(m);
+	else if (m->state == MIG_RELEASE && dead) {
+		m->released = true;
+		handover_finish(m);
+	} else if (m->state == MIG_RELEASE && !m->released) {
+		migration_limit(m, limit_ms(LIMIT_VMM_BACK), not_back_cb);
 	}
 	/* COMMIT, ASKING: go on asking; the VMM comes back with its note, or it is dead */
 }
@@ -439,6 +500,7 @@ void source_vm_gone(struct migration *m, bool dead)
  */
 void source_vm_back(struct migration *m)
 {
+	migration_unwatch_vmm(m);
 	m->vm_dead = true;
 	if (m->state == MIG_UNDO) {
 		migration_set(m, MIG_FAILED);
@@ -450,20 +512,15 @@ void source_vm_back(struct migration *m)
 
 void source_attach(struct migration *m, struct vm *vm)
 {
-	if (m->state == MIG_COMPLETED) { /* RELEASE did not reach it */
-		struct vmm_request req = {.type = VMM_RELEASE, .session = m->session};
-
-		vm_ask(vm, &req, -1, limit_ms(LIMIT_VMM_ANSWER), NULL, NULL);
-		return;
-	}
 	m->vm = vm;
 	vm->migration = m;
+	migration_unwatch_vmm(m);
 	if (m->held)
 		return;
-	if (m->state == MIG_ASKING && !m->peer && !m->dial) {
-		m->redials = 0;
-		asking_go(m);
+	if (m->state == MIG_ASKING) {
+		ask_now(m);
 	} else if (m->state == MIG_RELEASE) {
+		m->unreleased = false;
 		release_go(m);
 	} else if (m->state == MIG_UNDO) {
 		if (m->timer)
@@ -474,6 +531,9 @@ void source_attach(struct migration *m, struct vm *vm)
 
 void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, bool proven)
 {
+	const struct migration *before = server_find_session(srv, &note->session);
+	bool away = before && before->state == MIG_COMPLETED; /* when it should have let it go */
+	bool discarded = before && before->discarded;
 	struct migration *m;
 	struct err err;
 
@@ -481,12 +541,12 @@ void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note
 		log_warn("vm %s: its VMM holds more than one COMMITTING note", vm->reg.name);
 		return;
 	}
-	m = migration_new(srv, vm, MIG_ASKING);
+	m = migration_new(srv, vm, away ? MIG_RELEASE : MIG_ASKING);
 	if (!m)
 		return;
 	m->session = note->session;
 	m->adopted = true;
-	m->unresolved = true;
+	m->unresolved = !away;
 	if (!proven)
 		err_set(&m->error, -EBADMSG,
 			"its VMM's note of this session was not made by a daemon of this host that "
@@ -497,6 +557,11 @@ void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note
 			"its VMM's note of this session cannot be used (%s): use 'resolve'",
 			err.text);
 	m->unproven = m->error.code;
+	if (away) {
+		m->discarded = discarded || m->unproven;
+		migration_begin(m, release_go);
+		return;
+	}
 	if (m->unproven) {
 		migration_begin(m, asking_go);
 		return;
@@ -523,6 +588,7 @@ int source_resolve(struct migration *m, bool run, struct err *err)
 	if (m->timer)
 		event_del(m->timer);
 	m->peer = peer_free(m->peer);
+	m->discarded = !run; /* COMMIT could start a copy that is ready, so nothing is said */
 	if (!run)
 		m->t_pause = 0; /* for how long the guest stood nobody knows here */
 	if (run)

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "daemon/report.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
+#include "daemon/source.h"
 
 #define TO(s) (1ull << (s))
 
@@ -112,7 +114,8 @@ bool migration_can_cancel(const struct migration *m)
 {
 	if (m->state == MIG_COMMITTING) /* the note is asked for: its answer decides */
 		return false;
-	if (m->state == MIG_END && m->vm_dead) /* the only whole guest is over there */
+	/* The only whole guest is over there, or is as soon as its VMM's end has been judged. */
+	if (m->state == MIG_END && !m->resumed && (m->vm_dead || (m->vm && vm_ending(m->vm))))
 		return false;
 	return migration_allowed(m->state, m->incoming ? MIG_IN_STOPPING : MIG_STOPPING) &&
 		m->state != MIG_IN_RUN;
@@ -279,6 +282,39 @@ int64_t migration_patience(const struct migration *m)
 void migration_wait_for_peer(struct migration *m, event_callback_fn cb)
 {
 	migration_limit(m, migration_patience(m), cb);
+}
+
+static void vmm_end_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	assert(!m->vm);
+	migration_unwatch_vmm(m);
+	if (m->incoming)
+		dest_vm_gone(m, true);
+	else
+		source_vm_gone(m, true);
+}
+
+void migration_watch_vmm(struct migration *m, const struct vm *vm)
+{
+	int fd = fcntl(vm->pidfd, F_DUPFD_CLOEXEC, 3);
+
+	migration_unwatch_vmm(m);
+	if (fd < 0)
+		return; /* then it is known when it is back, or its successor is there */
+	m->vmm_end = event_new(m->srv->base, fd, EV_READ, vmm_end_cb, m);
+	if (!m->vmm_end || event_add(m->vmm_end, NULL) < 0)
+		abort();
+}
+
+void migration_unwatch_vmm(struct migration *m)
+{
+	if (!m->vmm_end)
+		return;
+	fd_close(event_get_fd(m->vmm_end));
+	event_free(m->vmm_end);
+	m->vmm_end = NULL;
 }
 
 /* The oldest that ended and that nobody needs go; the rest is remembered, for an answer. */

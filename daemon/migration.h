@@ -85,8 +85,10 @@ enum hpt_step {
 struct migration {
 	TAILQ_ENTRY(migration) link; /* server.migrations */
 	struct server *srv;
-	struct vm *vm; /* NULL when it is gone */
-	bool vm_dead;  /* gone, and its process is known to have ended */
+	struct vm *vm;          /* NULL when it is gone */
+	bool vm_dead;           /* gone, and its process is known to have ended */
+	struct event *vmm_end;  /* gone, and that is being waited for; with a pidfd of its own */
+	unsigned release_tries; /* to have it let go of the session, in vain */
 	char vm_name[VM_NAME_MAX + 1];
 	struct vm_uuid uuid;
 	uid_t uid; /* of its VMM */
@@ -169,9 +171,11 @@ struct migration {
 	bool verify_sent;
 	uint8_t cookie[VMM_COOKIE_MAX];
 	uint16_t cookie_len;
-	bool released; /* the VMM let its guest go: CLOSED may be said */
-	bool asked;    /* peer was asked what became of the session, and has not answered */
-	int state_fd;  /* memfd with the machine state, -1 */
+	bool released;   /* the VMM let its guest go, or is dead: CLOSED may be said */
+	bool unreleased; /* it is away, and was waited for long enough: CLOSED is not said */
+	bool discarded;  /* an operator gave the guest up here: nothing is said any more */
+	bool asked;      /* peer was asked what became of the session, and has not answered */
+	int state_fd;    /* memfd with the machine state, -1 */
 	uint64_t state_size, state_done, state_digest;
 	struct wire_end end;
 
@@ -237,6 +241,13 @@ bool migration_is_interrupted(const struct migration *m);
 int64_t migration_patience(const struct migration *m);
 /* May it still be cancelled: has the hand-over not begun? */
 bool migration_can_cancel(const struct migration *m);
+
+/*
+ * Its VMM disconnected, and may live: until it is back, its process's end is told by
+ * source_vm_gone() or dest_vm_gone().
+ */
+void migration_watch_vmm(struct migration *m, const struct vm *vm);
+void migration_unwatch_vmm(struct migration *m);
 
 const char *migration_step(enum mig_state state);
 /* Its flow is gone, or never was: it reads its VM's table no more, and the VMM is told. */

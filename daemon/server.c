@@ -256,7 +256,7 @@ static void take_note(struct server *srv, struct vm *vm, struct vmm_note *note)
 		return;
 	}
 	if (note->note == NOTE_COMMITTING) {
-		if (!m || m->state == MIG_FAILED || m->state == MIG_CANCELLED)
+		if (!m || migration_is_final(m))
 			source_adopt(srv, vm, note, proven);
 		else if (!m->incoming && m->state != MIG_STOPPING)
 			source_attach(m, vm);
@@ -334,6 +334,8 @@ static void vm_gone(void *arg, struct vm *vm, bool dead)
 		else
 			source_vm_gone(m, dead);
 		m->vm = NULL;
+		if (!dead)
+			migration_watch_vmm(m, vm);
 	}
 	vm->migration = NULL;
 	incoming_vm_gone(srv, vm);

@@ -439,6 +439,11 @@ int source_cancel(struct migration *m, struct err *err)
 		return 0;
 	if (m->overdue.code)
 		return err_set(err, -EBUSY, "%s", m->overdue.text);
+	if (m->state == MIG_END && !migration_can_cancel(m) && !m->vm_dead)
+		return err_set(err, -EBUSY,
+			"the VMM of %s ended its connection, and it is not known yet whether it died: "
+			"if so, the only whole guest is at the destination; try again in %d s",
+			m->vm_name, limit_s(LIMIT_VMM_DEATH));
 	if (!migration_can_cancel(m))
 		return err_set(err, -EBUSY,
 			"the hand-over of VM %s has begun (step '%s'): it ends by the destination's answer",

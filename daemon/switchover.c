@@ -31,6 +31,8 @@ static void limit_cb(evutil_socket_t fd, short what, void *arg)
 
 	if (m->state == MIG_END && m->vm_dead)
 		handover_commit(m);
+	else if (m->state == MIG_END && !migration_can_cancel(m)) /* its end is being judged */
+		migration_limit(m, limit_ms(LIMIT_VMM_DEATH), limit_cb);
 	else if (m->state == MIG_VERIFY)
 		source_failf(m, -ETIMEDOUT,
 			"%s did not compare the tables within %lld s: the guest runs on here; raise verify-timeout, or switch 'verify' off",
@@ -380,7 +382,7 @@ static int ready(struct migration *m, const uint8_t *body, size_t len)
 	struct wire_session s;
 
 	if (m->state != MIG_END || wire_unpack_session(body, len, &s) < 0 ||
-		!session_eq(&s.session, &m->session))
+		!session_eq(&s.session, &m->session) || !uuid_eq(&s.uuid, &m->uuid))
 		return -EBADMSG;
 	if (m->limit)
 		event_del(m->limit);

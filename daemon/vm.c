@@ -18,7 +18,8 @@
 #include "common/foreign.h"
 #include "daemon/log.h"
 
-#define OUT_MAX 64 /* packets waiting for a VMM that does not read */
+#define OUT_MAX   64   /* packets waiting for a VMM that does not read */
+#define DRAIN_MAX 1024 /* packets that it may have left behind: more than a socket holds */
 
 struct vm_request {
 	TAILQ_ENTRY(vm_request) link;
@@ -26,6 +27,7 @@ struct vm_request {
 	uint32_t serial;
 	enum vmm_type type;
 	bool reads; /* OPEN_HTAB for reading */
+	bool sent;  /* it is with the kernel, and so perhaps with the VMM */
 	struct event *timer;
 	vm_reply_cb *cb;
 	void *arg;
@@ -33,6 +35,7 @@ struct vm_request {
 
 struct vm_packet {
 	TAILQ_ENTRY(vm_packet) link;
+	uint32_t serial; /* of its request; 0: it has none */
 	int fd;
 	size_t len;
 	uint8_t buf[];
@@ -146,6 +149,7 @@ static void vm_free(struct vm *vm)
 	event_free_null(vm->readable);
 	event_free_null(vm->writable);
 	event_free_null(vm->deadline);
+	event_free_null(vm->death);
 	fd_close(vm->fd);
 	fd_close(vm->pidfd);
 	free(vm);
@@ -167,7 +171,7 @@ void vm_gone(struct vm *vm, bool dead)
 	vm_free(vm);
 }
 
-static void death_cb(evutil_socket_t fd, short what, void *arg)
+static void judged_cb(evutil_socket_t fd, short what, void *arg)
 {
 	vm_gone(arg, process_dead(arg));
 }
@@ -189,10 +193,19 @@ static void end_of_connection(struct vm *vm)
 		vm_gone(vm, process_dead(vm));
 		return;
 	}
-	vm->closing = true;
-	vm->deadline = event_new(vm->vms->base, vm->pidfd, EV_READ, death_cb, vm);
+	vm->closing = true; /* died_cb() speaks first, or nobody does */
+	vm->deadline = evtimer_new(vm->vms->base, judged_cb, vm);
 	if (!vm->deadline || event_add(vm->deadline, &tv) < 0)
 		vm_gone(vm, false);
+}
+
+static void mark_sent(struct vm *vm, uint32_t serial)
+{
+	struct vm_request *r;
+
+	TAILQ_FOREACH (r, &vm->requests, link)
+		if (r->serial == serial)
+			r->sent = true;
 }
 
 static void send_queued(struct vm *vm)
@@ -207,6 +220,8 @@ static void send_queued(struct vm *vm)
 			return;
 		}
 		/* A broken connection is noticed, and judged, where it is read. */
+		if (r == 0)
+			mark_sent(vm, p->serial);
 		TAILQ_REMOVE(&vm->out, p, link);
 		vm->out_len--;
 		foreign_close(p->fd);
@@ -226,7 +241,7 @@ static int enqueue(struct vm *vm, const struct vmm_request *req, int fd)
 	struct vm_packet *p;
 
 	assert(len > 0);
-	if (vm->closing)
+	if (vm->closing || (vm->registered && process_dead(vm))) /* a child may hold the socket */
 		return -ECONNRESET;
 	if (vm->out_len >= OUT_MAX)
 		return -ENOBUFS;
@@ -241,6 +256,7 @@ static int enqueue(struct vm *vm, const struct vmm_request *req, int fd)
 			return -errno;
 		}
 	}
+	p->serial = req->serial;
 	p->len = (size_t)len;
 	memcpy(p->buf, buf, p->len);
 	TAILQ_INSERT_TAIL(&vm->out, p, link);
@@ -277,7 +293,7 @@ void vm_ask(
 	r->timer = evtimer_new(vm->vms->base, timeout_cb, r);
 	TAILQ_INSERT_TAIL(&vm->requests, r, link);
 	e = enqueue(vm, req, fd);
-	if (e < 0 && !vm->closing) { /* tell it from the loop; else its end will be told */
+	if (e < 0 && e != -ECONNRESET) { /* tell it from the loop; else its end will be told */
 		tv = (struct timeval){0};
 		timed = true;
 	}
@@ -285,6 +301,23 @@ void vm_ask(
 		e < 0 ? " (not sent)" : "");
 	if (!r->timer || (timed && event_add(r->timer, &tv) < 0))
 		abort();
+}
+
+bool vm_was_sent(const struct vm *vm, enum vmm_type type, const void *arg)
+{
+	const struct vm_request *r;
+
+	TAILQ_FOREACH (r, &vm->requests, link)
+		if (r->type == type && r->arg == arg && r->sent)
+			return true;
+	return false;
+}
+
+bool vm_ending(const struct vm *vm)
+{
+	struct pollfd p = {.fd = vm->fd, .events = POLLRDHUP};
+
+	return vm->closing || process_dead(vm) || poll(&p, 1, 0) == 1;
 }
 
 void vm_tell(struct vm *vm, struct vmm_request *req)
@@ -368,6 +401,9 @@ static void refuse(struct vm *vm, const struct err *err)
 	end_of_connection(vm);
 }
 
+static void died(struct vm *vm);
+static void died_cb(evutil_socket_t fd, short what, void *arg);
+
 static struct vm *find_duplicate(struct vm *vm)
 {
 	struct vm *o;
@@ -399,9 +435,12 @@ static int check_registration(struct vm *vm, struct err *err)
 	if (r < 0)
 		return r;
 	while ((other = find_duplicate(vm))) {
-		if (other->closing && (other->pid == vm->pid || process_dead(other))) {
-			/* the same VMM comes back, or its successor does */
-			vm_gone(other, process_dead(other));
+		if (process_dead(other)) { /* this is its successor */
+			died(other);
+			continue;
+		}
+		if (other->closing && other->pid == vm->pid) { /* the same VMM comes back */
+			vm_gone(other, false);
 			continue;
 		}
 		if (!strcmp(other->reg.name, vm->reg.name))
@@ -447,6 +486,9 @@ static void handle_register(struct vm *vm, const void *buf, size_t len, int fd)
 		refuse(vm, &err);
 		return;
 	}
+	vm->death = event_new(vm->vms->base, vm->pidfd, EV_READ, died_cb, vm);
+	if (!vm->death || event_add(vm->death, NULL) < 0)
+		abort();
 	vm->deadline = event_free_null(vm->deadline);
 	vm->registered = true;
 	vm->vms->hooks->registered(vm->vms->arg, vm);
@@ -503,6 +545,45 @@ static int handle_packet(struct vm *vm, const void *buf, size_t len, int fd)
 bad:
 	foreign_close(fd);
 	return -EBADMSG;
+}
+
+/* Everything that is queued: false when it cannot be told what the rest is. */
+static bool drain(struct vm *vm)
+{
+	uint8_t buf[VMM_PACKET_MAX];
+
+	for (int i = 0; i < DRAIN_MAX; i++) {
+		int fd;
+		ssize_t n = fd_recv_packet(vm->fd, buf, sizeof(buf), &fd);
+
+		if (n == -EAGAIN || n == 0)
+			return true;
+		if (n < 0 && n != -ECONNRESET)
+			return false;
+		if (n > 0 && handle_packet(vm, buf, (size_t)n, fd) < 0)
+			return false;
+	}
+	return false;
+}
+
+/*
+ * The process has ended, even if a child of its holds the socket open. It can have queued nothing
+ * since, so what is there now is heard to its end, RESUMED above all, and then it is over: what
+ * others may send is not the VMM's.
+ */
+static void died(struct vm *vm)
+{
+	bool heard = vm->closing || drain(vm);
+
+	if (!heard)
+		log_warn("vm %s (pid %d): died, and what it said last is not understood",
+			vm->reg.name, (int)vm->pid);
+	vm_gone(vm, heard);
+}
+
+static void died_cb(evutil_socket_t fd, short what, void *arg)
+{
+	died(arg);
 }
 
 static void readable_cb(evutil_socket_t sock, short what, void *arg)

@@ -37,6 +37,7 @@ struct vm {
 	uid_t uid;
 	char user[ALLOW_USER_MAX]; /* its name, when registered */
 	struct event *readable, *writable, *deadline;
+	struct event *death; /* the pidfd tells: from registration on */
 	bool registered;
 	bool closing;            /* the connection ended; is the process dead? */
 	struct vmm_register reg; /* what it said; running and notes are kept up to date */
@@ -104,6 +105,16 @@ typedef void vm_reply_cb(void *arg, const struct vmm_reply *reply, int fd);
 #define VM_ASK_UNBOUNDED (-1)
 void vm_ask(
 	struct vm *vm, struct vmm_request *req, int fd, int timeout_ms, vm_reply_cb *cb, void *arg);
+/*
+ * Was a request of that type and asker given to the VMM's socket, and not answered? The VMM may
+ * have read it. What waits in our queue, or met the end of the connection, it has not.
+ */
+bool vm_was_sent(const struct vm *vm, enum vmm_type type, const void *arg);
+/*
+ * Has its connection ended, or its process? What it said last may still have to be heard; `gone`
+ * follows, and says what became of it.
+ */
+bool vm_ending(const struct vm *vm);
 /* A message without a reply (LEASE). */
 void vm_tell(struct vm *vm, struct vmm_request *req);
 /*

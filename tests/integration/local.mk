@@ -67,9 +67,14 @@ INTEGRATION_TESTS += tests/integration/test-hostile
 fakenote = \
 	tests/integration/fakenote.c tests/integration/fakenote.h \
 	tests/integration/hostile.c tests/integration/hostile.h
-tests_integration_test_hostile_SOURCES = tests/integration/test-hostile.c $(fakenote)
+scene = $(fakenote) tests/integration/scene.c tests/integration/scene.h
+tests_integration_test_hostile_SOURCES = tests/integration/test-hostile.c $(scene)
 tests_integration_test_hostile_CFLAGS = $(integration_cflags)
 tests_integration_test_hostile_LDADD = libharness.la $(htab_migrated_LDADD)
+INTEGRATION_TESTS += tests/integration/test-ends
+tests_integration_test_ends_SOURCES = tests/integration/test-ends.c $(scene)
+tests_integration_test_ends_CFLAGS = $(integration_cflags)
+tests_integration_test_ends_LDADD = libharness.la $(htab_migrated_LDADD)
 INTEGRATION_TESTS += tests/integration/test-notes
 tests_integration_test_notes_SOURCES = tests/integration/test-notes.c $(fakenote)
 tests_integration_test_notes_CFLAGS = $(integration_cflags)

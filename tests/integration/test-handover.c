@@ -75,7 +75,8 @@ static struct row who_runs(enum mig_state state)
 	case MIG_IN_STATE:
 	case MIG_IN_NOTE:
 	case MIG_IN_READY: return row(S, D, S, S, S, S);
-	case MIG_IN_RUN: return row(D, D, D, U, D, D);
+	/* its VMM was not asked yet */
+	case MIG_IN_RUN: return row(D, D, D, S, D, D);
 	case MIG_IN_RUNNING: return row(D, D, D, N, D, D);
 	case MIG_IN_STOPPING: return row(S, N, S, S, S, S);
 	case MIG_IN_LOST: return row(U, N, U, U, U, U);

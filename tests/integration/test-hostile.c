@@ -12,94 +12,14 @@
 #include "tests/integration/fakenote.h"
 #include "tests/integration/hostile.h"
 #include "tests/integration/pair.h"
+#include "tests/integration/scene.h"
 
-#define VM         "vm1"
+#define VM         SCENE_VM
 #define CUT_NS     (2 * NS_PER_SEC) /* more than LIMIT_CUT_CAUSE */
 #define UNDO_NS    (3 * NS_PER_SEC) /* more than LIMIT_UNDO_AGAIN */
 #define CUT_TRIES  10
 #define UUID       "75000000-0000-0000-0000-000000000000"
 #define UUID_FIRST 0x75
-
-/* --- a source, its VMM and where it migrates to ---------------------------------------------- */
-
-struct scene {
-	struct harness *h;
-	struct host *host;
-	struct fake_vmm vmm;
-	struct fake_dest dest;
-};
-
-static void scene_new(struct scene *s)
-{
-	s->h = harness_new();
-	s->host = host_start(s->h, "a", NULL);
-	fake_vmm_new(&s->vmm, s->host, VM);
-	fake_dest_new(&s->dest, s->host, &s->vmm);
-}
-
-/* The fakes go first: their daemon must end well without them. */
-static void scene_free(struct scene *s)
-{
-	fake_dest_free(&s->dest);
-	fake_vmm_free(&s->vmm);
-	harness_free(s->h);
-}
-
-static void scene_migrate(struct scene *s)
-{
-	host_do(s->host, "migrate", "{'vm': '" VM "', 'uri': '%s'}", s->dest.uri);
-	fake_dest_join(&s->dest);
-}
-
-/* Everything has been sent; READY is next. */
-static void scene_to_end(struct scene *s)
-{
-	scene_new(s);
-	fake_vmm_register(&s->vmm);
-	scene_migrate(s);
-	fake_dest_end(&s->dest);
-}
-
-static void vmm_dies(struct scene *s)
-{
-	fake_vmm_kill(&s->vmm);
-	json_object_put(host_event(s->host, "VM_GONE", VM, NULL, NULL));
-}
-
-/* The daemon has seen the end of the VMM's connection, and judges yet what it means. */
-static void vmm_is_closing(struct scene *s)
-{
-	uint64_t deadline = harness_deadline();
-	struct json_object *vm;
-
-	while ((vm = host_vm(s->host, VM))) {
-		json_object_put(vm);
-		h_check(s->h, clock_ns() < deadline, "the end of the VMM is not noticed");
-	}
-}
-
-static void say(struct scene *s, enum wire_type type)
-{
-	talk_session(&s->dest.control, type, &s->dest.session);
-}
-
-/* COMMIT comes, the guest runs, and that ends it well. */
-static void commits(struct scene *s)
-{
-	talk_expect(&s->dest.control, WIRE_COMMIT);
-	say(s, WIRE_RUNNING);
-	talk_expect(&s->dest.control, WIRE_CLOSED);
-	host_status(s->host, VM, "completed");
-}
-
-static bool error_says(struct scene *s, const char *words)
-{
-	struct json_object *q = host_query(s->host, VM);
-	bool says = strstr(member_text(q, "error-desc", ""), words);
-
-	json_object_put(q);
-	return says;
-}
 
 /* --- COMMIT before READY --------------------------------------------------------------------- */
 
@@ -249,12 +169,13 @@ START_TEST(never_and_dead)
 	struct scene s;
 
 	scene_to_end(&s);
-	vmm_dies(&s);
+	scene_vmm_dies(&s);
 	talk_close(&s.dest.control);
 	fake_dest_question(&s.dest, &question);
 	talk_session(&question, WIRE_NEVER, &s.dest.session);
 	host_status(s.host, VM, "failed");
-	h_check(s.h, error_says(&s, "the VMM here is dead"), "it does not say that it is lost");
+	h_check(s.h, scene_error_says(&s, "the VMM here is dead"),
+		"it does not say that it is lost");
 	talk_close(&question); /* that ended a daemon: scene_free() sees how it ends */
 	json_object_put(host_query(s.host, VM));
 	scene_free(&s);
@@ -269,8 +190,8 @@ START_TEST(dying_while_ready)
 
 	scene_to_end(&s);
 	fake_vmm_close(&s.vmm);
-	vmm_is_closing(&s);
-	say(&s, WIRE_READY);
+	scene_vmm_is_closing(&s);
+	scene_say(&s, WIRE_READY);
 	deadline = harness_deadline();
 	for (bool there = false; !there;) {
 		struct json_object *q = host_query(s.host, VM);
@@ -282,7 +203,7 @@ START_TEST(dying_while_ready)
 		json_object_put(q);
 	}
 	fake_vmm_kill(&s.vmm);
-	commits(&s);
+	scene_commits(&s);
 	scene_free(&s);
 }
 END_TEST
@@ -293,11 +214,11 @@ START_TEST(cancel_of_the_dead)
 	struct err err;
 
 	scene_to_end(&s);
-	vmm_dies(&s);
+	scene_vmm_dies(&s);
 	host_refused(s.host, &err, "migrate_cancel", "{'vm': '" VM "'}");
 	h_check_text(s.h, err.text, "ends by the destination's answer");
-	say(&s, WIRE_READY);
-	commits(&s);
+	scene_say(&s, WIRE_READY);
+	scene_commits(&s);
 	scene_free(&s);
 }
 END_TEST
@@ -325,7 +246,7 @@ static bool cut_channel(void)
 	cut = clock_ns();
 	fake_vmm_answer(&s.vmm, &req);
 	deadline = harness_deadline();
-	while (!error_says(&s, "channel"))
+	while (!scene_error_says(&s, "channel"))
 		h_check(s.h, clock_ns() < deadline, "the cut is not noticed");
 	talk_verified(&s.dest.control);
 	got = talk_frame(&s.dest.control);
@@ -333,12 +254,12 @@ static bool cut_channel(void)
 		got = talk_frame(&s.dest.control);
 	if (got == WIRE_END) {
 		fake_vmm_kill(&s.vmm);
-		say(&s, WIRE_READY);
+		scene_say(&s, WIRE_READY);
 		got = talk_frame(&s.dest.control);
 	}
 	if (got == WIRE_COMMIT) {
 		talk_ping_after(&s.dest.control, cut + CUT_NS);
-		say(&s, WIRE_RUNNING);
+		scene_say(&s, WIRE_RUNNING);
 		talk_expect(&s.dest.control, WIRE_CLOSED);
 		host_status(s.host, VM, "completed");
 	}
@@ -366,7 +287,7 @@ START_TEST(resumed_and_noted)
 	struct scene s;
 
 	scene_to_end(&s);
-	say(&s, WIRE_READY);
+	scene_say(&s, WIRE_READY);
 	fake_vmm_request(&s.vmm, VMM_NOTE, &note);
 	fake_vmm_resumed(&s.vmm, &note.session);
 	fake_vmm_answer(&s.vmm, &note);
@@ -383,8 +304,8 @@ START_TEST(malformed_while_paused)
 
 	scene_to_end(&s);
 	fake_vmm_send(&s.vmm, "x", 1);
-	vmm_dies(&s);
-	say(&s, WIRE_READY);
+	scene_vmm_dies(&s);
+	scene_say(&s, WIRE_READY);
 	talk_expect(&s.dest.control, WIRE_ABORT);
 	host_status(s.host, VM, "failed");
 	scene_free(&s);
@@ -401,9 +322,9 @@ START_TEST(half_closed)
 
 	scene_to_end(&s);
 	h_check(s.h, shutdown(s.vmm.sock, SHUT_WR) == 0, "shutdown: %m");
-	vmm_is_closing(&s);
+	scene_vmm_is_closing(&s);
 	h_check(s.h, !fake_vmm_ended(&s.vmm), "the daemon closes before it knows what happened");
-	say(&s, WIRE_READY);
+	scene_say(&s, WIRE_READY);
 	s.dest.control.vmm = NULL; /* its end is looked at below */
 	talk_expect(&s.dest.control, WIRE_ABORT);
 	fake_vmm_ends(&s.vmm);
@@ -476,10 +397,11 @@ START_TEST(capabilities_on_the_way)
 }
 END_TEST
 
-/* The operator says that the guest runs there, the destination that it never does. */
-START_TEST(contradiction)
+/* The operator gives the guest up here. COMMIT could start a copy there, so it is not said. */
+START_TEST(discard_says_nothing)
 {
 	static const struct session_id session = {{1}};
+	struct vmm_request release;
 	struct talk question;
 	struct scene s;
 
@@ -492,6 +414,34 @@ START_TEST(contradiction)
 		"01000000000000000000000000000000");
 	talk_ends(&question);
 	talk_close(&question);
+	if (!s.vmm.answered[VMM_RELEASE]) {
+		fake_vmm_request(&s.vmm, VMM_RELEASE, &release);
+		fake_vmm_answer(&s.vmm, &release);
+	}
+	host_status(s.host, VM, "completed");
+	h_check(s.h, !fake_dest_called(&s.dest), "the destination is asked after 'discard'");
+	scene_free(&s);
+}
+END_TEST
+
+/* The destination says that the guest runs there, and that it never does. */
+START_TEST(contradiction)
+{
+	static const struct session_id session = {{1}};
+	struct vmm_request release;
+	struct talk question;
+	struct scene s;
+
+	scene_new(&s);
+	s.vmm.reg.running = false;
+	fake_note(&s.vmm, &session, NOTE_COMMITTING, s.dest.uri);
+	fake_vmm_register(&s.vmm);
+	fake_dest_question(&s.dest, &question);
+	talk_session(&question, WIRE_RUNNING, &s.dest.session);
+	fake_vmm_request(&s.vmm, VMM_RELEASE, &release);
+	talk_close(&question);
+	json_object_put(host_query(s.host, VM)); /* a turn of its loop */
+	fake_vmm_answer(&s.vmm, &release);
 	fake_dest_question(&s.dest, &question);
 	talk_session(&question, WIRE_NEVER, &s.dest.session);
 	json_object_put(host_event(s.host, "MIGRATION_CONTRADICTION", VM, "desc", "NEVER"));
@@ -520,6 +470,7 @@ int main(void)
 	harness_add(c, half_closed);
 	harness_add(c, undo_once_at_a_time);
 	harness_add(c, capabilities_on_the_way);
+	harness_add(c, discard_says_nothing);
 	harness_add(c, contradiction);
 	return harness_main(s);
 }

@@ -40,17 +40,28 @@ START_TEST(dead_after_ready)
 }
 END_TEST
 
+/* 16 bytes; dashes are passed over. */
+static void unhex(const char *text, uint8_t *ret)
+{
+	for (int i = 0; i < 32 && *text; text++) {
+		char digit[] = {*text, 0};
+
+		if (*text == '-')
+			continue;
+		ret[i / 2] = (uint8_t)(ret[i / 2] << 4 | strtoul(digit, NULL, 16));
+		i++;
+	}
+}
+
 /* The session that a's migration has, for who would ask about it. */
 static struct wire_session session_of(struct stage *s)
 {
-	const char *text = stage_session(s);
+	struct json_object *vm = host_vm(s->a, VM);
 	struct wire_session w = {0};
 
-	for (size_t i = 0; i < sizeof(w.session.b); i++) {
-		char digits[3] = {text[2 * i], text[2 * i + 1], 0};
-
-		w.session.b[i] = (uint8_t)strtoul(digits, NULL, 16);
-	}
+	unhex(stage_session(s), w.session.b);
+	unhex(member_text(vm, "uuid", ""), w.uuid.b);
+	json_object_put(vm);
 	return w;
 }
 

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Checks handover.pml with Spin: see README.md here.
+# Checks handover.pml and saved.pml with Spin: see README.md here.
 #	check.sh [BUILD_DIR]
 # Every search is exhaustive within its bounds. BUILD_DIR keeps the verifiers, their output and the
 # trails of what failed; without it they are in a temporary directory and go away at the end.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-passed=0 failed=0
+passed=0 failed=0 model=handover
 
 pass() { # pass NAME
 	passed=$((passed + 1))
@@ -26,7 +26,7 @@ search() {
 	mkdir -p "$work"
 	(
 		cd "$work"
-		spin -a "${@:3}" "$here/handover.pml" &&
+		spin -a "${@:3}" "$here/$model.pml" &&
 			gcc "$optimization" -w -DSAFETY -DCOLLAPSE -DMEMLIM=3072 -o pan pan.c &&
 			./pan -m100000
 	) >"$out" 2>&1
@@ -100,10 +100,37 @@ reached 14 "the operator starts a copy that is stale (README.md)"
 reached 15 "COMMIT read from a connection that its sender has left"
 reached 16 "a rest after all faults"
 
+reached 17 "the source's VMM is dead, and so is the connection on which READY was awaited"
+reached 18 "CLOSED for a VMM that died before it answered RELEASE"
+reached 19 "RELEASE fails, and is asked again"
+reached 20 "discard leaves a copy that is READY alone"
+
 breaks "refuted: RESUMED replaced by closing the socket" draft-close ghost_sv_ran \
 	-DDRAFT_CLOSE -DCRASHES=3
 breaks "refuted: a later daemon's NEVER for a VMM that registered RUN" draft-never ghost_dv_ran \
 	-DDRAFT_NEVER -DCRASHES=3
+breaks "mutant: given up while the VMM's end is being judged" mutant-cancel ')||ghost_sv_ran)' \
+	-DMUTANT_CANCEL -DCRASHES=3
+breaks "mutant: a RUN that was never sent counts as asked" mutant-asked ghost_run \
+	-DMUTANT_ASKED -DCRASHES=3
+breaks "mutant: CLOSED though RELEASE was not acknowledged" mutant-release ')||(src_v==' \
+	-DMUTANT_RELEASE -DCRASHES=3
+breaks "mutant: COMMIT is said after discard" mutant-discard ghost_discard \
+	-DMUTANT_DISCARD -DCRASHES=3
+breaks "mutant: a VMM's death shows by its socket's end alone" mutant-child '&&(dst_d!=' \
+	-DMUTANT_CHILD -DCRASHES=3
+
+model=saved
+holds "a file: never two, never none: 2 crashes" saved -DCRASHES=2
+for reached in 1:"the directory cannot be synced, and the file is undone" \
+	2:"PATH's file system is away, and the file in it" 3:"a file is found at PATH" \
+	4:"a rename is late, and finds nothing"; do
+	breaks "reached: ${reached#*:}" "saved-reach-${reached%%:*}" \
+		"(${reached%%:*}!=${reached%%:*})" -DREACH="${reached%%:*}"
+done
+breaks "mutant: another directory without the file counts" saved-place spoilt -DMUTANT_PLACE
+breaks "mutant: a rename that failed was not done" saved-rename spoilt -DMUTANT_RENAME
+breaks "mutant: the temporary name stays while PATH is looked at" saved-late spoilt -DMUTANT_LATE
 
 echo "$passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

@@ -34,19 +34,48 @@
 #define RAN_COUNTS 1	/* a note RUN in a registration counts as asked */
 #endif
 
+/* Rules that a daemon once broke; each mutant shows that the assertions see it. */
+#ifdef MUTANT_CANCEL
+#define MAY_GIVE_UP 1	/* also while the VMM's end is being judged */
+#else
+#define MAY_GIVE_UP (src_v != V_GONE)
+#endif
+#ifdef MUTANT_ASKED
+#define UNSENT_COUNTS 1	/* a RUN that found the socket's other end gone was asked for */
+#else
+#define UNSENT_COUNTS 0
+#endif
+#ifdef MUTANT_RELEASE
+#define UNHEARD_COUNTS 1	/* RELEASE that failed, or was not answered, let the guest go */
+#else
+#define UNHEARD_COUNTS 0
+#endif
+#ifdef MUTANT_DISCARD
+#define DISCARD_ASKS 1	/* after it COMMIT is said once more, so as to say CLOSED */
+#else
+#define DISCARD_ASKS 0
+#endif
+#ifdef MUTANT_CHILD
+#define DEATH_SHOWS 0	/* a child holds the VMM's socket, and its end is waited for */
+#else
+#define DEATH_SHOWS 1	/* the pidfd says it */
+#endif
+
 #define NONE 255
 #define REACHED(n, when) assert(REACH != n || !(when))
 
 /* On the wire. The first seven are the protocol's; CANCEL is a hint that may be lost. */
 mtype:wire = { END, READY, COMMIT, RUNNING, CLOSED, NEVER, UNKNOWN, CANCEL };
 /* On the source's VMM socket: requests, what the VMM tells, registrations with their notes. */
-mtype:src = { NOTE, RESUME, RELEASE, ACK, REFUSED, RESUMED, FAILED, REG_RUNS, REG_COOKIE };
+mtype:src = { NOTE, RESUME, RELEASE, ACK, REFUSED, RESUMED, RELEASED, FAILED, REG_RUNS,
+	REG_COOKIE };
 /* On the destination's VMM socket. */
 mtype:dst = { MAKE_READY, RUN, KILL, FORGET, IS_READY, IS_RUN, IS_DEAD, IS_OTHER,
 	REG_LOADING, REG_READY, REG_RUN, REG_DEAD, REG_OTHER };
 
 /* Source daemon. */
-mtype:src_d = { S_LAP, S_END, S_NOTE, S_ASK, S_CLOSE, S_UNDO, S_ABORT, S_OVER, S_NEW, S_DOWN };
+mtype:src_d = { S_LAP, S_END, S_NOTE, S_ASK, S_CLOSE, S_GIVE, S_UNDO, S_ABORT, S_OVER, S_NEW,
+	S_DOWN };
 /* Source VMM: its note for S. GO, INACT and ACT are the middle of a handler: no message is read. */
 mtype:src_v = { V_PAUSED, V_INACT, V_COMMITTING, V_ACT, V_GO, V_RUNS, V_RELEASED, V_GONE };
 /* Destination daemon, and what this very process knows of its VMM. */
@@ -89,6 +118,8 @@ bool ghost_later_sd;			/* the source daemon is not the first */
 bool ghost_later_dd;
 bool ghost_noted;			/* the source's VMM had noted */
 bool ghost_lease;			/* it resumed by itself */
+bool ghost_commit;			/* COMMIT was sent before the operator's discard */
+bool ghost_run;				/* RUN was queued to the destination's VMM */
 
 #define FLUSH(ch) do :: len(ch) > 0 -> ch?_ :: else -> break od
 #define LOSE_OR_KEEP(ch) if :: FLUSH(ch) :: len(ch) > 0 -> skip fi
@@ -99,8 +130,8 @@ bool ghost_lease;			/* it resumed by itself */
 #define DV_IDLE (dst_v == N_LOADING || dst_v == N_READY || dst_v == N_RUN || dst_v == N_DEAD || \
 	dst_v == N_FORGOT)
 /* Pidfd first, then the socket to its end: nothing can be queued between the two. */
-#define SV_GONE_DRAINED (src_v == V_GONE && len(v2s) == 0)
-#define DV_GONE_DRAINED (dst_v == N_GONE && len(v2d) == 0)
+#define SV_GONE_DRAINED (DEATH_SHOWS && src_v == V_GONE && len(v2s) == 0)
+#define DV_GONE_DRAINED (DEATH_SHOWS && dst_v == N_GONE && len(v2d) == 0)
 
 /* ---- Source daemon ---- */
 
@@ -113,6 +144,13 @@ inline ask_sv(m)
 	:: sv_sock == UP && src_v != V_GONE -> assert(len(s2v) < 4); s2v!m
 	:: else -> skip	/* EPIPE */
 	fi
+}
+
+/* Step 6. What a later daemon may not find any more is forgotten last. */
+inline say_closed()
+{
+	assert(src_v == V_RELEASED || src_v == V_GONE);
+	TELL(cur, to_d, CLOSED); cur = NONE; asked = false; src_d = S_OVER
 }
 
 inline hang_up()
@@ -131,16 +169,19 @@ end:	do
 	:: atomic { src_d == S_LAP -> TELL(cur, to_d, END); src_d = S_END }
 
 	/* Anything that fails before step 3: the guest goes on here. A VMM that died without
-	   RESUMED leaves the destination's copy as the only one. */
-	:: atomic { (src_d == S_LAP || src_d == S_END) ->	/* cancel */
+	   RESUMED leaves the destination's copy as the only one: once END was sent nothing is given
+	   up while it is not known whether it did. */
+	:: atomic { src_d == S_LAP || (src_d == S_END && MAY_GIVE_UP) ->	/* cancel */
+		assert(src_d == S_LAP || src_v != V_GONE || ghost_sv_ran);
 		ask_sv(RESUME); src_d = S_ABORT }
-	:: atomic { src_d == S_END && (HEARD(NEVER) || HEARD(UNKNOWN)) ->
+	:: atomic { src_d == S_END && (HEARD(NEVER) || HEARD(UNKNOWN)) && src_v != V_GONE ->
 		to_s[cur]?_; ask_sv(RESUME); src_d = S_ABORT }
-	:: atomic { src_d == S_END && CUT ->
-		if
-		:: SV_GONE_DRAINED -> src_d = S_ASK
-		:: else -> ask_sv(RESUME); src_d = S_ABORT
-		fi }
+	:: atomic { src_d == S_END && (HEARD(NEVER) || HEARD(UNKNOWN)) && SV_GONE_DRAINED ->
+		to_s[cur]?_; hang_up(); src_d = S_ASK }
+	:: atomic { src_d == S_END && CUT && SV_GONE_DRAINED -> REACHED(17, true); src_d = S_ASK }
+	:: atomic { src_d == S_END && CUT && MAY_GIVE_UP ->
+		assert(src_v != V_GONE || ghost_sv_ran);
+		ask_sv(RESUME); src_d = S_ABORT }
 	:: atomic { (src_d == S_LAP || src_d == S_END) && v2s?[RESUMED] ->
 		v2s?RESUMED; src_d = S_ABORT }
 	:: atomic { src_d == S_ABORT -> TELL(cur, to_d, CANCEL); hang_up(); src_d = S_OVER }
@@ -158,19 +199,27 @@ end:	do
 
 	/* Step 4, on any connection, as often as it takes. */
 	:: atomic { src_d == S_ASK && cur != NONE && !asked && !broken[cur] ->
-		TELL(cur, to_d, COMMIT); asked = true }
+		TELL(cur, to_d, COMMIT); asked = true; ghost_commit = true }
 	:: atomic { src_d == S_ASK && HEARD(UNKNOWN) -> to_s[cur]?UNKNOWN; asked = false }
 	:: atomic { src_d == S_ASK && CUT && conns < CONNS && dst_d != D_DOWN ->
 		hang_up(); cur = conns; conns++ }
 	:: atomic { src_d == S_ASK && HEARD(NEVER) ->
 		to_s[cur]?NEVER; hang_up(); ask_sv(RESUME); src_d = S_UNDO }
 
-	/* Step 6. The VMM handles RELEASE before it can meet another daemon. */
+	/* Step 6. The VMM has let its guest go, or is dead, before the destination forgets. */
 	:: atomic { src_d == S_ASK && HEARD(RUNNING) ->
 		to_s[cur]?RUNNING; ask_sv(RELEASE); src_d = S_CLOSE;
 		REACHED(3, ghost_later_sd) }
-	:: atomic { src_d == S_CLOSE ->
-		TELL(cur, to_d, CLOSED); cur = NONE; asked = false; src_d = S_OVER }
+	:: atomic { src_d == S_CLOSE && v2s?[RELEASED] -> v2s?RELEASED; say_closed() }
+	:: atomic { src_d == S_CLOSE && SV_GONE_DRAINED -> REACHED(18, true); say_closed() }
+	:: atomic { (src_d == S_CLOSE || src_d == S_GIVE) && v2s?[FAILED] ->
+		v2s?FAILED; REACHED(19, true); ask_sv(RELEASE) }
+	:: atomic { UNHEARD_COUNTS && src_d == S_CLOSE -> say_closed() }
+
+	/* The operator's discard. Nothing that is said could not start a copy that is READY. */
+	:: atomic { src_d == S_GIVE && v2s?[RELEASED] ->
+		v2s?RELEASED; REACHED(20, dst_v == N_READY); src_d = S_OVER }
+	:: atomic { src_d == S_GIVE && SV_GONE_DRAINED -> src_d = S_OVER }
 
 	/* NEVER, or the operator's run: done when the VMM says so. */
 	:: atomic { src_d == S_UNDO && v2s?[FAILED] -> v2s?FAILED; ask_sv(RESUME) }
@@ -246,7 +295,10 @@ end:	do
 		s2v?RELEASE;
 		assert(src_v == V_COMMITTING);
 		assert(ghost_dv_ran || ghost_discard);		/* never none */
-		src_v = V_RELEASED }
+		if
+		:: src_v = V_RELEASED; tell_sd(RELEASED)
+		:: tell_sd(FAILED)	/* and is asked again */
+		fi }
 
 	/* Registers with the daemon, and its notes. */
 	:: atomic { (src_v == V_RUNS || src_v == V_COMMITTING) && sv_sock == OFF &&
@@ -296,8 +348,15 @@ inline serve(i)
 			REACHED(8, know == K_NOTRUN);
 			REACHED(13, know == K_NOTRUN && ghost_later_dd);
 			answer_to = i; answer(NEVER)
-		:: !CAN_SAY_NEVER && DV_HERE -> know = K_ASKED; ask_dv(RUN, i)
-		:: else -> answer_to = i; answer(UNKNOWN)
+		:: know == K_NOTRUN && dst_v == N_GONE && dv_sock == UP ->
+			/* its end is not seen yet: RUN finds nobody, and that is known */
+			if
+			:: UNSENT_COUNTS -> know = K_ASKED
+			:: else -> skip
+			fi;
+			answer_to = i; dst_d = D_WAIT
+		:: !CAN_SAY_NEVER && DV_HERE -> know = K_ASKED; ghost_run = true; ask_dv(RUN, i)
+		:: !CAN_SAY_NEVER && !DV_HERE -> answer_to = i; answer(UNKNOWN)
 		fi
 	:: to_d[i]?[CANCEL] -> to_d[i]?CANCEL;
 		if
@@ -333,7 +392,9 @@ end:	do
 	:: atomic { dst_d == D_WAIT && DV_GONE_DRAINED ->
 		if
 		:: CAN_SAY_NEVER -> answer(NEVER)
-		:: else -> REACHED(9, true); answer(UNKNOWN)	/* LOST */
+		:: else ->	/* LOST, but of what was never asked to run */
+			assert(know != K_ASKED || ghost_run);
+			REACHED(9, true); answer(UNKNOWN)
 		fi }
 
 	/* A registration, to a daemon that has started. A copy half loaded is of no use. */
@@ -418,6 +479,8 @@ end:	do
 	:: atomic { dst_v == N_START ->
 		assert(dv_active);
 		assert(!ghost_dead);				/* a DEAD session never runs */
+		/* discard starts nothing, unless COMMIT was on its way or a person says run */
+		assert(!ghost_discard || ghost_commit || ghost_op_dst);
 		assert(!sv_runs);				/* never both */
 		assert(!ghost_sv_ran || ghost_op_dst);		/* never a stale copy */
 		dv_runs = true; ghost_dv_ran = true; dst_v = N_RUN; tell_dd(IS_RUN);
@@ -442,17 +505,22 @@ active proctype Operator()
 
 end:	do
 	:: atomic { ops > 0 && src_d == S_ASK && src_v == V_COMMITTING && sv_sock == UP &&
-		dst_v == N_GONE ->
+		(dst_v == N_GONE || (dst_v == N_READY && !ghost_commit)) ->
 		ops--; hang_up();
 		if
-		:: ghost_op_src = true; ask_sv(RESUME); src_d = S_UNDO
-		:: ghost_discard = true; ask_sv(RELEASE); src_d = S_OVER
+		:: dst_v == N_GONE -> ghost_op_src = true; ask_sv(RESUME); src_d = S_UNDO
+		:: ghost_discard = true; ask_sv(RELEASE); src_d = S_GIVE;
+			if
+			:: DISCARD_ASKS && conns < CONNS ->
+				TELL(conns, to_d, COMMIT); conns++
+			:: else -> skip
+			fi
 		fi }
 	:: atomic { ops > 0 && dst_d == D_IDLE && len(v2d) == 0 && DV_HERE && know != K_DEAD &&
 		src_v == V_GONE ->
 		ops--;
 		if
-		:: ghost_op_dst = true; know = K_ASKED; ask_dv(RUN, NONE)
+		:: ghost_op_dst = true; know = K_ASKED; ghost_run = true; ask_dv(RUN, NONE)
 		:: ask_dv(KILL, NONE)
 		fi }
 	od
@@ -548,5 +616,8 @@ active proctype World()
 	:: atomic { crashes = 0; break }
 	od;
 	timeout -> REACHED(16, true);
-	assert((sv_runs != dv_runs) || COPIES_GONE || OUT_OF_CONNS)
+	assert((sv_runs != dv_runs) || COPIES_GONE || OUT_OF_CONNS);
+	/* nobody waits for ever for a VMM; the draft's does not come back */
+	assert(MAY_CLOSE || (src_d != S_NOTE && src_d != S_UNDO && src_d != S_CLOSE &&
+		src_d != S_GIVE && dst_d != D_WAIT))
 }

@@ -16,6 +16,7 @@
 #include "daemon/migration.h"
 #include "daemon/save.h"
 #include "daemon/server.h"
+#include "daemon/source.h"
 
 /* What the state machine tells the rest of the daemon. */
 static unsigned events, ended, over;
@@ -51,6 +52,22 @@ struct load *load_free(struct load *l)
 /* No address was listened at for it. */
 void incoming_forget(struct migration *m)
 {
+}
+
+/* No flow has figures. */
+void source_figures(struct migration *m)
+{
+}
+
+/* No VMM here goes away. */
+void source_vm_gone(struct migration *m, bool dead)
+{
+	ck_abort();
+}
+
+void dest_vm_gone(struct migration *m, bool dead)
+{
+	ck_abort();
 }
 
 /* No OPEN waits for its end. */

@@ -265,6 +265,76 @@ START_TEST(test_successor)
 }
 END_TEST
 
+/* Registers, and when told by a byte says RESUMED and dies; its child holds the connection. */
+static pid_t vmm_with_child(int tell)
+{
+	struct vmm_event resumed = {.kind = VMM_EVENT_RESUMED, .session = {{7}}};
+	uint8_t buf[VMM_PACKET_MAX];
+	pid_t pid = fork(), child;
+	int sock;
+
+	ck_assert_int_ge(pid, 0);
+	if (pid > 0)
+		return pid;
+	sock = vmm_start("one", 1);
+	child = fork();
+	while (child == 0)
+		pause();
+	if (read(tell, buf, 1) != 1 || write(tell, &child, sizeof(child)) != sizeof(child))
+		_exit(1);
+	vmm_send(sock, buf, vmm_pack_event(&resumed, buf), -1);
+	_exit(0);
+}
+
+/* The pidfd tells, not the socket; and what was queued before is heard. */
+START_TEST(test_dead_with_a_child)
+{
+	pid_t pid, child;
+	siginfo_t info;
+	int tell[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, tell), 0);
+	pid = vmm_with_child(tell[1]);
+	loop_until(base, &registered, 1);
+	ck_assert_int_eq(write(tell[0], "", 1), 1);
+	ck_assert_int_eq(read(tell[0], &child, sizeof(child)), sizeof(child));
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	loop_until(base, &gone, 1);
+	ck_assert(last_dead);
+	ck_assert_uint_eq(events, 1);
+	ck_assert_int_eq(last_event.kind, VMM_EVENT_RESUMED);
+	ck_assert_int_eq(kill(child, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	close(tell[0]);
+	close(tell[1]);
+}
+END_TEST
+
+/* Nothing was given to a VMM whose process had ended, whoever may read it. */
+START_TEST(test_told_nothing)
+{
+	pid_t pid = child_vmm();
+	siginfo_t info;
+	int arg;
+
+	loop_until(base, &registered, 1);
+	ask(only_vm(), LONG_MS, &arg);
+	ck_assert(vm_was_sent(only_vm(), VMM_PAUSE, &arg));
+	ck_assert(!vm_was_sent(only_vm(), VMM_NOTE, &arg));
+	ck_assert(!vm_was_sent(only_vm(), VMM_PAUSE, NULL));
+	ck_assert(!vm_ending(only_vm()));
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	ck_assert(vm_ending(only_vm()));
+	ask(only_vm(), LONG_MS, &base);
+	ck_assert(!vm_was_sent(only_vm(), VMM_PAUSE, &base));
+	loop_until(base, &gone, 1);
+	ck_assert(last_dead);
+	ck_assert_uint_eq(n_answers, 2);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+END_TEST
+
 START_TEST(test_free_with_requests)
 {
 	int sock = vmm_ready("one", 1);
@@ -343,6 +413,8 @@ int main(void)
 	tcase_add_test(t, test_back_again);
 	tcase_add_test(t, test_dead);
 	tcase_add_test(t, test_successor);
+	tcase_add_test(t, test_dead_with_a_child);
+	tcase_add_test(t, test_told_nothing);
 	tcase_add_test(t, test_free_with_requests);
 	tcase_add_test(t, test_notes);
 	tcase_add_test(t, test_session_text);
