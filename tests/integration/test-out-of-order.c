@@ -36,6 +36,10 @@ static void fails(struct scene *s, bool paused)
 	}
 	host_status(s->host, VM, "failed");
 	ck_assert_str_eq(host_vm_status(s->host, VM), "running");
+}
+
+static void scene_free(struct scene *s)
+{
 	fake_dest_free(&s->dest);
 	fake_vmm_free(&s->vmm);
 	harness_free(s->h);
@@ -66,6 +70,7 @@ START_TEST(welcome_that_cannot_be)
 	s.dest.features = cases[_i].features;
 	fake_dest_call(&s.dest, &s.dest.control, WIRE_ROLE_CONTROL);
 	fails(&s, false);
+	scene_free(&s);
 }
 END_TEST
 
@@ -109,6 +114,32 @@ START_TEST(answer_out_of_order)
 	fake_dest_end(&s.dest);
 	talk_send(&s.dest.control, buf, pack((unsigned)_i, &s.dest.session, buf, sizeof(buf)));
 	fails(&s, true);
+	scene_free(&s);
+}
+END_TEST
+
+/* protocol.md 1: "it is another host's word: an implementation MUST NOT trust it" */
+START_TEST(reason_that_is_no_text)
+{
+	static const struct wire_refuse m = {
+		WIRE_REFUSE_BUSY, "\xff\xc0\x80 \x1b[31mred\r\n\x7f \xed\xa0\x80 done"};
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	struct json_object *q;
+	const char *said;
+	struct scene s;
+
+	scene_new(&s);
+	fake_dest_call(&s.dest, &s.dest.control, WIRE_ROLE_CONTROL);
+	talk_expect(&s.dest.control, WIRE_OPEN);
+	talk_send(&s.dest.control, buf, wire_pack_refuse(WIRE_REFUSE, &m, buf, sizeof(buf)));
+	fails(&s, false);
+	q = host_query(s.host, VM);
+	said = member_text(q, "error-desc", "");
+	h_check_text(s.h, said, "done");
+	for (const char *p = said; *p; p++)
+		h_check(s.h, *p >= ' ' && *p <= '~', "%s is shown as it came", said);
+	json_object_put(q);
+	scene_free(&s);
 }
 END_TEST
 
@@ -119,5 +150,6 @@ int main(void)
 
 	harness_add_loop(c, welcome_that_cannot_be, 5);
 	harness_add_loop(c, answer_out_of_order, 11);
+	harness_add(c, reason_that_is_no_text);
 	return harness_main(s);
 }

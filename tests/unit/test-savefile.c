@@ -261,6 +261,8 @@ static const struct lie lies[] = {
 	{9, 24, 4, 2, -EBADMSG, "a malformed END frame"}, /* generation */
 	{9, 28, 4, 4, -EBADMSG, "END counts 4 passes"},
 	{9, 40, 8, 5, -EBADMSG, "5 valid"},
+	{9, 48, 8, 1, -EBADMSG, "and 1 invalid"},
+	{9, 76, 8, 4, -EBADMSG, "4 chunks"},
 	{9, 56, 8, 1, -EBADMSG, "1 bytes of state"},
 	{9, 64, 8, 1, -EBADMSG, "END's digest of the machine state"},
 	{9, 84, 8, 1, -EBADMSG, "END's digest of the table"},

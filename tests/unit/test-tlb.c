@@ -26,6 +26,7 @@ START_TEST(test_geometry)
 		{{{512, 16}, {32, 16}}, "32 ways"},
 		{{{500, 16}, {4, 16}}, "500 entries in sets of 4"},
 		{{{510, 16}, {4, 16}}, "510 entries in sets of 4"},
+		{{{514, 16}, {4, 16}}, "514 entries in sets of 4"}, /* 128 sets, and two more */
 		{{{131072, 16}, {4, 16}}, "more than 65536"},
 		{{{0x80000000u, 16}, {2, 16}}, "more than 65536"},
 		{{{512, 0}, {4, 0}}, "TLB1 has 0 entries"},
