@@ -353,22 +353,12 @@ static void nothing_go(struct migration *m)
 /* Whose session it is nobody knows, so no question is answered: an operator has to speak. */
 static void adopt_unproven(struct migration *m)
 {
-	struct json_object *o = json_object_new_object();
-	char text[33];
-
 	m->unproven = m->unresolved = true;
-	session_text(&m->session, text);
 	err_set(&m->error, -EBADMSG,
 		"its VMM's note of this session was not made by a daemon of this host that has the "
-		"key %s/note-key, so nobody is answered: use 'resolve'",
+		"key %s/note-key, so nobody is answered",
 		m->srv->config.state_dir);
-	log_err("vm %s: %s: htabctl resolve %s %s run%s", m->vm_name, m->error.text, m->vm_name,
-		text, m->state == MIG_IN_READY ? "|discard" : "");
-	json_object_object_add(o, "session", json_object_new_string(text));
-	json_object_object_add(o, "uri", json_object_new_string(""));
-	json_object_object_add(o, "desc", json_object_new_string(m->error.text));
-	server_event(m->srv, m->vm_name, "MIGRATION_UNRESOLVED", o);
-	migration_begin(m, nothing_go);
+	migration_begin(m, unresolved_tell);
 }
 
 void dest_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note, bool proven)

@@ -538,7 +538,8 @@ void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note
 	struct err err;
 
 	if (vm->migration && !migration_is_final(vm->migration)) {
-		log_warn("vm %s: its VMM holds more than one COMMITTING note", vm->reg.name);
+		log_stranger(LOG_VMM, SD_WARNING,
+			"vm %s: its VMM holds more than one COMMITTING note", vm->reg.name);
 		return;
 	}
 	m = migration_new(srv, vm, away ? MIG_RELEASE : MIG_ASKING);
@@ -550,11 +551,10 @@ void source_adopt(struct server *srv, struct vm *vm, const struct vmm_note *note
 	if (!proven)
 		err_set(&m->error, -EBADMSG,
 			"its VMM's note of this session was not made by a daemon of this host that "
-			"has the key %s/note-key, so nobody is asked where the guest runs: use 'resolve'",
+			"has the key %s/note-key, so nobody is asked where the guest runs",
 			srv->config.state_dir);
 	else if (cookie_unpack_source(m, note, &err) < 0)
-		err_set(&m->error, -EBADMSG,
-			"its VMM's note of this session cannot be used (%s): use 'resolve'",
+		err_set(&m->error, -EBADMSG, "its VMM's note of this session cannot be used: %s",
 			err.text);
 	m->unproven = m->error.code;
 	if (away) {

@@ -119,6 +119,16 @@ bool report_unresolved(const struct migration *m, char *buf, size_t len)
 			"%s: nobody knows whether its guest ran here; say so: htabctl resolve %s %s "
 			"run (it did), or discard (it did not, and the source may go on with it)",
 			why, m->vm_name, id);
+	else if (m->unproven && m->state == MIG_IN_READY)
+		snprintf(buf, len,
+			"it has a guest whose source nobody knows (%s): htabctl resolve %s %s run, "
+			"when it runs nowhere else, or discard",
+			why, m->vm_name, id);
+	else if (m->unproven && m->state == MIG_IN_RUNNING)
+		snprintf(buf, len,
+			"its guest runs, and nobody knows whether its source has let go (%s): htabctl "
+			"resolve %s %s run, when it has",
+			why, m->vm_name, id);
 	else if (m->state != MIG_ASKING)
 		return false;
 	else if (m->unproven)

@@ -15,7 +15,10 @@ void unresolved_tell(struct migration *m)
 	char text[33], why[REPORT_TEXT];
 
 	report_unresolved(m, why, sizeof(why));
-	log_err("vm %s: %s", m->vm_name, why);
+	if (m->unproven) /* a VMM can bring as many along as it likes */
+		log_stranger(LOG_VMM, SD_ERR, "vm %s: %s", m->vm_name, why);
+	else
+		log_err("vm %s: %s", m->vm_name, why);
 	session_text(&m->session, text);
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
 	json_object_object_add(o, "session", json_object_new_string(text));

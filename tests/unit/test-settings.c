@@ -78,14 +78,20 @@ static const struct {
 	{"{\"timeout\": 1.0}", "'timeout' expects an integer"},
 	{"{\"timeout\": 18446744073709551617}", "'timeout' expects an integer"},
 	{"{\"max-bandwidth\": 9223372036854775808}", "'max-bandwidth' expects an integer"},
-	{"{\"allow\": [{\"uid\": 4294967297, \"vm\": \"*\"}]}", "'allow' expects"},
-	{"{\"allow\": [{\"uid\": 18446744073709551616, \"vm\": \"*\"}]}", "'allow' expects"},
+	{"{\"allow\": [{\"uid\": 4294967297, \"vm\": \"*\"}]}", "'allow', rule 1: 'uid' expects"},
+	{"{\"allow\": [{\"uid\": 18446744073709551616, \"vm\": \"*\"}]}",
+		"'allow', rule 1: 'uid' expects"},
 	{"{\"name\": \"a\\u0000b\"}", "a NUL in a string"},
 	{"{\"name\": \"a\xff\"}", "invalid UTF-8"},
 	{"{\"name\": \"a\\u001b[2J\"}", "it has a control character"},
 	{"{\"name\": \"a\\u202eb\"}", "it has a control character"},
 	{"{\"listen\": [\"unix:/a\\nb\"]}", "has a control character"},
 	{"{\"tls-hostname\": \"a\\r\\nb\"}", "has a control character"},
+	{"{\"allow\": [{\"uid\": 1, \"vm\": \"a\"}, 1]}", "'allow', rule 2: it is no object"},
+	{"{\"vms-per-user\": 0}", "'vms-per-user' expects 1 to 384"},
+	{"{\"vms-per-user\": 385}", "'vms-per-user' expects 1 to 384"},
+	{"{\"vms-per-user\": \"1\"}", "'vms-per-user' expects 1 to 384"},
+	{"{\"state-dir\": 1}", "'state-dir' expects a string"},
 	{"[]", "not a JSON object"},
 	{"null", "not a JSON object"},
 };
@@ -95,6 +101,31 @@ START_TEST(what_is_not_one_object_is_refused)
 	write_file(bad[_i].text, strlen(bad[_i].text));
 	ck_assert_msg(parse(NULL, NULL) < 0, "%s", bad[_i].text);
 	ck_assert_msg(strstr(err.text, bad[_i].why), "%s: %s", bad[_i].text, err.text);
+}
+END_TEST
+
+/* The host's own daemon has a directory that outlives its runtime directory; others need none. */
+START_TEST(state_directory_is_where_the_daemon_is)
+{
+	static const char text[] = "{}", named[] = "{\"state-dir\": \"/srv/state\"}";
+
+	unsetenv("STATE_DIRECTORY");
+	write_file(text, sizeof(text) - 1);
+	ck_assert_int_eq(parse(NULL, NULL), 0);
+	ck_assert_str_eq(config.state_dir, SETTINGS_STATE_DIR);
+	ck_assert_int_eq(parse("--control", "/tmp/try/c.sock"), 0);
+	ck_assert_str_eq(config.state_dir, "/tmp/try");
+	ck_assert_int_eq(parse("--control", "c.sock"), 0);
+	ck_assert_str_eq(config.state_dir, ".");
+	setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two", 1);
+	ck_assert_int_eq(parse("--control", "/tmp/try/c.sock"), 0);
+	ck_assert_str_eq(config.state_dir, "/var/lib/one");
+	ck_assert_int_eq(parse("--state-dir", "/srv/other"), 0);
+	ck_assert_str_eq(config.state_dir, "/srv/other");
+	write_file(named, sizeof(named) - 1);
+	ck_assert_int_eq(parse(NULL, NULL), 0);
+	ck_assert_str_eq(config.state_dir, "/srv/state");
+	unsetenv("STATE_DIRECTORY");
 }
 END_TEST
 
@@ -151,6 +182,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_whole_file_is_taken);
 	tcase_add_loop_test(t, what_is_not_one_object_is_refused, 0, sizeof(bad) / sizeof(*bad));
+	tcase_add_test(t, state_directory_is_where_the_daemon_is);
 	tcase_add_test(t, a_nul_byte_hides_nothing);
 	tcase_add_test(t, a_fifo_is_not_waited_for);
 	tcase_add_test(t, a_file_without_end_is_refused);
