@@ -190,17 +190,21 @@ static void ready_timeout_cb(evutil_socket_t fd, short what, void *arg)
 
 	if (m->state == MIG_IN_READY)
 		dest_failf(m, -ETIMEDOUT,
-			"the source has not said for %lld s whether the guest is to run here (ready-timeout)",
+			"the source was not heard of for %lld s (ready-timeout), and has not said whether the guest is to run here",
 			(long long)m->tuning.ready_timeout);
 }
 
-/* Whether there is a connection or not: a source that lives has its own limits, and it can ask. */
+/*
+ * Without a connection alone: a source that lives may be at `inactivate` for as long as it takes,
+ * and this is the last copy when its VMM dies then. People are told, and may cancel.
+ */
 static void limit_ready(struct migration *m)
 {
 	int64_t ms = m->tuning.ready_timeout * 1000;
 	int64_t gone = (int64_t)((clock_ns() - m->t_waits) / NS_PER_MS);
 
-	migration_timer(m, gone < ms ? ms - gone : 0, ready_timeout_cb);
+	if (!m->peer)
+		migration_timer(m, gone < ms ? ms - gone : 0, ready_timeout_cb);
 }
 
 static void wait_for_commit(struct migration *m)

@@ -43,15 +43,20 @@ static void vmm_silent(struct migration *m, long long s, const char *what, const
 			m->vm_name, s, what, end);
 }
 
-/* This may be the last whole copy, and nobody but a person can know that. */
-static void source_away(struct migration *m, long long s)
+/* At READY; without the source this may be the last whole copy, and only a person can know that. */
+static void source_silent(struct migration *m, long long s)
 {
 	char id[33];
 
 	session_text(&m->session, id);
-	err_set(&m->overdue, -ETIMEDOUT,
-		"the whole guest is here, and its source was not heard of for %lld s: it is kept for %lld s (ready-timeout); when that host is known to be dead and fenced: htabctl resolve %s %s run",
-		s, (long long)m->tuning.ready_timeout, m->vm_name, id);
+	if (m->peer)
+		err_set(&m->overdue, -ETIMEDOUT,
+			"the whole guest is here, and its source, which is connected, has not said for %lld s whether it is to run: look there, or give this copy up: htabctl resolve %s %s discard",
+			s, m->vm_name, id);
+	else
+		err_set(&m->overdue, -ETIMEDOUT,
+			"the whole guest is here, and its source was not heard of for %lld s: it is kept for %lld s (ready-timeout); when that host is known to be dead and fenced: htabctl resolve %s %s run",
+			s, (long long)m->tuning.ready_timeout, m->vm_name, id);
 }
 
 static void late_cb(evutil_socket_t fd, short what, void *arg)
@@ -66,16 +71,17 @@ static void late_cb(evutil_socket_t fd, short what, void *arg)
 	}
 	if (m->state == MIG_COMMITTING)
 		vmm_silent(m, s, "let its guest go ('inactivate')",
-			migration_is_file(m) ? "the guest is saved, and runs nowhere"
-					     : "the guest goes on at the destination");
+			migration_is_file(m)
+				? "the guest is saved, and runs nowhere"
+				: "the guest goes on at the destination, if it is READY there yet");
 	else if (m->state == MIG_UNDO)
 		vmm_silent(m, s, "take its guest back ('activate')", "the guest is lost");
 	else if (m->state == MIG_IN_RUN)
 		vmm_silent(m, s, "run the guest ('activate')",
 			migration_is_file(m) ? "it can be loaded again"
 					     : "say by 'resolve' whether it has run here");
-	else if (m->state == MIG_IN_READY && !m->peer) /* else its source tells */
-		source_away(m, s);
+	else if (m->state == MIG_IN_READY)
+		source_silent(m, s);
 	else if (m->state == MIG_COMMIT)
 		err_set(&m->overdue, -ETIMEDOUT,
 			"the disk of %s has not taken the file's name for %lld s: the guest stays paused until it has, or refuses it",

@@ -323,7 +323,7 @@ START_TEST(silent_destination_is_resolved)
 }
 END_TEST
 
-/* A source that is READY's, with a connection or without, and says nothing. */
+/* A source that was READY's, and does not come back. */
 START_TEST(ready_timeout)
 {
 	struct stage s = stage_new(&(struct stage_opts){.hold_a = "committing"});
@@ -331,16 +331,30 @@ START_TEST(ready_timeout)
 	set(s.b, "ready-timeout", _i ? 1000000 : 1);
 	stage_migrate(&s);
 	host_held(s.a, VM, "committing");
-	if (_i == 1)
-		set(s.b, "ready-timeout", 1);
-	if (_i == 2) {
-		relay_cut(s.relay);
-		set(s.b, "ready-timeout", 1);
-	}
+	relay_cut(s.relay);
+	set(s.b, "ready-timeout", 1);
 	host_status(s.b, VM, "failed");
 	error_says(s.b, "(ready-timeout)");
 	stage_go_on(&s);
 	stage_ends(&s, AT_SOURCE);
+	stage_free(&s);
+}
+END_TEST
+
+/* One that lives may take its time, and its word counts; or somebody at the destination's. */
+START_TEST(ready_with_a_connection)
+{
+	struct stage s = stage_new(&(struct stage_opts){.hold_a = "committing"});
+
+	set(s.b, "ready-timeout", 1);
+	set(s.b, "handover-timeout", 2);
+	stage_migrate(&s);
+	host_held(s.a, VM, "committing");
+	told(s.b, "in-ready", "its source, which is connected, has not said");
+	if (_i == 1)
+		stage_resolve(&s, s.b, "discard");
+	stage_go_on(&s);
+	stage_ends(&s, _i ? AT_SOURCE : AT_DESTINATION);
 	stage_free(&s);
 }
 END_TEST
@@ -432,7 +446,8 @@ int main(void)
 	harness_add(c, undo_hangs);
 	harness_add_loop(c, activate_hangs, 2);
 	harness_add(c, silent_destination_is_resolved);
-	harness_add_loop(c, ready_timeout, 3);
+	harness_add_loop(c, ready_timeout, 2);
+	harness_add_loop(c, ready_with_a_connection, 2);
 	harness_add(c, last_copy_is_told);
 	harness_add(c, resume_is_not_answered);
 	harness_add(c, timeout_after_a_recovery);
