@@ -62,7 +62,8 @@ bool tls_name_text(const ASN1_STRING *s, char *buf, size_t len)
 
 	if (!has_text(s) || !is_clean(s) || n < 0 || (size_t)n >= len)
 		return false;
-	memcpy(buf, ASN1_STRING_get0_data(s), (size_t)n);
+	if (n)
+		memcpy(buf, ASN1_STRING_get0_data(s), (size_t)n);
 	buf[n] = '\0';
 	return true;
 }
@@ -122,7 +123,8 @@ int tls_name_dn(const X509_NAME *name, char *buf, size_t len)
 		if (n < 0 || (size_t)n >= len) {
 			r = -ENAMETOOLONG;
 		} else {
-			memcpy(buf, data, (size_t)n);
+			if (n)
+				memcpy(buf, data, (size_t)n);
 			buf[n] = '\0';
 		}
 	}

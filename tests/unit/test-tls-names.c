@@ -290,6 +290,19 @@ START_TEST(a_dn_is_compared_rdn_by_rdn)
 }
 END_TEST
 
+/* Nothing is a value, too: it is nobody's. */
+START_TEST(empty_values)
+{
+	add(NID_commonName, "");
+	san(GEN_DNS, "");
+	ck_assert_str_eq(name(), "CN=;DNS:");
+	fits("CN=*", true);
+	fits("CN=a", false);
+	fits("DNS:a", false);
+	fits("IP:192.0.2.1", false);
+}
+END_TEST
+
 START_TEST(exact_unless_a_pattern_is_asked_for)
 {
 	add(NID_organizationName, "x");
@@ -355,6 +368,7 @@ int main(void)
 	tcase_add_test(t, names_that_are_none_are_refused);
 	tcase_add_test(t, kinds_are_not_mixed);
 	tcase_add_test(t, a_dn_is_compared_rdn_by_rdn);
+	tcase_add_test(t, empty_values);
 	tcase_add_test(t, exact_unless_a_pattern_is_asked_for);
 	tcase_add_test(t, what_means_nobody_is_refused);
 	r = srunner_create(s);
