@@ -280,7 +280,11 @@ START_TEST(away_for_good)
 }
 END_TEST
 
-/* An answer that names another VM is none. */
+/*
+ * An answer that names another VM is none.
+ *
+ * protocol.md 10.2: "and an answer with another one, is out of order."
+ */
 START_TEST(answer_with_another_uuid)
 {
 	struct wire_session wrong;

@@ -65,7 +65,7 @@ END_TEST
 START_TEST(test_text)
 {
 	static const char *const bad[] = {"", "0f00000", "0f0000040", "0x000004", "00000001",
-		"0F000004", "4e120200", "        "};
+		"0F000004", "4e120200", "        ", "0f000004x", "0f000004 "};
 	char text[PROCESSOR_TEXT];
 	uint32_t mode = 7;
 

@@ -278,6 +278,9 @@ START_TEST(test_config)
 	buf[STATE_HDR_SIZE + 23] = 3; /* ways */
 	ck_assert_int_eq(booke_get_tlb_config(&elem, &back), -EBADMSG);
 	buf[STATE_HDR_SIZE + 23] = 4;
+	elem.kind = STATE_BOOKE;
+	ck_assert_int_eq(booke_get_tlb_config(&elem, &back), -EBADMSG);
+	elem.kind = STATE_TLB;
 	elem.id = 1;
 	ck_assert_int_eq(booke_get_tlb_config(&elem, &back), -EBADMSG);
 	state_describe(&elem, name);
