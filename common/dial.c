@@ -133,21 +133,23 @@ static void start_handshake(struct dial *d)
 	}
 }
 
-static const char *remedy(const struct dial *d, int e)
+static const char *expected = "htab-migrated";
+
+void dial_expects(const char *program)
 {
-	switch (e) {
-	case ECONNREFUSED:
-	case ENOENT: return ": is htab-migrated running there?";
-	case ETIMEDOUT:
-	case EHOSTUNREACH:
-	case ENETUNREACH: return ": is the host up, and its port open?";
-	default: return "";
-	}
+	expected = program;
 }
 
 static void attempt_failed(struct dial *d, int e)
 {
-	err_set(&d->last, -e, "cannot connect to %s: %s%s", d->address, strerror(e), remedy(d, e));
+	err_set(&d->last, -e, "cannot connect to %s: %s", d->address, strerror(e));
+	if (e == ECONNREFUSED || e == ENOENT)
+		err_set(&d->last, -e, "cannot connect to %s: %s: is %s running there?", d->address,
+			strerror(e), expected);
+	else if (e == ETIMEDOUT || e == EHOSTUNREACH || e == ENETUNREACH)
+		err_set(&d->last, -e,
+			"cannot connect to %s: %s: is the host up, and its port open?", d->address,
+			strerror(e));
 	attempt_end(d);
 	next_address(d);
 }
@@ -218,6 +220,11 @@ static void next_address(struct dial *d)
 		return;
 	}
 	d->next = a->ai_next;
+	if (uri_check_interface(a->ai_addr, &d->uri, &d->last) < 0) {
+		err_prefix(&d->last, "cannot connect to %s", d->address);
+		next_address(d);
+		return;
+	}
 	attempt(d, a->ai_addr, a->ai_addrlen);
 }
 

@@ -74,6 +74,8 @@ int tls_authz_check(const char *text, struct err *err);
 typedef void dial_cb(void *arg, struct stream *stream, const struct err *err);
 
 struct dial;
+/* The program that is expected at the other end, for hints; "htab-migrated" unless told. At start. */
+void dial_expects(const char *program);
 /*
  * Connect to uri (TCP or UNIX). creds NULL: plaintext. tls_hostname NULL: the URI's host is checked
  * (for UNIX: the certificate chain alone unless tls_hostname is given). All within timeout_ms.

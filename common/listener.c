@@ -292,6 +292,12 @@ static int listen_tcp(struct listener *l, const struct uri *uri, struct err *err
 	if (r)
 		return err_set(
 			err, -EADDRNOTAVAIL, "cannot listen at %s: %s", l->uri, gai_strerror(r));
+	for (struct addrinfo *a = addresses; a && r == 0; a = a->ai_next)
+		r = uri_check_interface(a->ai_addr, uri, err);
+	if (r < 0) {
+		freeaddrinfo(addresses);
+		return err_prefix(err, "cannot listen at %s", l->uri);
+	}
 	do
 		r = listen_all(l, addresses, any_port);
 	while (r == -EADDRINUSE && any_port && ++tries < PORT_TRIES);

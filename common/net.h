@@ -21,6 +21,11 @@
 const char *uri_format(const struct uri *uri, char *buf, size_t len);
 /* A socket's address as a URI's text: "tcp:192.0.2.1:4660", "tcp:[::1]:4660", "unix:/path". */
 const char *uri_format_sockaddr(const struct sockaddr *sa, socklen_t salen, char *buf, size_t len);
+/*
+ * A link-local address is one of each interface. 0, or -EINVAL with a sentence for one that does
+ * not say of which.
+ */
+int uri_check_interface(const struct sockaddr *sa, const struct uri *uri, struct err *err);
 
 /* -- stream.c */
 

@@ -205,3 +205,18 @@ const char *uri_format_sockaddr(const struct sockaddr *sa, socklen_t salen, char
 	snprintf(u.port, sizeof(u.port), "%.31s", port);
 	return uri_format(&u, buf, len);
 }
+
+int uri_check_interface(const struct sockaddr *sa, const struct uri *uri, struct err *err)
+{
+	struct sockaddr_in6 in6;
+
+	if (sa->sa_family != AF_INET6)
+		return 0;
+	memcpy(&in6, sa, sizeof(in6));
+	if (!IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr) || in6.sin6_scope_id)
+		return 0;
+	return err_set(err, -EINVAL,
+		"'%s' is a link-local address, which every interface has: name the one that it is "
+		"reached by, as in tcp:[fe80::1%%eth0]:%s",
+		uri->host, uri->port);
+}

@@ -17,7 +17,7 @@ struct converge_in {
 	uint64_t scan_ns; /* inside read(): at least a clean scan */
 	uint64_t rtt_ns;  /* of the network */
 	uint64_t unacked; /* entries sent that are not written at the destination yet */
-	/* Totals since the start: of entries that are, and the time in which some were on the way. */
+	/* Totals since the start: of entries that are, and of the time with some on the way. */
 	uint64_t acked, busy_ns, bursts;
 	uint64_t encode_ns; /* and of the codecs, by channel */
 };

@@ -23,8 +23,7 @@ struct outflow_stats {
 	/* Once they are written to their channel, and once each, however often it breaks: */
 	uint64_t valid, invalid; /* entries, HTAB stream only */
 	uint64_t plain;          /* bytes of their records */
-	uint64_t
-		wire; /* bytes written for them, frames included, before TLS; again when sent again */
+	uint64_t wire; /* bytes written for them, with frames, before TLS; again if sent again */
 	uint64_t rate; /* entries a second, of the last second or two */
 	/* Of the pass that runs, or the last: */
 	uint64_t pass_valid, pass_invalid, pass_plain, pass_ns;

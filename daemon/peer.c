@@ -137,6 +137,23 @@ static void flush(struct peer *p)
 }
 
 /*
+ * What came is no frame, or not all of one: what the connection is, or does. Records of TLS, of a
+ * handshake or an alert, come where only one end has credentials.
+ */
+static const char *no_frame(const struct peer *p, const char *otherwise)
+{
+	if (p->got < 2 || p->hdr[1] != 0x03 || stream_peer(p->stream)[0])
+		return otherwise;
+	if (p->hdr[0] == 0x16)
+		return "is TLS, and this daemon was started with --plaintext: start both with "
+		       "credentials, or both without";
+	if (p->hdr[0] == 0x15)
+		return "is answered with TLS, and this daemon was started with --plaintext: start "
+		       "both with credentials, or both without";
+	return otherwise;
+}
+
+/*
  * One frame's bytes, by *reads reads at most: 1 when it is whole, 0 when there is more to come, or
  * -errno after fail().
  */
@@ -160,7 +177,9 @@ static int read_frame(struct peer *p, unsigned *reads)
 		}
 		if (want && n == 0) {
 			fail(p, -ECONNRESET,
-				p->got ? "was cut in the middle of a frame" : "was closed");
+				no_frame(p,
+					p->got ? "was cut in the middle of a frame"
+					       : "was closed"));
 			return -ECONNRESET;
 		}
 		if (n < 0) {
@@ -175,7 +194,8 @@ static int read_frame(struct peer *p, unsigned *reads)
 				peer_send_refuse(p, WIRE_REFUSE, WIRE_REFUSE_PROTOCOL,
 					"a frame is malformed or larger than its type may be");
 				fail(p, -EBADMSG,
-					"carries what is no frame of htab-migrated, or one too large");
+					no_frame(p,
+						"carries what is no frame of htab-migrated, or one too large"));
 				return -EBADMSG;
 			}
 			p->body = malloc(p->body_len ? p->body_len : 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <signal.h>
 
+#include "common/dial.h"
 #include "tools/bench_run.h"
 #include "tools/output.h"
 
@@ -10,6 +11,7 @@ int main(int argc, char **argv)
 	int r, status = 0;
 
 	signal(SIGPIPE, SIG_IGN);
+	dial_expects("htab-bench -s");
 	if (output_begin("htab-bench") < 0)
 		return 1;
 	r = bench_opts_parse(argc, argv, &o);

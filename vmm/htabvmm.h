@@ -51,6 +51,7 @@ enum htabvmm_event {
 	HTABVMM_READY,    /* it arrived whole; the next is STARTED or DEAD */
 	HTABVMM_STARTED,  /* the guest that arrived runs here */
 	HTABVMM_DEAD,     /* the guest that was arriving never runs here; waits for another */
+	HTABVMM_UNREACHABLE, /* no connection: text says why; once for each reason, tried again */
 };
 
 /*

@@ -72,6 +72,23 @@ static void send_register(struct htabvmm *h)
 	fd_close(pidfd);
 }
 
+/* Once for each reason: whoever reads it may have waited for a long time. */
+static void tell_unreachable(struct htabvmm *h, int e)
+{
+	char text[256];
+
+	if (h->unreachable == e)
+		return;
+	h->unreachable = e;
+	snprintf(text, sizeof(text), "cannot connect to %s: %s%s; it is tried again",
+		h->addr.sun_path, strerror(e),
+		e == EACCES || e == EPERM ? ": this VMM's user has to be in the group "
+					    "htab-migrated, or the socket's"
+			: e == ENOENT || e == ECONNREFUSED ? ": is htab-migrated running here?"
+							   : "");
+	lib_tell(h, HTABVMM_UNREACHABLE, text);
+}
+
 void conn_start(struct htabvmm *h)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = -1};
@@ -81,11 +98,15 @@ void conn_start(struct htabvmm *h)
 		h->backoff = BACKOFF_MIN_MS * NS_PER_MS;
 	if (sock < 0 || connect(sock, (struct sockaddr *)&h->addr, sizeof(h->addr)) < 0 ||
 		epoll_ctl(h->epfd, EPOLL_CTL_ADD, sock, &ev) < 0) {
+		int e = errno;
+
 		fd_close(sock);
 		retry_later(h);
+		tell_unreachable(h, e);
 		return;
 	}
 	h->sock = sock;
+	h->unreachable = 0;
 	h->broken = false;
 	h->ended = false;
 	h->registered = false;

@@ -101,6 +101,7 @@ struct htabvmm {
 	bool broken;                /* we say nothing more on this connection */
 	bool ended;                 /* nothing more comes from this connection */
 	uint64_t retry_at, backoff; /* ns of clock_ns(); when sock is -1 */
+	int unreachable;            /* errno of the last attempt, which the VMM was told; 0: none */
 	uint64_t lease_at;          /* when the lease is over; 0: none runs */
 	uint64_t lease;             /* how long it is, ns */
 

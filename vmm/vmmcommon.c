@@ -111,6 +111,7 @@ const char *vmm_event_name(enum htabvmm_event event)
 	case HTABVMM_READY: return "ready";
 	case HTABVMM_STARTED: return "started";
 	case HTABVMM_DEAD: return "dead";
+	case HTABVMM_UNREACHABLE: return "unreachable";
 	}
 	return "?";
 }

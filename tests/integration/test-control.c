@@ -490,6 +490,24 @@ START_TEST(vm_left_out)
 }
 END_TEST
 
+/* A VMM that finds no daemon says so, once, and registers when there is one. */
+START_TEST(vmm_without_a_daemon)
+{
+	struct harness *h = harness_new();
+	struct host *a = host_start(h, "a", NULL);
+	struct guest *g;
+
+	host_stop(a);
+	g = guest_start(a, "vm1", &(struct guest_opts){.unregistered = true});
+	guest_event(g, "unreachable");
+	h_check_text(h, g->text, a->vmm);
+	h_check_text(h, g->text, "is htab-migrated running here?");
+	host_restart(a);
+	guest_event(g, "registered");
+	harness_free(h);
+}
+END_TEST
+
 #define UUID_1 "01234567-89ab-cdef-0123-456789abcdef"
 
 /* On that socket, this is refused because of the VM. */
@@ -719,6 +737,7 @@ int main(void)
 	harness_add(c, socket_of_a_vm);
 	harness_add(c, vm_left_out);
 	harness_add(c, which_vm_is_meant);
+	harness_add(c, vmm_without_a_daemon);
 	harness_add(c, parameters);
 	harness_add(c, capabilities);
 	harness_add(c, what_there_is);

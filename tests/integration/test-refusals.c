@@ -141,13 +141,39 @@ END_TEST
 
 START_TEST(plaintext_to_tls)
 {
-	refused_with(CREDS_NONE, CREDS_GOOD, "TLS");
+	refused_with(CREDS_NONE, CREDS_GOOD,
+		"expect TLS, while this daemon was started with --plaintext");
 }
 END_TEST
 
+/* Wait until its log says words. */
+static void logs(struct host *host, const char *words)
+{
+	uint64_t deadline = harness_deadline();
+	char line[1024];
+	bool found = false;
+
+	while (!found) {
+		FILE *f = fopen(host->process->log, "re");
+
+		h_check(host->h, f, "%s: %m", host->process->log);
+		while (!found && fgets(line, sizeof(line), f))
+			found = strstr(line, words);
+		fclose(f);
+		h_check(host->h, found || clock_ns() < deadline, "its log does not say \"%s\"",
+			words);
+	}
+}
+
 START_TEST(tls_to_plaintext)
 {
-	refused_with(CREDS_GOOD, CREDS_NONE, "--plaintext");
+	struct pair p = pair_new(&(struct pair_opts){
+		.creds_a = CREDS_GOOD, .creds_b = CREDS_NONE, .source = {.rate = 1000}});
+
+	pair_migrate(&p);
+	pair_fails(&p, "--plaintext");
+	logs(p.b, "is TLS, and this daemon was started with --plaintext");
+	pair_stays(&p);
 }
 END_TEST
 

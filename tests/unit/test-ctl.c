@@ -136,7 +136,7 @@ START_TEST(progress_of_what_is_interrupted)
 }
 END_TEST
 
-/* A first pass goes through the table, of which little may be used; later ones send what changed. */
+/* A first pass goes through the table, of which little may be used; others send what changed. */
 START_TEST(progress_of_a_table_that_is_hardly_used)
 {
 	static const char *const half = "{\"status\":\"active\",\"step\":\"active\",\"htab\":"

@@ -163,6 +163,28 @@ START_TEST(dial_that_is_refused_names_the_place_the_error_and_the_remedy)
 	ck_assert_str_eq(dialled.err.text,
 		"cannot connect to unix:/nonexistent/socket: No such file or directory: is "
 		"htab-migrated running there?");
+	dial_expects("htab-bench -s"); /* for a program that is another's */
+	dial_to("unix:/nonexistent/socket", NULL, HARNESS_TIMEOUT_MS);
+	loop_until(base, &dialled.count, 3);
+	dial_expects("htab-migrated");
+	ck_assert_ptr_nonnull(strstr(dialled.err.text, ": is htab-bench -s running there?"));
+}
+END_TEST
+
+/* Neither end guesses the interface. */
+START_TEST(link_local_address_needs_its_interface)
+{
+	struct listener *l;
+	struct err err = {0};
+	struct uri uri;
+
+	dial_to("tcp:[fe80::1]:1", NULL, HARNESS_TIMEOUT_MS);
+	loop_until(base, &dialled.count, 1);
+	ck_assert_int_eq(dialled.err.code, -EINVAL);
+	ck_assert_ptr_nonnull(strstr(dialled.err.text, "as in tcp:[fe80::1%eth0]:1"));
+	ck_assert_int_eq(uri_parse("tcp:[fe80::1]:1", &uri, &err), 0);
+	ck_assert_int_eq(listener_start(base, &uri, NULL, 1, 1000, NULL, NULL, &l, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "%eth0"));
 }
 END_TEST
 
@@ -522,6 +544,7 @@ int main(void)
 	tcase_add_loop_test(t, dial_reaches_a_listener_by_every_kind_of_address, 0, 2);
 	tcase_add_loop_test(t, dial_reaches_a_listener_at_a_unix_socket, 0, 2);
 	tcase_add_test(t, dial_that_is_refused_names_the_place_the_error_and_the_remedy);
+	tcase_add_test(t, link_local_address_needs_its_interface);
 	tcase_add_test(t, dial_to_what_cannot_be_dialled_fails_at_once);
 	tcase_add_test(t, dial_may_be_cancelled_while_a_name_is_resolved);
 	tcase_add_test(t, dial_whose_name_takes_too_long_says_so);

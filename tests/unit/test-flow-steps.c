@@ -156,7 +156,7 @@ START_TEST(pass_that_begins_within_a_step_takes_no_time_backwards)
 }
 END_TEST
 
-/* Figures are of what left this host, once, whatever is in the ring and however often it is sent. */
+/* Figures are of what left this host, once, however often it is sent. */
 START_TEST(what_is_sent_is_counted_once)
 {
 	struct outflow_config c = {
