@@ -52,7 +52,8 @@ struct tls_creds;
 int tls_creds_load(const char *dir, struct tls_creds **ret, struct err *err);
 /* When the first ends of this host's certificates and of the CAs' behind them, in s since 1970. */
 time_t tls_creds_expires(const struct tls_creds *c);
-/* Does that end within 30 days, its ca-crl.pem within 2, or has it ended? Then buf is a sentence: which, and when. */
+/* Does that end within 30 days, its ca-crl.pem within 2, or has it ended? Then buf is a sentence:
+ * which, and when. */
 bool tls_creds_ending(const struct tls_creds *c, char *buf, size_t len);
 /* What an operator should change though it works; "" for nothing. */
 const char *tls_creds_warning(const struct tls_creds *c);

@@ -207,8 +207,11 @@ static int check_sender(struct peer *p, const struct wire_open *o, const struct 
 		log_stranger(LOG_NETWORK, SD_WARNING,
 			"vm %s: '%s' (%s) may not send it a guest: tls-authz is '%s'", vm->reg.name,
 			stream_peer(s), stream_address(s), vm->authz);
-		return refusal(err, code, WIRE_REFUSE_DENIED,
-			"this host's certificate is not among those that may send this VM (tls-authz)");
+		*code = WIRE_REFUSE_DENIED;
+		return err_set(err, -EPERM,
+			"this host's certificate ('%.200s') is not among those that may send VM %s "
+			"(tls-authz there)",
+			stream_peer(s), vm->reg.name);
 	}
 	if (!strcmp(vm->guest, o->name))
 		return 0;

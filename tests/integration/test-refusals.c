@@ -195,7 +195,7 @@ START_TEST(not_authorized)
 	struct pair p = pair_new(&(struct pair_opts){.tls = true, .authz = "CN=hostc"});
 
 	pair_migrate(&p);
-	pair_fails(&p, "tls-authz");
+	pair_fails(&p, "certificate ('CN=hosta;DNS:localhost;");
 	pair_works_still(&p);
 }
 END_TEST
