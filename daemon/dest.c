@@ -189,6 +189,8 @@ static void in_finished(void *arg)
 
 static void finish_go(struct migration *m)
 {
+	if (m->lap.generation)
+		inflow_expect_lap(m->in, &m->lap);
 	inflow_finish(m->in, &m->end);
 }
 
@@ -238,10 +240,29 @@ static int stopped_frame(struct migration *m, const uint8_t *body, size_t len)
 	return 0;
 }
 
+static int lap_frame(struct migration *m, const uint8_t *body, size_t len)
+{
+	bool paused, whole;
+
+	if (!(m->agreed.features & WIRE_FEATURE_LAST_LAP) || m->lap.generation ||
+		wire_unpack_last_lap(body, len, &m->lap) < 0)
+		return -EBADMSG;
+	paused = m->lap.flags & WIRE_LAP_PAUSED;
+	whole = m->lap.flags & WIRE_LAP_WHOLE;
+	if (!paused || !whole)
+		dest_failf(m, -EBADMSG,
+			"the source's last pass %s: what the guest of %s changed last may be missing",
+			whole ? "began while the guest ran" : "was of bolted entries alone",
+			m->vm_name);
+	return 0;
+}
+
 static int end_frame(struct migration *m, const uint8_t *body, size_t len)
 {
 	uint64_t now = clock_ns();
 
+	if ((m->agreed.features & WIRE_FEATURE_LAST_LAP) && !m->lap.generation)
+		return -EBADMSG;
 	if (wire_unpack_end(body, len, &m->end) < 0 || !session_eq(&m->end.session, &m->session) ||
 		m->end.channels != m->agreed.channels || m->end.generation > WIRE_GENERATION_MAX ||
 		(m->end.generation > 1 && !(m->agreed.features & WIRE_FEATURE_GENERATION)))
@@ -302,6 +323,7 @@ static int dest_frame(
 	case WIRE_STATE: return m->state == MIG_IN_ACTIVE ? state_frame(m, body, len) : -EBADMSG;
 	case WIRE_STOPPED:
 		return m->state == MIG_IN_ACTIVE ? stopped_frame(m, body, len) : -EBADMSG;
+	case WIRE_LAST_LAP: return m->state == MIG_IN_ACTIVE ? lap_frame(m, body, len) : -EBADMSG;
 	case WIRE_END: return m->state == MIG_IN_ACTIVE ? end_frame(m, body, len) : -EBADMSG;
 	case WIRE_PAUSE:
 	case WIRE_SWITCHOVER: return rejoin_frame(m, type, len);

@@ -284,6 +284,12 @@ void inflow_finish(struct inflow *i, const struct wire_end *end)
 	flow_notify(&i->flow);
 }
 
+void inflow_expect_lap(struct inflow *i, const struct wire_last_lap *lap)
+{
+	assert(!i->finishing);
+	i->rings.told = *lap;
+}
+
 void inflow_cut(struct inflow *i)
 {
 	for (unsigned k = 0; k < i->rings.n; k++)

@@ -107,6 +107,8 @@ void inflow_set_verify(struct inflow *i, struct htabio *htab);
  * comes; else `failed`.
  */
 void inflow_finish(struct inflow *i, const struct wire_end *end);
+/* Before that: what the source says of its first and last pass, which has to hold as well. */
+void inflow_expect_lap(struct inflow *i, const struct wire_last_lap *lap);
 /* Take the channels away; nothing to those that are gone already. */
 void inflow_cut(struct inflow *i);
 /* After settled: go on with as many others, which become the inflow's. */

@@ -178,6 +178,7 @@ struct migration {
 	int state_fd;    /* memfd with the machine state, -1 */
 	uint64_t state_size, state_done, state_digest;
 	struct wire_end end;
+	struct wire_last_lap lap; /* source: flags alone, of the pass under way */
 
 	/* destination */
 	struct wire_open open;

@@ -260,6 +260,13 @@ void outflow_get_end(const struct outflow *o, struct wire_end *end)
 	sendrings_get_end(&lockable->rings, end);
 }
 
+void outflow_get_lap(struct outflow *o, struct wire_last_lap *ret)
+{
+	pthread_mutex_lock(&o->flow.lock);
+	*ret = o->rings.lap;
+	pthread_mutex_unlock(&o->flow.lock);
+}
+
 void outflow_stop(struct outflow *o)
 {
 	if (o->stopping)

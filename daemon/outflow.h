@@ -119,6 +119,8 @@ void outflow_get_stats(const struct outflow *o, struct outflow_stats *ret);
 /* END's generation, passes (the last one's number), entries, and each channel's last chunk and
  * digest. After the last pass's pass_done. */
 void outflow_get_end(const struct outflow *o, struct wire_end *end);
+/* The first and the last pass of the table, flags 0; the last one's pass_done was told. */
+void outflow_get_lap(struct outflow *o, struct wire_last_lap *ret);
 /* Begin to stop, at any time; `stopped` follows, never from inside this call. */
 void outflow_stop(struct outflow *o);
 /* Only after `stopped`. Takes NULL, returns NULL. */

@@ -33,6 +33,7 @@ int recvrings_init(struct recvrings *a, struct flow *flow, const struct inflow_c
 		.n = config->channels ? config->channels : 1,
 		.generation = config->generation,
 		.kind = table_kind(config->tlb_entries),
+		.tlb_entries = config->tlb_entries,
 		.generations = config->generations,
 		.codec = config->codec,
 		.file = config->file,
@@ -141,6 +142,78 @@ bool recvrings_settled(struct recvrings *a, struct wire_resumed *ret)
 	return settled;
 }
 
+void recvrings_count(struct recvrings *a, const struct chunk *c)
+{
+	struct wire_last_lap *lap = &a->lap;
+
+	a->stats.valid += c->count.valid;
+	a->stats.invalid += c->count.invalid;
+	a->stats.plain += c->meta.plain;
+	if (lap->generation != c->meta.generation)
+		*lap = (struct wire_last_lap){.generation = c->meta.generation};
+	if (lap->pass != c->meta.pass) {
+		lap->pass = c->meta.pass;
+		lap->valid = lap->invalid = 0;
+	}
+	lap->valid += c->count.valid;
+	lap->invalid += c->count.invalid;
+	if (c->meta.pass == 1) {
+		lap->first_valid += c->count.valid;
+		lap->first_invalid += c->count.invalid;
+	}
+}
+
+/* A pass may have no chunk, and so may all of them. */
+static struct wire_last_lap lap_here(const struct recvrings *a, const struct wire_end *end)
+{
+	struct wire_last_lap lap = a->lap;
+
+	if (lap.generation != end->generation)
+		lap = (struct wire_last_lap){.generation = end->generation};
+	if (lap.pass != end->passes)
+		lap.valid = lap.invalid = 0;
+	return lap;
+}
+
+/*
+ * What cannot be: a pass 1 that leaves entries out, a last lap of more than there are; and what did
+ * not arrive as it was sent.
+ */
+static int compare_lap(const struct recvrings *a, const struct wire_end *end, struct err *err)
+{
+	const struct wire_last_lap *told = &a->told, here = lap_here(a, end);
+	uint64_t entries = table_entries(a->ring[0].at.order, a->tlb_entries);
+
+	if (told->generation != end->generation || told->pass != end->passes)
+		return err_set(err, -EBADMSG,
+			"the source says that pass %u of generation %u was the last, and that pass %u of "
+			"generation %u was",
+			told->pass, told->generation, end->passes, end->generation);
+	if (told->first_valid != here.first_valid || told->first_invalid != here.first_invalid)
+		return err_set(err, -EBADMSG,
+			"the source sent %" PRIu64 " valid and %" PRIu64
+			" invalid entries in pass 1, but %" PRIu64 " and %" PRIu64
+			" were written here",
+			told->first_valid, told->first_invalid, here.first_valid,
+			here.first_invalid);
+	if (told->valid != here.valid || told->invalid != here.invalid)
+		return err_set(err, -EBADMSG,
+			"the source sent %" PRIu64 " valid and %" PRIu64
+			" invalid entries in its last pass, but %" PRIu64 " and %" PRIu64
+			" were written here",
+			told->valid, told->invalid, here.valid, here.invalid);
+	if (here.first_valid + here.first_invalid != entries)
+		return err_set(err, -EBADMSG,
+			"pass 1 named %" PRIu64 " of the table's %" PRIu64
+			" entries: it has to name each of them once",
+			here.first_valid + here.first_invalid, entries);
+	if (here.valid + here.invalid > entries)
+		return err_set(err, -EBADMSG,
+			"the last pass named %" PRIu64 " entries of a table of %" PRIu64,
+			here.valid + here.invalid, entries);
+	return 1;
+}
+
 /* Everything that END speaks of is written. Under the lock. */
 static int compare_end(const struct recvrings *a, const struct wire_end *end, struct err *err)
 {
@@ -156,7 +229,7 @@ static int compare_end(const struct recvrings *a, const struct wire_end *end, st
 				"the digest of channel %u's %" PRIu64 " chunks is %016" PRIx64
 				" here and %016" PRIx64 " at the source",
 				k, end->channel[k].seq, a->ring[k].digest, end->channel[k].digest);
-	return 1;
+	return a->told.generation ? compare_lap(a, end, err) : 1;
 }
 
 /* One channel: 1, 0 or -errno as for all of them. */

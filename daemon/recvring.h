@@ -72,6 +72,9 @@ struct recvrings {
 	uint64_t over_in, over_out;
 	struct marker barrier;     /* (lock) the last generation that the writer came to; 0: none */
 	struct inflow_stats stats; /* (lock) */
+	uint64_t tlb_entries;
+	struct wire_last_lap lap;  /* (lock) of the table's passes, as they were written */
+	struct wire_last_lap told; /* the loop's: as the source says; generation 0: it does not */
 };
 
 /*
@@ -104,8 +107,11 @@ unsigned recvrings_report(struct recvrings *a, uint64_t *ret_seq, struct marker 
  * Then the rest is forgotten, and *ret says where each channel is; `secret` is not touched.
  */
 bool recvrings_settled(struct recvrings *a, struct wire_resumed *ret);
+/* Writer, under the lock: a chunk of the table is written. */
+void recvrings_count(struct recvrings *a, const struct chunk *c);
 /*
- * Loop: does what END says hold? 1: yes, and everything is written. 0: not all of it has arrived.
+ * Loop: does what END says hold (and a->told)? 1: yes, and everything is written. 0: not all of it
+ * has arrived.
  * Otherwise a negative errno and the sentence.
  */
 int recvrings_check_end(struct recvrings *a, const struct wire_end *end, struct err *err);

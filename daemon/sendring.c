@@ -118,6 +118,13 @@ void sendrings_begin(struct sendrings *a, enum wire_stream stream, uint32_t pass
 	a->reading = true;
 	a->whole = false;
 	a->pass_start = now;
+	if (stream != WIRE_STREAM_VERIFY) {
+		a->lap.valid = a->lap.invalid = 0;
+		a->lap.generation = a->generation;
+		a->lap.pass = pass;
+	}
+	if (pass == 1)
+		a->lap.first_valid = a->lap.first_invalid = 0;
 	a->stats.pass_valid = a->stats.pass_invalid = a->stats.pass_plain = 0;
 	a->stats.pass_ns = a->stats.pass_read = a->stats.read_ns = 0;
 	a->read_end = 0;
@@ -167,6 +174,7 @@ void sendrings_took(struct sendrings *a, uint64_t now)
 void sendrings_sent(struct sendring *r, const struct chunk *c, uint64_t now)
 {
 	struct outflow_stats *s = &r->all->stats;
+	struct wire_last_lap *lap = &r->all->lap;
 
 	if (c->meta.seq <= r->counted)
 		return;
@@ -180,6 +188,12 @@ void sendrings_sent(struct sendring *r, const struct chunk *c, uint64_t now)
 	s->valid += c->count.valid;
 	s->invalid += c->count.invalid;
 	s->plain += c->meta.plain;
+	lap->valid += c->count.valid;
+	lap->invalid += c->count.invalid;
+	if (c->meta.pass == 1) {
+		lap->first_valid += c->count.valid;
+		lap->first_invalid += c->count.invalid;
+	}
 	meter_add(&r->all->meter, now, c->count.valid + c->count.invalid);
 }
 

@@ -67,6 +67,7 @@ struct sendrings {
 	uint64_t read_end;          /* (lock) index up to which the pass is in chunks */
 	uint64_t busy_since;        /* (lock) when something is on its way, 0: nothing */
 	struct meter meter;         /* (lock) of entries sent */
+	struct wire_last_lap lap;   /* (lock) of the table's passes, flags apart */
 	uint64_t rate;              /* (lock) bytes/s of all channels, 0: no limit */
 	struct bucket bucket;       /* (lock) */
 };

@@ -117,6 +117,16 @@ void switchover_describe_end(struct migration *m)
 	m->end.state_digest = m->state_digest;
 }
 
+static void send_lap(struct migration *m)
+{
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+	uint32_t flags = m->lap.flags;
+
+	outflow_get_lap(m->out, &m->lap);
+	m->lap.flags = flags;
+	peer_send(m->peer, buf, wire_pack_last_lap(&m->lap, buf, sizeof(buf)));
+}
+
 static void send_end(struct migration *m)
 {
 	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
@@ -124,6 +134,8 @@ static void send_end(struct migration *m)
 
 	if (peer_features(m->peer) & WIRE_FEATURE_SENT_TIME)
 		peer_send(m->peer, buf, n);
+	if (m->agreed.features & WIRE_FEATURE_LAST_LAP)
+		send_lap(m);
 	switchover_describe_end(m);
 	peer_send(m->peer, buf, wire_pack_end(&m->end, buf, sizeof(buf)));
 }
@@ -260,10 +272,12 @@ void switchover_pass_done(struct migration *m, enum wire_stream stream, uint32_t
 	/* VERIFY ends with the destination's VERIFIED. */
 }
 
-static void last_pass(struct migration *m)
+/* flags: WIRE_LAP_WHOLE, by the fd that it is read from. */
+static void last_pass(struct migration *m, uint32_t flags)
 {
 	struct json_object *o = json_object_new_object();
 
+	m->lap.flags = flags | (m->t_stopped ? WIRE_LAP_PAUSED : 0);
 	m->pass++;
 	json_object_object_add(o, "pass", json_object_new_int64(m->pass));
 	json_object_object_add(o, "vm", json_object_new_string(m->vm_name));
@@ -279,7 +293,7 @@ static void bolted_htab_cb(void *arg, const struct vmm_reply *reply, int fd)
 	if (source_open_htab(m, fd, reply, &io) < 0)
 		return;
 	outflow_set_htab(m->out, io);
-	last_pass(m);
+	last_pass(m, 0);
 }
 
 /* The only pass of a bolted-only save has an fd of its own, which is to be had from now on. */
@@ -294,7 +308,7 @@ static void last_pass_go(struct migration *m)
 	if (m->agreed.bolted_only)
 		source_ask(m, &req, bolted_htab_cb);
 	else
-		last_pass(m);
+		last_pass(m, WIRE_LAP_WHOLE);
 }
 
 static void pre_switchover_go(struct migration *m)

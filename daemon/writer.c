@@ -91,9 +91,7 @@ static enum flow_next written(struct writer *w, struct recvring *ring, const str
 		s->pass_invalid += c->count.invalid;
 	}
 	if (c->meta.stream != WIRE_STREAM_VERIFY) {
-		s->valid += c->count.valid;
-		s->invalid += c->count.invalid;
-		s->plain += c->meta.plain;
+		recvrings_count(a, c);
 	} else {
 		s->verified = w->verified + verify_compared(w->verify);
 		s->mismatches = w->mismatches + verify_mismatches(w->verify);

@@ -302,6 +302,10 @@ static int take_pass_end(struct file_check *c, const uint8_t *body)
 		return wrong(c, c->offset + WIRE_HDR_SIZE, -EBADMSG,
 			"PASS_END says that chunk %" PRIu64 " was the last, chunk %" PRIu64 " was",
 			m.seq, c->seq);
+	if (m.pass == 1 && c->valid + c->invalid != file_records_entries(&c->open))
+		return wrong(c, c->offset + WIRE_HDR_SIZE, -EBADMSG,
+			"pass 1 names %" PRIu64 " of the table's %" PRIu64 " entries",
+			c->valid + c->invalid, file_records_entries(&c->open));
 	c->pass = m.pass;
 	c->in_pass = false;
 	return 0;

@@ -27,6 +27,7 @@ static const struct {
 	[WIRE_SWITCHOVER] = {"SWITCHOVER", WIRE_CONTROL_MAX},
 	[WIRE_CLOCK] = {"CLOCK", WIRE_CONTROL_MAX},
 	[WIRE_STOPPED] = {"STOPPED", WIRE_CONTROL_MAX},
+	[WIRE_LAST_LAP] = {"LAST_LAP", WIRE_CONTROL_MAX},
 	[WIRE_JOIN] = {"JOIN", WIRE_CONTROL_MAX},
 	[WIRE_JOINED] = {"JOINED", WIRE_CONTROL_MAX},
 	[WIRE_CHUNK] = {"CHUNK", WIRE_CHUNK_MAX},
@@ -496,6 +497,40 @@ int wire_unpack_generation(const void *body, size_t len, struct wire_generation 
 	m.generation = number(&u, unpack_u32(&u), 2, WIRE_GENERATION_MAX);
 	m.order = number(&u, unpack_u32(&u), HTAB_ORDER_MIN, HTAB_ORDER_MAX);
 	m.seq = unpack_u64(&u);
+	if (unpack_end(&u) < 0)
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+int wire_pack_last_lap(const struct wire_last_lap *m, void *buf, size_t cap)
+{
+	struct pack k;
+
+	begin(&k, buf, cap);
+	pack_u32(&k, m->generation);
+	pack_u32(&k, m->pass);
+	pack_u32(&k, m->flags);
+	pack_u64(&k, m->first_valid);
+	pack_u64(&k, m->first_invalid);
+	pack_u64(&k, m->valid);
+	pack_u64(&k, m->invalid);
+	return finish(&k, WIRE_LAST_LAP);
+}
+
+int wire_unpack_last_lap(const void *body, size_t len, struct wire_last_lap *ret)
+{
+	struct wire_last_lap m;
+	struct unpack u;
+
+	unpack_init(&u, body, len);
+	m.generation = number(&u, unpack_u32(&u), 1, WIRE_GENERATION_MAX);
+	m.pass = number(&u, unpack_u32(&u), 1, UINT32_MAX);
+	m.flags = number(&u, unpack_u32(&u), 0, WIRE_LAP_PAUSED | WIRE_LAP_WHOLE);
+	m.first_valid = unpack_u64(&u);
+	m.first_invalid = unpack_u64(&u);
+	m.valid = unpack_u64(&u);
+	m.invalid = unpack_u64(&u);
 	if (unpack_end(&u) < 0)
 		return -EBADMSG;
 	*ret = m;

@@ -33,10 +33,12 @@
 #define WIRE_FEATURE_PROCESSOR  0x8ull /* OPEN's flag PROCESSOR */
 #define WIRE_FEATURE_CHANNELS   0x10ull /* more than one data channel */
 #define WIRE_FEATURE_SENT_TIME  0x20ull /* CLOCK, STOPPED */
+#define WIRE_FEATURE_LAST_LAP   0x40ull /* LAST_LAP */
 /* Those that this build offers. */
-#define WIRE_FEATURES                                                        \
-	(WIRE_FEATURE_RECOVER | WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB | \
-		WIRE_FEATURE_PROCESSOR | WIRE_FEATURE_CHANNELS | WIRE_FEATURE_SENT_TIME)
+#define WIRE_FEATURES                                                                     \
+	(WIRE_FEATURE_RECOVER | WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB |              \
+		WIRE_FEATURE_PROCESSOR | WIRE_FEATURE_CHANNELS | WIRE_FEATURE_SENT_TIME | \
+		WIRE_FEATURE_LAST_LAP)
 
 #define WIRE_HDR_SIZE       8u
 #define WIRE_NAME_MAX       256u /* of a daemon's name, NUL included */
@@ -74,6 +76,8 @@ enum wire_type {
 	/* with the feature SENT_TIME */
 	WIRE_CLOCK = 28,   /* either, behind PONG: u64, its monotonic clock in between */
 	WIRE_STOPPED = 29, /* source, before END: u64, when its guest stopped by that clock */
+	/* with the feature LAST_LAP */
+	WIRE_LAST_LAP = 30, /* source, before END: struct wire_last_lap */
 
 	/* data */
 	WIRE_JOIN = 32,     /* source: struct wire_join */
@@ -227,6 +231,17 @@ struct wire_generation {
 	uint64_t seq;        /* of this channel's last chunk so far, 0 for none */
 };
 
+#define WIRE_LAP_PAUSED 0x1u /* it began when no vCPU ran any more */
+#define WIRE_LAP_WHOLE  0x2u /* of all entries, not of the bolted ones alone */
+
+/* The first and the last pass of the generation that END speaks of. */
+struct wire_last_lap {
+	uint32_t generation, pass;           /* END's */
+	uint32_t flags;                      /* WIRE_LAP_* */
+	uint64_t first_valid, first_invalid; /* entries that pass 1 named: all there are */
+	uint64_t valid, invalid;             /* entries that the last lap named */
+};
+
 struct wire_end_channel {
 	uint64_t seq;    /* of the last chunk */
 	uint64_t digest; /* stream_digest() over the plain bytes of all chunks, in order */
@@ -291,6 +306,8 @@ int wire_pack_pass_end(const struct wire_pass_end *m, void *buf, size_t cap);
 int wire_unpack_pass_end(const void *body, size_t len, struct wire_pass_end *ret);
 int wire_pack_generation(const struct wire_generation *m, void *buf, size_t cap);
 int wire_unpack_generation(const void *body, size_t len, struct wire_generation *ret);
+int wire_pack_last_lap(const struct wire_last_lap *m, void *buf, size_t cap);
+int wire_unpack_last_lap(const void *body, size_t len, struct wire_last_lap *ret);
 int wire_pack_end(const struct wire_end *m, void *buf, size_t cap);
 int wire_unpack_end(const void *body, size_t len, struct wire_end *ret);
 /* READY to LOST. */

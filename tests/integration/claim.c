@@ -12,6 +12,11 @@
 
 void claim_new(struct claim *c)
 {
+	claim_new_with(c, WIRE_FEATURE_RECOVER);
+}
+
+void claim_new_with(struct claim *c, uint64_t features)
+{
 	*c = (struct claim){.h = harness_new(), .session.session = ID};
 	c->b = host_start(c->h, "b", NULL);
 	fake_vmm_new(&c->vmm, c->b, CLAIM_VM);
@@ -20,8 +25,8 @@ void claim_new(struct claim *c)
 	c->session.uuid = c->vmm.reg.uuid;
 	fake_vmm_register(&c->vmm);
 	host_do(c->b, "migrate-incoming", "{'vm': '" CLAIM_VM "'}");
-	talk_dial_with(&c->control, c->b, &c->vmm, WIRE_ROLE_CONTROL, WIRE_FEATURE_RECOVER);
-	c->control.flags = WIRE_OPEN_RECOVER;
+	talk_dial_with(&c->control, c->b, &c->vmm, WIRE_ROLE_CONTROL, features);
+	c->control.flags = features & WIRE_FEATURE_RECOVER ? WIRE_OPEN_RECOVER : 0;
 	talk_open(&c->control, &c->session, CLAIM_VM);
 	talk_expect(&c->control, WIRE_ACCEPT);
 	ck_assert_int_eq(wire_unpack_accept(c->control.body, c->control.len, &c->accept), 0);

@@ -19,6 +19,8 @@ struct claim {
 
 /* Up to JOINED, in plaintext, with the feature and the flag RECOVER. */
 void claim_new(struct claim *c);
+/* The same with these features; with RECOVER the flag as well. */
+void claim_new_with(struct claim *c, uint64_t features);
 void claim_free(struct claim *c);
 /* The session ends: the VMM is asked to note that, if that has not been answered unseen. */
 void claim_ends(struct claim *c, unsigned answered, const char *status);

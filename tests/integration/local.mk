@@ -105,6 +105,12 @@ tests_integration_test_dump_LDADD = libharness.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-log
 tests_integration_test_log_CFLAGS = $(integration_cflags)
 tests_integration_test_log_LDADD = libharness.la libbase.la libproto.la
+INTEGRATION_TESTS += tests/integration/test-last-lap
+tests_integration_test_last_lap_SOURCES = tests/integration/test-last-lap.c \
+	tests/integration/claim.c tests/integration/claim.h \
+	tests/integration/hostile.c tests/integration/hostile.h
+tests_integration_test_last_lap_CFLAGS = $(integration_cflags)
+tests_integration_test_last_lap_LDADD = libharness.la libproto.la libbase.la
 INTEGRATION_TESTS += tests/integration/test-set
 tests_integration_test_set_SOURCES = tests/integration/test-set.c \
 	tests/integration/saving.c tests/integration/saving.h

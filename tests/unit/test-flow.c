@@ -41,6 +41,8 @@ struct fixture {
 	bool verify;
 	uint64_t stir; /* entries changed between two passes */
 	void (*lie)(struct wire_end *end);
+	void (*lie_lap)(struct wire_last_lap *lap);
+	struct wire_last_lap lap;
 	const char *until;      /* the loop ends when all of these letters were seen */
 	uint64_t until_written; /* or this chunk was written, if not 0 */
 	bool timed_out;
@@ -88,8 +90,13 @@ static void out_pass_done(void *arg, enum wire_stream stream, uint32_t pass)
 		outflow_pass(f.out, WIRE_STREAM_VERIFY, pass + 1);
 	} else {
 		outflow_get_end(f.out, &f.end);
+		outflow_get_lap(f.out, &f.lap);
+		f.end.passes = f.lap.pass;
 		if (f.lie)
 			f.lie(&f.end);
+		if (f.lie_lap)
+			f.lie_lap(&f.lap);
+		inflow_expect_lap(f.in, &f.lap);
 		inflow_finish(f.in, &f.end);
 	}
 }
@@ -498,6 +505,42 @@ START_TEST(what_end_says_must_hold)
 }
 END_TEST
 
+static void lie_first(struct wire_last_lap *l)
+{
+	l->first_invalid--;
+}
+
+static void lie_last(struct wire_last_lap *l)
+{
+	l->valid++;
+}
+
+static void lie_pass(struct wire_last_lap *l)
+{
+	l->pass++;
+}
+
+START_TEST(what_is_said_of_the_last_lap_must_hold)
+{
+	static const struct {
+		void (*lie)(struct wire_last_lap *lap);
+		const char *why;
+	} lies[] = {
+		{lie_first, "in pass 1, but"},
+		{lie_last, "in its last pass, but"},
+		{lie_pass, "pass 3 of generation 1 was the last"},
+	};
+
+	f.passes = 2;
+	f.stir = 100;
+	f.lie_lap = lies[_i].lie;
+	start(4096, 20000);
+	outflow_pass(f.out, WIRE_STREAM_HTAB, 1);
+	loop("f");
+	ck_assert_ptr_nonnull(strstr(f.in_err.text, lies[_i].why));
+}
+END_TEST
+
 /* -- the source's table is another one -- */
 
 static atomic_uint hooks;
@@ -614,6 +657,7 @@ int main(void)
 	tcase_add_test(tc, a_closed_channel_is_seen_by_both_ends);
 	tcase_add_test(tc, an_early_end_of_the_channel_is_no_end);
 	tcase_add_loop_test(tc, what_end_says_must_hold, 0, 5);
+	tcase_add_loop_test(tc, what_is_said_of_the_last_lap_must_hold, 0, 3);
 	tcase_add_loop_test(tc, a_new_generation_begins_at_any_point, 0, 60);
 	tcase_add_loop_test(tc, stop_at_any_point_joins_everything, 0, 100);
 	tcase_add_test(tc, bandwidth_is_kept_and_changed_at_once);

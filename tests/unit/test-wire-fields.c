@@ -162,6 +162,17 @@ static const struct field {
 	{WIRE_GENERATION, "seq", 8, 8, MAX64, true},
 	/* session[16] generation passes age valid invalid size digest channels, 16 for each */
 	/* protocol.md 10.1: "generation | u32 | 1 to 1,024; 1 without the feature" */
+	/* protocol.md 10.1: "flags | u32 | 0x1 PAUSED: it began when no vCPU ran any more" */
+	{WIRE_LAST_LAP, "generation", 0, 4, 0, false},
+	{WIRE_LAST_LAP, "generation", 0, 4, WIRE_GENERATION_MAX, true},
+	{WIRE_LAST_LAP, "generation", 0, 4, WIRE_GENERATION_MAX + 1, false},
+	{WIRE_LAST_LAP, "pass", 4, 4, 0, false},
+	{WIRE_LAST_LAP, "pass", 4, 4, MAX32, true},
+	{WIRE_LAST_LAP, "flags", 8, 4, 0, true},
+	{WIRE_LAST_LAP, "flags", 8, 4, WIRE_LAP_PAUSED | WIRE_LAP_WHOLE, true},
+	{WIRE_LAST_LAP, "flags", 8, 4, 4, false},
+	{WIRE_LAST_LAP, "flags", 8, 4, 1ull << 31, false},
+	{WIRE_LAST_LAP, "invalid", 36, 8, MAX64, true},
 	{WIRE_END, "generation", 16, 4, 0, false},
 	{WIRE_END, "generation", 16, 4, WIRE_GENERATION_MAX, true},
 	{WIRE_END, "generation", 16, 4, WIRE_GENERATION_MAX + 1, false},

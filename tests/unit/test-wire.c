@@ -116,6 +116,15 @@ static void same(enum wire_type type, const union wire_message *a, const union w
 		ck_assert_uint_eq(a->generation.order, b->generation.order);
 		ck_assert_uint_eq(a->generation.seq, b->generation.seq);
 		return;
+	case WIRE_LAST_LAP:
+		ck_assert_uint_eq(a->lap.generation, b->lap.generation);
+		ck_assert_uint_eq(a->lap.pass, b->lap.pass);
+		ck_assert_uint_eq(a->lap.flags, b->lap.flags);
+		ck_assert_uint_eq(a->lap.first_valid, b->lap.first_valid);
+		ck_assert_uint_eq(a->lap.first_invalid, b->lap.first_invalid);
+		ck_assert_uint_eq(a->lap.valid, b->lap.valid);
+		ck_assert_uint_eq(a->lap.invalid, b->lap.invalid);
+		return;
 	case WIRE_END: same_end(&a->end, &b->end); return;
 	case WIRE_READY:
 	case WIRE_COMMIT:

@@ -3,9 +3,9 @@
 
 const enum wire_type wire_types[WIRE_TYPES] = {WIRE_HELLO, WIRE_WELCOME, WIRE_REFUSE, WIRE_OPEN,
 	WIRE_ACCEPT, WIRE_ACK, WIRE_STATE, WIRE_VERIFIED, WIRE_PING, WIRE_PONG, WIRE_ABORT,
-	WIRE_RESUME, WIRE_RESUMED, WIRE_PAUSE, WIRE_SWITCHOVER, WIRE_CLOCK, WIRE_STOPPED, WIRE_JOIN,
-	WIRE_JOINED, WIRE_CHUNK, WIRE_PASS_END, WIRE_GENERATION, WIRE_END, WIRE_READY, WIRE_COMMIT,
-	WIRE_RUNNING, WIRE_CLOSED, WIRE_NEVER, WIRE_UNKNOWN, WIRE_LOST};
+	WIRE_RESUME, WIRE_RESUMED, WIRE_PAUSE, WIRE_SWITCHOVER, WIRE_CLOCK, WIRE_STOPPED,
+	WIRE_LAST_LAP, WIRE_JOIN, WIRE_JOINED, WIRE_CHUNK, WIRE_PASS_END, WIRE_GENERATION, WIRE_END,
+	WIRE_READY, WIRE_COMMIT, WIRE_RUNNING, WIRE_CLOSED, WIRE_NEVER, WIRE_UNKNOWN, WIRE_LOST};
 
 int wire_message_pack(enum wire_type type, const union wire_message *m, void *buf, size_t cap)
 {
@@ -28,6 +28,7 @@ int wire_message_pack(enum wire_type type, const union wire_message *m, void *bu
 	case WIRE_CHUNK: return wire_pack_chunk(&m->chunk, m->payload_len, buf, cap);
 	case WIRE_PASS_END: return wire_pack_pass_end(&m->pass_end, buf, cap);
 	case WIRE_GENERATION: return wire_pack_generation(&m->generation, buf, cap);
+	case WIRE_LAST_LAP: return wire_pack_last_lap(&m->lap, buf, cap);
 	case WIRE_END: return wire_pack_end(&m->end, buf, cap);
 	case WIRE_READY:
 	case WIRE_COMMIT:
@@ -66,6 +67,7 @@ int wire_message_unpack(enum wire_type type, const void *body, size_t len, union
 		return wire_unpack_chunk(body, len, &ret->chunk, &ret->payload, &ret->payload_len);
 	case WIRE_PASS_END: return wire_unpack_pass_end(body, len, &ret->pass_end);
 	case WIRE_GENERATION: return wire_unpack_generation(body, len, &ret->generation);
+	case WIRE_LAST_LAP: return wire_unpack_last_lap(body, len, &ret->lap);
 	case WIRE_END: return wire_unpack_end(body, len, &ret->end);
 	case WIRE_READY:
 	case WIRE_COMMIT:

@@ -23,11 +23,12 @@ union wire_message {
 	};
 	struct wire_pass_end pass_end;
 	struct wire_generation generation;
+	struct wire_last_lap lap;
 	struct wire_end end;
 	struct wire_session session;
 };
 
-#define WIRE_TYPES 30
+#define WIRE_TYPES 31
 
 /* In the order of their numbers. */
 extern const enum wire_type wire_types[WIRE_TYPES];

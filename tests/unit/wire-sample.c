@@ -42,6 +42,10 @@ void wire_sample(enum wire_type type, union wire_message *m)
 	case WIRE_PASS_END:
 		m->pass_end = (struct wire_pass_end){WIRE_STREAM_HTAB, 2, 9, 1ull << 35};
 		break;
+	case WIRE_LAST_LAP:
+		m->lap = (struct wire_last_lap){
+			7, 9, WIRE_LAP_PAUSED, 1ull << 33, 5, 1ull << 34, 6};
+		break;
 	case WIRE_END:
 		m->end = (struct wire_end){
 			session, 2, 9, 3, 1ull << 33, 5, 6, 7, 2, {{8, 9}, {10, 1ull << 63}}};
