@@ -71,8 +71,7 @@ void dest_stop(
 	if (m->state == MIG_IN_STOPPING)
 		return;
 	m->final = final;
-	if (err)
-		m->error = *err;
+	m->error = err ? *err : (struct err){0}; /* an interruption is not why it is cancelled */
 	if (m->timer)
 		event_del(m->timer);
 	if (m->vm)

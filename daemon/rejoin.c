@@ -134,7 +134,7 @@ static const char *refusal(const struct migration *m, const struct peer *p,
 		return "RESUME came without its feature";
 	if (m->state == MIG_IN_STOPPING || migration_is_final(m)) {
 		*code = m->final == MIG_CANCELLED ? WIRE_REFUSE_CANCELLED : WIRE_REFUSE_FAILED;
-		return m->error.text[0] ? m->error.text : "the session has ended here";
+		return m->error.text[0] ? m->error.text : "it was cancelled at the destination";
 	}
 	if (m->state == MIG_IN_READY && !m->peer)
 		return NULL;

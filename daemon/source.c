@@ -123,8 +123,7 @@ void source_stop(
 		return;
 	assert(migration_allowed(m->state, MIG_STOPPING));
 	m->final = final;
-	if (err)
-		m->error = *err;
+	m->error = err ? *err : (struct err){0}; /* an interruption is not why it is cancelled */
 	drop_connection(m);
 	if (m->vm)
 		vm_forget_asker(m->vm, m);

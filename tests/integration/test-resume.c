@@ -81,6 +81,7 @@ START_TEST(the_newest_resume_wins)
 	struct wire_resume r;
 	struct wire_resumed answer;
 	struct talk first, second, data;
+	struct json_object *q;
 	struct claim c;
 	unsigned noted;
 
@@ -122,7 +123,10 @@ START_TEST(the_newest_resume_wins)
 	talk_close(&second);
 	/* it is over, and that is said */
 	claim_resume(&c, &second, &r);
-	claim_refused(&c, &second, WIRE_REFUSE_FAILED);
+	claim_refused(&c, &second, WIRE_REFUSE_CANCELLED);
+	q = host_query(c.b, VM);
+	h_check(c.h, !member(q, "error-desc"), "cancelled, and: %s", json_object_to_json_string(q));
+	json_object_put(q);
 	claim_free(&c);
 }
 END_TEST
@@ -132,7 +136,7 @@ END_TEST
  *
  * protocol.md 6.8: "from there on a connection that breaks ends the session, as without the
  * feature."
- * protocol.md 6.8: "REFUSE (FAILED) with the reason when it has ended."
+ * protocol.md 6.8: "REFUSE (FAILED or CANCELLED) with the reason when it has ended."
  */
 START_TEST(frames_out_of_place)
 {
