@@ -203,9 +203,12 @@ const struct err *save_error(const struct migration *m)
 
 static int finish(struct save *s)
 {
-	int r = savefile_finish(s->file, &s->err);
+	return savefile_finish(s->file, &s->err);
+}
 
-	return r < 0 ? r : savefile_judge(s->file, &s->session, &s->err);
+static int judge(struct save *s)
+{
+	return savefile_judge(s->file, &s->session, &s->err);
 }
 
 /* The guest is nowhere else any more: what there is of it stays, whatever it is worth. */
@@ -217,7 +220,7 @@ static void leave(struct migration *m)
 }
 
 /* As READY is elsewhere: all of the guest is there, and has never run again since. */
-static void finished(struct migration *m)
+static void judged(struct migration *m)
 {
 	struct save *s = m->save;
 
@@ -228,6 +231,18 @@ static void finished(struct migration *m)
 		handover_commit(m);
 	else
 		switchover_note(m);
+}
+
+/* The file has all of the guest: how long it takes to look at it ends nothing. */
+static void finished(struct migration *m)
+{
+	if (m->save->result < 0) {
+		judged(m);
+		return;
+	}
+	if (m->limit)
+		event_del(m->limit);
+	start(m->save, judge, judged);
 }
 
 static void end_go(struct migration *m)

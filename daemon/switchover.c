@@ -29,7 +29,7 @@ static void limit_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 
-	if (m->state == MIG_END && m->vm_dead)
+	if (m->state == MIG_END && m->vm_dead && !m->save) /* a file is whole when it is */
 		handover_commit(m);
 	else if (m->state == MIG_END && !migration_can_cancel(m)) /* its end is being judged */
 		migration_limit(m, limit_ms(LIMIT_VMM_DEATH), limit_cb);

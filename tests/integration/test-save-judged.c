@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -101,6 +102,40 @@ START_TEST(damaged_and_the_only_one)
 }
 END_TEST
 
+static int64_t total_time(struct saving *s)
+{
+	struct json_object *q = host_query(s->host, SAVING_VM);
+	int64_t ms = member_int(q, "total-time", 0);
+
+	json_object_put(q);
+	return ms;
+}
+
+/* Its guest is in the file alone, which is not whole yet: no limit ends that, nor publishes it. */
+START_TEST(late_and_the_only_one)
+{
+	struct saving s = saving_new(&(struct saving_opts){.host = {.hold = "end"}});
+	struct json_object *q;
+
+	host_do(s.host, "migrate-set-parameters", "{'switchover-timeout': 1}");
+	saving_save(&s);
+	host_held(s.host, SAVING_VM, "end");
+	guest_kill(s.source);
+	json_object_put(host_event(s.host, "VM_GONE", SAVING_VM, NULL, NULL));
+	while (total_time(&s) < 1500)
+		poll(NULL, 0, 50);
+	q = host_query(s.host, SAVING_VM);
+	if (!strcmp(member_text(q, "step", ""),
+		    "end")) { /* else a slow machine's limit came first */
+		saving_go_on(&s);
+		host_status(s.host, SAVING_VM, "completed");
+		saving_loaded(&s, saving_load(&s, &(struct guest_opts){0}));
+	}
+	json_object_put(q);
+	saving_free(&s);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *c;
@@ -108,5 +143,6 @@ int main(void)
 
 	harness_add_loop(c, damaged_on_its_way, 3);
 	harness_add(c, damaged_and_the_only_one);
+	harness_add(c, late_and_the_only_one);
 	return harness_main(s);
 }
