@@ -66,9 +66,27 @@ void qmp_client_close(struct qmp_client *c)
 
 /* -- Output -- */
 
-void qmp_client_send(struct qmp_client *c, struct json_object *value)
+/*
+ * What is sent is UTF-8 whatever got into a string of it; a byte that is none is always within one.
+ */
+static const char *encode(struct json_object *value, char **ret_copy)
 {
 	const char *text = json_object_to_json_string_ext(value, JSON_FLAGS);
+	struct utf8 u = {0};
+	size_t len = text ? strlen(text) : 0;
+
+	if (utf8_scan(&u, text, len) == len && !u.need)
+		return text;
+	*ret_copy = strdup(text);
+	if (*ret_copy)
+		text_utf8(*ret_copy);
+	return *ret_copy;
+}
+
+void qmp_client_send(struct qmp_client *c, struct json_object *value)
+{
+	char *copy = NULL;
+	const char *text = encode(value, &copy);
 	size_t len = text ? strlen(text) : 0;
 
 	if (!c->closed && !c->doomed) {
@@ -82,6 +100,7 @@ void qmp_client_send(struct qmp_client *c, struct json_object *value)
 			event_add(c->writable, NULL);
 		}
 	}
+	free(copy);
 	json_object_put(value);
 }
 
@@ -158,12 +177,8 @@ void qmp_return(struct qmp_call *call, struct json_object *value)
 static struct json_object *error_object(const struct err *err)
 {
 	struct json_object *e = json_object_new_object();
-	char text[sizeof(err->text)];
-
-	memcpy(text, err->text, sizeof(text));
-	text_utf8(text);
 	json_object_object_add(e, "class", json_object_new_string(err_class_name(err->class)));
-	json_object_object_add(e, "desc", json_object_new_string(text));
+	json_object_object_add(e, "desc", json_object_new_string(err->text));
 	return e;
 }
 

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "proto/text.h"
+
 static inline uint16_t be16_get(const void *p)
 {
 	uint16_t v;
@@ -217,6 +219,13 @@ static inline void unpack_str(struct unpack *u, char *dst, size_t cap)
 		memcpy(dst, p, n);
 	}
 	dst[n] = 0;
+}
+
+/* The same of what people will see: another host's or VMM's word, made harmless. */
+static inline void unpack_text(struct unpack *u, char *dst, size_t cap)
+{
+	unpack_str(u, dst, cap);
+	text_clean(dst);
 }
 
 /* 0 when every byte was taken and none was missing, else -EBADMSG. */

@@ -288,7 +288,7 @@ int vmm_unpack_event(const void *buf, size_t len, struct vmm_event *ret)
 	kind = unpack_u16(&u);
 	m.order = unpack_u16(&u);
 	unpack_copy(&u, m.session.b, sizeof(m.session.b));
-	unpack_str(&u, m.text, sizeof(m.text));
+	unpack_text(&u, m.text, sizeof(m.text));
 	if (unpack_end(&u) < 0 || h.type != VMM_EVENT || h.version || h.serial ||
 		((kind < VMM_EVENT_RESUMED || kind > VMM_EVENT_HTAB_CHANGED) &&
 			kind != VMM_EVENT_COMPAT) ||
@@ -323,7 +323,7 @@ int vmm_unpack_reply(const void *buf, size_t len, struct vmm_reply *ret)
 	unpack_header(&u, &h);
 	error = unpack_u32(&u);
 	m.value = unpack_u64(&u);
-	unpack_str(&u, m.text, sizeof(m.text));
+	unpack_text(&u, m.text, sizeof(m.text));
 	if (unpack_end(&u) < 0 || h.type != VMM_REPLY || h.version || h.serial == 0 ||
 		error > ERRNO_MAX)
 		return -EBADMSG;
@@ -402,7 +402,7 @@ static void unpack_request_body(struct unpack *u, enum body body, struct vmm_req
 		u->bad |= m->percent > VMM_THROTTLE_MAX;
 		return;
 	case BODY_NOTE: unpack_note(u, &m->session, &m->note, &m->cookie_len, m->cookie); return;
-	case BODY_TEXT: unpack_str(u, m->text, sizeof(m->text)); return;
+	case BODY_TEXT: unpack_text(u, m->text, sizeof(m->text)); return;
 	case BODY_ORDER:
 		unpack_copy(u, m->session.b, sizeof(m->session.b));
 		m->order = unpack_u32(u);
@@ -410,7 +410,7 @@ static void unpack_request_body(struct unpack *u, enum body body, struct vmm_req
 		return;
 	case BODY_ANSWER:
 		error = unpack_u32(u);
-		unpack_str(u, m->text, sizeof(m->text));
+		unpack_text(u, m->text, sizeof(m->text));
 		u->bad |= error > ERRNO_MAX;
 		m->error = -(int)(u->bad ? 0 : error);
 		return;

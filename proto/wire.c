@@ -136,7 +136,7 @@ int wire_unpack_hello(const void *body, size_t len, struct wire_hello *ret)
 	m.version_max = unpack_u16(&u);
 	m.features = unpack_u64(&u);
 	m.role = number(&u, unpack_u16(&u), WIRE_ROLE_CONTROL, WIRE_ROLE_QUESTION);
-	unpack_str(&u, m.name, sizeof(m.name));
+	unpack_text(&u, m.name, sizeof(m.name));
 	if (unpack_end(&u) < 0 || m.version_min > m.version_max)
 		return -EBADMSG;
 	*ret = m;
@@ -162,7 +162,7 @@ int wire_unpack_welcome(const void *body, size_t len, struct wire_welcome *ret)
 	unpack_init(&u, body, len);
 	m.version = unpack_u16(&u);
 	m.features = unpack_u64(&u);
-	unpack_str(&u, m.name, sizeof(m.name));
+	unpack_text(&u, m.name, sizeof(m.name));
 	if (unpack_end(&u) < 0)
 		return -EBADMSG;
 	*ret = m;
@@ -187,7 +187,7 @@ int wire_unpack_refuse(const void *body, size_t len, struct wire_refuse *ret)
 
 	unpack_init(&u, body, len);
 	m.code = number(&u, unpack_u16(&u), WIRE_REFUSE_PROTOCOL, WIRE_REFUSE_CANCELLED);
-	unpack_str(&u, m.text, sizeof(m.text));
+	unpack_text(&u, m.text, sizeof(m.text));
 	if (unpack_end(&u) < 0)
 		return -EBADMSG;
 	*ret = m;

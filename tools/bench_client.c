@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/dial.h"
+#include "proto/text.h"
 #include "tools/bench_plot.h"
 #include "tools/bench_report.h"
 #include "tools/bench_run.h"
@@ -338,8 +339,19 @@ static void print_output(const struct client *c)
 		? json_object_get_string(c->output)
 		: "";
 
-	if (*text)
-		printf("\nServer output:\n%s", text);
+	if (!*text)
+		return;
+	puts("\nServer output:");
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		char line[512];
+
+		snprintf(line, sizeof(line), "%.*s", (int)(len < sizeof(line) ? len : sizeof(line)),
+			text);
+		text_clean(line);
+		puts(line);
+		text += len + (text[len] == '\n');
+	}
 }
 
 static void print_json(const struct client *c)

@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/jsonread.h"
+#include "proto/text.h"
 
 #define BUFFER 65536
 
@@ -170,6 +171,31 @@ static int fill(struct qmpclient *c, uint64_t deadline, struct err *err)
 	}
 }
 
+/*
+ * Whoever answers at the socket: what he says is shown on terminals. False when the name of a
+ * member is not to be shown.
+ */
+static bool clean(struct json_object *o)
+{
+	bool ok = true;
+
+	if (json_object_is_type(o, json_type_string) && !text_is_clean(json_object_get_string(o))) {
+		char *text = strdup(json_object_get_string(o));
+
+		if (text)
+			text_clean(text);
+		json_object_set_string(o, text ? text : "?");
+		free(text);
+	} else if (json_object_is_type(o, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(o); i++)
+			ok = clean(json_object_array_get_idx(o, i)) && ok;
+	} else if (json_object_is_type(o, json_type_object)) {
+		json_object_object_foreach(o, name, value)
+			ok = clean(value) && text_is_clean(name) && ok;
+	}
+	return ok;
+}
+
 int qmpclient_read(struct qmpclient *c, int timeout_ms, struct json_object **ret, struct err *err)
 {
 	uint64_t deadline = deadline_after(timeout_ms);
@@ -188,7 +214,7 @@ int qmpclient_read(struct qmpclient *c, int timeout_ms, struct json_object **ret
 				return r;
 			continue;
 		}
-		if (r != JSONREAD_VALUE || !json_object_is_type(o, json_type_object)) {
+		if (r != JSONREAD_VALUE || !json_object_is_type(o, json_type_object) || !clean(o)) {
 			json_object_put(o);
 			jsonread_clear(&c->json);
 			return err_set(

@@ -7,6 +7,8 @@
  * none. Events that come while an answer is waited for are kept, up to QMPCLIENT_EVENTS_MAX, and
  * handed out by qmpclient_event() in their order.
  *
+ * Strings that the server sends come with text_clean() done to them: people see them.
+ *
  * Errors, with a sentence in *err: -EREMOTE when the server answered with an error (err->class and
  * err->text are the server's); -ETIMEDOUT; -EPROTO when it does not speak QMP; anything else says
  * that the connection could not be made or was lost.

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What htabctl prints: quantities, tables, progress. */
 #include <check.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/qmpclient.h"
 
 START_TEST(quantities)
 {
@@ -182,6 +187,39 @@ START_TEST(progress_in_any_width)
 }
 END_TEST
 
+/* What a server says is shown on terminals, whoever it is. */
+START_TEST(no_text_of_a_server_acts_on_a_terminal)
+{
+	static const char says[] =
+		"{\"a\": \"\\u001b[2J\\u009b\\u202ex\", \"b\": [{\"c\": \"h\xc3\xb6st\"}]}\n"
+		"{\"\\u001bx\": 1}\n";
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	char dir[] = "/tmp/test-ctl-XXXXXX";
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	struct json_object *o;
+	struct qmpclient *c;
+	struct err err = {0};
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/s", dir);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(qmpclient_connect(a.sun_path, &c, &err), 0);
+	fd = accept(listener, NULL, NULL);
+	ck_assert_int_eq(write(fd, says, sizeof(says) - 1), (ssize_t)sizeof(says) - 1);
+	ck_assert_msg(qmpclient_read(c, -1, &o, &err) == 0, "%s", err.text);
+	ck_assert_str_eq(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN),
+		"{\"a\":\"?[2J??x\",\"b\":[{\"c\":\"h\xc3\xb6st\"}]}");
+	json_object_put(o);
+	ck_assert_int_eq(qmpclient_read(c, -1, &o, &err), -EPROTO);
+	qmpclient_free(c);
+	close(fd);
+	close(listener);
+	unlink(a.sun_path);
+	rmdir(dir);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("ctl");
@@ -195,6 +233,7 @@ int main(void)
 	tcase_add_test(c, progress_of_what_is_interrupted);
 	tcase_add_test(c, progress_of_a_table_that_is_hardly_used);
 	tcase_add_test(c, progress_in_any_width);
+	tcase_add_test(c, no_text_of_a_server_acts_on_a_terminal);
 	suite_add_tcase(s, c);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

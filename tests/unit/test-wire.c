@@ -239,8 +239,14 @@ START_TEST(message_with_a_turned_bit_is_judged_safely)
 		if (wire_unpack_header(buf, &t, &body) == 0 && body == len - WIRE_HDR_SIZE &&
 			t != WIRE_CHUNK && t != WIRE_STATE &&
 			wire_unpack_copy(t, buf + WIRE_HDR_SIZE, body, &m) == 0) {
-			ck_assert_uint_eq(wire_sample_pack(t, &m, again, sizeof(again)), len);
-			ck_assert_int_eq(memcmp(again, buf, len), 0);
+			size_t n = wire_sample_pack(t, &m, again, sizeof(again));
+
+			/* Text was made harmless. */
+			if (t == WIRE_HELLO || t == WIRE_WELCOME || t == WIRE_REFUSE ||
+				t == WIRE_ABORT)
+				ck_assert(n > 0 && n <= len);
+			else
+				ck_assert(n == len && memcmp(again, buf, len) == 0);
 		}
 		buf[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}
