@@ -8,7 +8,7 @@
 
 #include "daemon/server.h"
 
-#define SOURCE_VERSION 1
+#define SOURCE_VERSION 2
 
 static int seal(const struct migration *m, uint8_t buf[static VMM_COOKIE_MAX], size_t len)
 {
@@ -37,6 +37,9 @@ int cookie_pack_source(const struct migration *m, uint8_t buf[static VMM_COOKIE_
 	pack_str(&k, m->peer_name);
 	pack_str(&k, m->agreed.tls_hostname);
 	pack_str(&k, m->agreed.tls_creds);
+	pack_u64(&k, m->place.fsid);
+	pack_u64(&k, m->place.dev);
+	pack_u64(&k, m->place.ino);
 	return pack_end(&k) < 0 ? -EMSGSIZE : seal(m, buf, k.len);
 }
 
@@ -56,6 +59,9 @@ int cookie_unpack_source(struct migration *m, const struct vmm_note *note, struc
 	unpack_str(&u, m->peer_name, sizeof(m->peer_name));
 	unpack_str(&u, hostname, sizeof(hostname));
 	unpack_str(&u, creds, sizeof(creds));
+	m->place.fsid = unpack_u64(&u);
+	m->place.dev = unpack_u64(&u);
+	m->place.ino = unpack_u64(&u);
 	if (unpack_end(&u) < 0 || !uuid_eq(&uuid, &m->uuid))
 		return err_set(err, -EBADMSG, "it is malformed");
 	r = uri_parse(uri, &parsed, err);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/filepath.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -43,6 +45,35 @@ int filepath_open(struct filepath *p, const char *path, struct err *err)
 	if (p->dir < 0)
 		return err_set(
 			err, -errno, "cannot open the directory of %s: %s", path, strerror(errno));
+	return 0;
+}
+
+int filepath_place(const struct filepath *p, struct dir_place *ret)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstatfs(p->dir, &fs) < 0 || fstat(p->dir, &st) < 0)
+		return -errno;
+	*ret = (struct dir_place){.dev = st.st_dev, .ino = st.st_ino};
+	static_assert(sizeof(fs.f_fsid) == sizeof(ret->fsid), "two ints");
+	memcpy(&ret->fsid, &fs.f_fsid, sizeof(ret->fsid));
+	return 0;
+}
+
+int filepath_is_at(const struct filepath *p, const struct dir_place *place, struct err *err)
+{
+	struct dir_place now;
+	int r = filepath_place(p, &now);
+
+	if (r < 0)
+		return err_set(
+			err, r, "cannot look at the directory of %s: %s", p->path, strerror(-r));
+	if (now.fsid != place->fsid || now.dev != place->dev || now.ino != place->ino)
+		return err_set(err, -ESTALE,
+			"the directory of %s is not the one in which the guest was saved: mount its "
+			"file system",
+			p->path);
 	return 0;
 }
 

@@ -255,7 +255,16 @@ struct loadfile *loadfile_free(struct loadfile *f)
 	return NULL;
 }
 
-int loadfile_is(const char *path, const struct session_id *session, struct err *err)
+/* Nothing has that name: a symbolic link to what is away is not nothing. */
+static bool is_missing(const struct loadfile *f)
+{
+	struct stat st;
+
+	return fstatat(f->path.dir, f->path.base, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+int loadfile_is(const char *path, const struct session_id *session, const struct dir_place *place,
+	struct err *err)
 {
 	struct loadfile *f = NULL;
 	int r = open_and_judge(path, &f, err);
@@ -265,10 +274,9 @@ int loadfile_is(const char *path, const struct session_id *session, struct err *
 		if (fsync(f->fd) < 0 || fsync(f->path.dir) < 0)
 			r = err_set(err, -errno, "cannot keep %s on its disk: %s", path,
 				strerror(errno));
-	} else if (r == -EBADMSG || r == -EOPNOTSUPP || r == -EINVAL) {
-		r = 0;
-	} else if (r == -ENOENT && f && f->path.dir >= 0) {
-		r = 0; /* the directory is there, and it is not in it */
+	} else if (f && f->path.dir >= 0 &&
+		(r == 0 || r == -EBADMSG || r == -EINVAL || (r == -ENOENT && is_missing(f)))) {
+		r = filepath_is_at(&f->path, place, err);
 	}
 	loadfile_free(f);
 	return r;

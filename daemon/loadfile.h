@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "daemon/filepath.h"
 #include "daemon/flow.h"
 #include "proto/file.h"
 
@@ -37,6 +38,8 @@ struct loadfile *loadfile_free(struct loadfile *f); /* takes NULL, returns NULL 
 
 /*
  * Is there a whole file of this session at path, safe on its disk (its directory's entry as well)?
- * 1: yes; 0: no, another one, a damaged one or none; -errno with the sentence: cannot be told.
+ * 1: yes; 0: no, another one, a damaged one or none, in the directory that it should be in; -errno
+ * with the sentence: cannot be told. So it is with a file that this daemon is too old for.
  */
-int loadfile_is(const char *path, const struct session_id *session, struct err *err);
+int loadfile_is(const char *path, const struct session_id *session, const struct dir_place *place,
+	struct err *err);

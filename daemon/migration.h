@@ -16,6 +16,7 @@
 #include "common/err.h"
 #include "daemon/agreed.h"
 #include "daemon/converge.h"
+#include "daemon/filepath.h"
 #include "daemon/inflow.h"
 #include "daemon/outflow.h"
 #include "daemon/params.h"
@@ -128,6 +129,7 @@ struct migration {
 	struct outflow *out;
 	bool out_stopping;
 	struct inflow *in;
+	struct dir_place place; /* source, to file:PATH: where its directory was */
 	struct save *save;      /* to file:PATH, see save.h */
 	struct load *load;      /* from there, see load.h */
 	struct event *timer;    /* lease, time-outs, redials: what the state says */

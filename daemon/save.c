@@ -34,6 +34,8 @@ struct save {
 
 	char path[URI_MAX];
 	struct session_id session;
+	struct dir_place place;
+	bool last; /* its guest has ended */
 	struct savefile *file;
 	struct file_header header;
 	struct wire_open open;
@@ -96,6 +98,7 @@ static struct save *save_new(struct migration *m)
 	s->m = m;
 	s->state_fd = -1;
 	s->session = m->session;
+	s->place = m->place;
 	snprintf(s->path, sizeof(s->path), "%s", m->uri.path);
 	m->save = s;
 	return s;
@@ -162,8 +165,10 @@ static void created(struct migration *m)
 
 	if (s->result < 0)
 		source_failf(m, s->result, "%s", s->err.text);
-	else
+	else {
+		m->place = s->place = *savefile_place(s->file);
 		source_start_htab(m);
+	}
 }
 
 void save_begin(struct migration *m)
@@ -306,25 +311,45 @@ void save_state(struct migration *m)
 
 static int publish(struct save *s)
 {
-	int r = savefile_publish(s->file, &s->err);
+	int r = savefile_publish(s->file, s->last, &s->err);
 
-	if (r < 0)
+	if (r == 0 && !s->last)
 		savefile_abandon(s->file);
 	return r;
+}
+
+/* PATH holds the guest, or never will, or nobody knows. */
+static void told(struct migration *m)
+{
+	struct save *s = m->save;
+
+	if (s->result > 0)
+		handover_release(m);
+	else if (s->result == 0 && (!s->last || m->vm_dead))
+		handover_undo(m, s->err.text);
+	else
+		handover_no_answer(m, &s->err);
 }
 
 static void published(struct migration *m)
 {
 	struct save *s = m->save;
 
-	if (s->result < 0)
-		handover_undo(m, s->err.text);
-	else
-		handover_release(m);
+	if (s->result == 0)
+		leave(m);
+	savefile_leave(s->file); /* what cannot be told is looked at again */
+	told(m);
+}
+
+/* No guest of this session goes on here, for all we know: what there is of the file stays. */
+static bool is_last(const struct migration *m)
+{
+	return !m->vm || vm_ending(m->vm);
 }
 
 void save_commit(struct migration *m)
 {
+	m->save->last = is_last(m);
 	start(m->save, publish, published);
 }
 
@@ -332,27 +357,23 @@ void save_commit(struct migration *m)
 
 static int look(struct save *s)
 {
-	int r = loadfile_is(s->path, &s->session, &s->err);
+	int r = loadfile_is(s->path, &s->session, &s->place, &s->err);
 
-	if (r == 0) {
-		savefile_sweep(s->path, &s->session);
-		err_set(&s->err, -ENOENT, "there is no whole file of this session at %s", s->path);
+	if (r == 0 && !s->last) { /* what is on its way is there, or will never be */
+		r = savefile_sweep(s->path, &s->session, &s->place, &s->err);
+		if (r == 0)
+			r = loadfile_is(s->path, &s->session, &s->place, &s->err);
 	}
+	if (r == 0)
+		err_set(&s->err, -ENOENT, "there is no whole file of this session at %s", s->path);
 	return r;
 }
 
 static void looked(struct migration *m)
 {
-	struct save *s = m->save;
-
 	if (m->state != MIG_ASKING) /* an operator's word came first */
 		return;
-	if (s->result > 0)
-		handover_release(m);
-	else if (s->result == 0)
-		handover_undo(m, s->err.text);
-	else
-		handover_no_answer(m, &s->err);
+	told(m);
 }
 
 void save_ask(struct migration *m)
@@ -364,6 +385,7 @@ void save_ask(struct migration *m)
 		err_set(&err, -ENOMEM, "out of memory");
 		handover_no_answer(m, &err);
 	} else if (!s->job) {
+		s->last = is_last(m);
 		start(s, look, looked);
 	}
 }

@@ -22,6 +22,7 @@
 
 struct savefile {
 	struct filepath path;
+	struct dir_place place;
 	char temp[NAME_MAX + 1];
 	bool named; /* it has that name in the directory */
 	bool left;  /* and keeps it */
@@ -85,6 +86,8 @@ int savefile_create(
 		return err_set(err, -ENOMEM, "out of memory");
 	f->fd = -1;
 	r = filepath_open(&f->path, path, err);
+	if (r == 0 && (r = filepath_place(&f->path, &f->place)) < 0)
+		err_set(err, r, "cannot look at the directory of %s: %s", path, strerror(-r));
 	if (r == 0)
 		r = check_target(&f->path, err);
 	if (r == 0 && temp_name(f->path.base, session, f->temp) < 0)
@@ -200,24 +203,77 @@ int savefile_judge(const struct savefile *f, const struct session_id *session, s
 	return 0;
 }
 
-int savefile_publish(struct savefile *f, struct err *err)
+/* Is PATH that very file? 1, 0, or -errno: it cannot be told. */
+static int is_path(const struct savefile *f)
+{
+	struct stat own, st;
+
+	if (fstat(f->fd, &own) < 0)
+		return -errno;
+	if (fstatat(f->path.dir, f->path.base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return st.st_dev == own.st_dev && st.st_ino == own.st_ino;
+}
+
+static int drop_name(int dir, const char *temp)
+{
+	return unlinkat(dir, temp, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/*
+ * A rename that failed was done all the same (NFS repeats one whose answer was lost), or was not,
+ * or is on its way to a server yet: that one finds nothing once the temporary name is gone.
+ */
+static int after_failed_rename(struct savefile *f, bool last)
+{
+	int r = is_path(f);
+
+	if (r != 0 || last)
+		return r;
+	r = drop_name(f->path.dir, f->temp);
+	if (r < 0)
+		return r;
+	f->named = false;
+	return is_path(f);
+}
+
+/*
+ * It is PATH, and may not be after a crash of the host; or may be after one, though it was removed.
+ * Cut short it is no saved guest under any name.
+ */
+static int take_back(struct savefile *f)
+{
+	if (ftruncate(f->fd, 0) < 0 || fsync(f->fd) < 0)
+		return -errno;
+	if (is_path(f) == 1)
+		unlinkat(f->path.dir, f->path.base, 0);
+	return 0;
+}
+
+int savefile_publish(struct savefile *f, bool last, struct err *err)
 {
 	int r;
 
 	assert(f->named);
-	r = check_target(&f->path, err);
-	if (r < 0)
-		return r;
-	if (renameat(f->path.dir, f->temp, f->path.dir, f->path.base) < 0)
-		return failed(f, -errno, "give its name to", err);
+	if (check_target(&f->path, err) < 0)
+		return 0;
+	if (renameat(f->path.dir, f->temp, f->path.dir, f->path.base) < 0) {
+		failed(f, -errno, "give its name to", err);
+		r = after_failed_rename(f, last);
+		if (r <= 0)
+			return r;
+	}
 	f->named = false;
 	if (fsync(f->path.dir) < 0) {
-		/* After a crash its name may be gone, and the guest with it: it is not saved. */
 		r = failed(f, -errno, "keep the name of", err);
-		unlinkat(f->path.dir, f->path.base, 0);
-		return r;
+		return last || take_back(f) < 0 ? r : 0;
 	}
-	return 0;
+	return 1;
+}
+
+const struct dir_place *savefile_place(const struct savefile *f)
+{
+	return &f->place;
 }
 
 const char *savefile_leave(struct savefile *f)
@@ -286,15 +342,20 @@ const struct err *savefile_error(const struct savefile *f)
 	return &f->err;
 }
 
-void savefile_sweep(const char *path, const struct session_id *session)
+int savefile_sweep(const char *path, const struct session_id *session,
+	const struct dir_place *place, struct err *err)
 {
 	char temp[NAME_MAX + 1];
 	struct filepath p;
-	struct err err;
+	int r = filepath_open(&p, path, err);
 
-	if (filepath_open(&p, path, &err) < 0)
-		return;
-	if (temp_name(p.base, session, temp) == 0)
-		unlinkat(p.dir, temp, 0);
+	if (r == 0)
+		r = filepath_is_at(&p, place, err);
+	if (r == 0 && temp_name(p.base, session, temp) == 0) {
+		r = drop_name(p.dir, temp);
+		if (r < 0)
+			err_set(err, r, "cannot remove %s beside %s: %s", temp, path, strerror(-r));
+	}
 	filepath_close(&p);
+	return r;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "daemon/filepath.h"
 #include "daemon/flow.h"
 #include "proto/ident.h"
 
@@ -31,10 +32,13 @@ int savefile_finish(struct savefile *f, struct err *err);
  */
 int savefile_judge(const struct savefile *f, const struct session_id *session, struct err *err);
 /*
- * Let it be PATH. 0: it is, and stays so over a crash of the host. -errno with the sentence: it is
- * not, nor will it ever be.
+ * Let it be PATH. 1: it is, and stays so over a crash of the host. 0 with the sentence: it is not,
+ * nor will it ever be. -errno with the sentence: that cannot be told, see loadfile_is(). last: its
+ * guest has ended, so what there is of it is not touched; then 0 says no more than "not now".
  */
-int savefile_publish(struct savefile *f, struct err *err);
+int savefile_publish(struct savefile *f, bool last, struct err *err);
+/* Where its directory is. */
+const struct dir_place *savefile_place(const struct savefile *f);
 /* Undo what is there, unless it was published; f is still to be freed, which does not block. */
 void savefile_abandon(struct savefile *f);
 /*
@@ -50,7 +54,8 @@ const struct err *savefile_error(const struct savefile *f);
 struct flow_io savefile_io(struct savefile *f);
 
 /*
- * A daemon that wrote it is gone, and its guest goes on: remove what it may have left under the
- * temporary name. Errors are nobody's business.
+ * Its guest is to go on: what was left under the temporary name goes, so that no rename which is
+ * still on its way can find it. 0: nothing has that name there any more; or -errno.
  */
-void savefile_sweep(const char *path, const struct session_id *session);
+int savefile_sweep(const char *path, const struct session_id *session,
+	const struct dir_place *place, struct err *err);

@@ -380,6 +380,10 @@ tests_unit_test_dumptable_SOURCES = tests/unit/test-dumptable.c $(golden_harness
 tests_unit_test_dumptable_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(ZSTD_CFLAGS)
 tests_unit_test_dumptable_LDADD = libsaved.la libbase.la libproto.la $(CHECK_LIBS) $(ZSTD_LIBS)
 # A guest in a file.
+UNIT_TESTS += tests/unit/test-publish
+tests_unit_test_publish_SOURCES = tests/unit/test-publish.c $(golden_harness)
+tests_unit_test_publish_CFLAGS = $(daemon_test_cflags)
+tests_unit_test_publish_LDADD = $(daemon_test_libs)
 UNIT_TESTS += tests/unit/test-savefile
 tests_unit_test_savefile_SOURCES = tests/unit/test-savefile.c $(golden_harness)
 tests_unit_test_savefile_CFLAGS = $(daemon_test_cflags)

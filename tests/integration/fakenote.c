@@ -17,12 +17,14 @@ void fake_note_cookie(struct fake_vmm *v, struct vmm_note *n, const struct fake_
 	struct pack k;
 
 	pack_init(&k, n->cookie, sizeof(n->cookie)); /* as daemon/cookie.c has it */
-	pack_u16(&k, 1);
+	pack_u16(&k, 2);
 	pack_bytes(&k, v->reg.uuid.b, sizeof(v->reg.uuid.b));
 	pack_str(&k, c->uri ? c->uri : "");
 	pack_str(&k, c->peer ? c->peer : "");
 	pack_str(&k, c->hostname ? c->hostname : "");
 	pack_str(&k, c->creds ? c->creds : "");
+	for (int i = 0; i < 3; i++) /* no directory */
+		pack_u64(&k, 0);
 	h_check(v->host->h, pack_end(&k) == 0, "the cookie is too long");
 	n->cookie_len = (uint16_t)k.len;
 }

@@ -514,6 +514,56 @@ START_TEST(directory_that_is_gone)
 }
 END_TEST
 
+/*
+ * The directory is another one: that of a mount point whose file system is away, and in it the
+ * guest. Nothing that is found there, or not, tells anything.
+ */
+START_TEST(file_system_that_is_away)
+{
+	struct saving s = held_at("release");
+	char away[HARNESS_PATH];
+
+	snprintf(away, sizeof(away), "%s", harness_path(s.h, "away"));
+	host_kill(s.host);
+	h_check(s.h, rename(harness_path(s.h, "save"), away) == 0, "cannot move it away");
+	h_check(s.h, mkdir(harness_path(s.h, "save"), 0700) == 0, "no directory");
+	s.host->opts.hold = NULL;
+	host_restart(s.host);
+	json_object_put(host_event(s.host, "MIGRATION_UNRESOLVED", SAVING_VM, NULL, NULL));
+	guest_event(s.source, "registered");
+	guest_stands(s.source);
+	h_check(s.h, !s.source->resumed, "the guest runs, and is saved as well");
+	h_check(s.h, rmdir(harness_path(s.h, "save")) == 0, "it made something there");
+	h_check(s.h, rename(away, harness_path(s.h, "save")) == 0, "cannot move it back");
+	saving_saved(&s);
+	saving_loaded(&s, saving_load(&s, &(struct guest_opts){0}));
+	saving_free(&s);
+}
+END_TEST
+
+/* What is at PATH cannot be opened: that is not "nothing". */
+START_TEST(path_that_cannot_be_read)
+{
+	struct saving s = held_at("release");
+	char away[HARNESS_PATH];
+
+	snprintf(away, sizeof(away), "%s", harness_path(s.h, "away"));
+	host_kill(s.host);
+	h_check(s.h, rename(s.path, away) == 0, "cannot move it away");
+	/* a loop of links, and one to what is on a disk that is away */
+	h_check(s.h, symlink(_i ? "/nowhere/guest" : s.path, s.path) == 0, "symlink: %m");
+	s.host->opts.hold = NULL;
+	host_restart(s.host);
+	json_object_put(host_event(s.host, "MIGRATION_UNRESOLVED", SAVING_VM, NULL, NULL));
+	guest_event(s.source, "registered");
+	guest_stands(s.source);
+	h_check(s.h, !s.source->resumed, "the guest runs, and is saved as well");
+	h_check(s.h, rename(away, s.path) == 0, "cannot move it back");
+	saving_saved(&s);
+	saving_free(&s);
+}
+END_TEST
+
 /* What is there is of another session: the guest is not in it. */
 START_TEST(older_file_at_the_path)
 {
@@ -655,6 +705,8 @@ int main(void)
 	harness_add_loop(tc, daemon_dies, STRIKES);
 	harness_add_loop(tc, vmm_dies, STRIKES);
 	harness_add(tc, directory_that_is_gone);
+	harness_add(tc, file_system_that_is_away);
+	harness_add_loop(tc, path_that_cannot_be_read, 2);
 	harness_add(tc, older_file_at_the_path);
 	harness_add_loop(tc, daemon_dies_loading, LOAD_STEPS);
 	harness_add_loop(tc, cancelled_loading, LOAD_STEPS);

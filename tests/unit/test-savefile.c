@@ -25,17 +25,29 @@
 #define FRAMES_MAX 32
 
 static char dir[64], path[256];
+static struct dir_place place; /* dir's */
 static struct bytes golden;
 
 /* Where its frames begin; the last one is the end. */
 static size_t frame[FRAMES_MAX + 1];
 static unsigned n_frames;
 
+static void place_of(const char *of, struct dir_place *ret)
+{
+	struct filepath p;
+	struct err err;
+
+	ck_assert_int_eq(filepath_open(&p, of, &err), 0);
+	ck_assert_int_eq(filepath_place(&p, ret), 0);
+	filepath_close(&p);
+}
+
 static void begin(void)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test-savefile-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/guest", dir);
+	place_of(path, &place);
 	load("saved-file", &golden);
 	n_frames = 0;
 	for (size_t at = 0; at < golden.len; at += WIRE_HDR_SIZE + be32_get(golden.b + at)) {
@@ -116,7 +128,7 @@ START_TEST(what_is_written_is_the_golden_file)
 			savefile_write(f, golden.b + frame[i], frame[i + 1] - frame[i], &err), 0);
 	ck_assert_msg(savefile_finish(f, &err) == 0, "%s", err.text);
 	ck_assert_int_eq(access(path, F_OK), -1); /* not before it is published */
-	ck_assert_msg(savefile_publish(f, &err) == 0, "%s", err.text);
+	ck_assert_msg(savefile_publish(f, false, &err) == 1, "%s", err.text);
 	savefile_free(f);
 	ck_assert_uint_eq(files(), 1);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -478,15 +490,43 @@ START_TEST(file_of_a_session_is_known)
 	char missing[sizeof(dir) + 16];
 
 	put(golden.b, golden.len);
-	ck_assert_int_eq(loadfile_is(path, &session, &err), 1);
-	ck_assert_int_eq(loadfile_is(path, &other, &err), 0);
+	ck_assert_int_eq(loadfile_is(path, &session, &place, &err), 1);
+	ck_assert_int_eq(loadfile_is(path, &other, &place, &err), 0);
 	put(golden.b, golden.len - 1);
-	ck_assert_int_eq(loadfile_is(path, &session, &err), 0);
+	ck_assert_int_eq(loadfile_is(path, &session, &place, &err), 0);
 	ck_assert_int_eq(unlink(path), 0);
-	ck_assert_int_eq(loadfile_is(path, &session, &err), 0);
+	ck_assert_int_eq(loadfile_is(path, &session, &place, &err), 0);
+	ck_assert_int_eq(symlink("away", path), 0); /* to what is not there now */
+	ck_assert_int_eq(loadfile_is(path, &session, &place, &err), -ENOENT);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(symlink(path, path), 0);
+	ck_assert_int_eq(loadfile_is(path, &session, &place, &err), -ELOOP);
+	ck_assert_int_eq(unlink(path), 0);
 	/* a directory that is not there may be a disk that is not mounted */
 	snprintf(missing, sizeof(missing), "%s/none/guest", dir);
-	ck_assert_int_eq(loadfile_is(missing, &session, &err), -ENOENT);
+	ck_assert_int_eq(loadfile_is(missing, &session, &place, &err), -ENOENT);
+}
+END_TEST
+
+/* Another directory without the file may be the mount point of a disk that is away. */
+START_TEST(another_directory_tells_nothing)
+{
+	struct dir_place others[3] = {place, place, place};
+	struct err err = {0};
+
+	others[0].fsid++;
+	others[1].dev++;
+	others[2].ino++;
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(loadfile_is(path, &session, &others[i], &err), -ESTALE);
+		ck_assert_ptr_nonnull(strstr(err.text, "mount its file system"));
+		ck_assert_int_eq(savefile_sweep(path, &session, &others[i], &err), -ESTALE);
+		put(golden.b, golden.len - 1);
+		ck_assert_int_eq(loadfile_is(path, &session, &others[i], &err), -ESTALE);
+		put(golden.b, golden.len); /* it is there, wherever that is */
+		ck_assert_int_eq(loadfile_is(path, &session, &others[i], &err), 1);
+		ck_assert_int_eq(unlink(path), 0);
+	}
 }
 END_TEST
 
@@ -540,7 +580,7 @@ START_TEST(what_can_be_loaded_is_published)
 	struct err err = {0};
 
 	ck_assert_msg(savefile_judge(f, &session, &err) == 0, "%s", err.text);
-	ck_assert_int_eq(savefile_publish(f, &err), 0);
+	ck_assert_int_eq(savefile_publish(f, false, &err), 1);
 	savefile_free(f);
 	ck_assert_uint_eq(files(), 1);
 }
@@ -689,7 +729,7 @@ START_TEST(old_file_stays_until_the_new_one_is_whole)
 
 	f = written();
 	ck_assert_int_eq(savefile_finish(f, &err), 0);
-	ck_assert_int_eq(savefile_publish(f, &err), 0);
+	ck_assert_int_eq(savefile_publish(f, false, &err), 1);
 	savefile_free(f);
 	ck_assert_uint_eq(files(), 1);
 	ck_assert_int_eq(stat(path, &st), 0);
@@ -706,11 +746,12 @@ START_TEST(what_a_dead_daemon_left_is_swept_away)
 	struct savefile *f = written();
 
 	ck_assert_int_eq(savefile_finish(f, &err), 0);
-	savefile_sweep(path, &other);
+	ck_assert_int_eq(savefile_sweep(path, &other, &place, &err), 0);
 	ck_assert_uint_eq(files(), 1);
-	savefile_sweep(path, &session);
+	ck_assert_int_eq(savefile_sweep(path, &session, &place, &err), 0);
 	ck_assert_uint_eq(files(), 0);
-	ck_assert_int_eq(savefile_publish(f, &err), -ENOENT);
+	ck_assert_int_eq(savefile_publish(f, false, &err), 0);
+	ck_assert_int_eq(err.code, -ENOENT);
 	savefile_abandon(f);
 	savefile_free(f);
 }
@@ -724,7 +765,8 @@ START_TEST(place_is_looked_at_again)
 
 	ck_assert_int_eq(savefile_finish(f, &err), 0);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
-	ck_assert_int_eq(savefile_publish(f, &err), -EEXIST);
+	ck_assert_int_eq(savefile_publish(f, false, &err), 0);
+	ck_assert_int_eq(err.code, -EEXIST);
 	savefile_abandon(f);
 	savefile_free(f);
 	ck_assert_uint_eq(files(), 1);
@@ -785,6 +827,7 @@ int main(void)
 	tcase_add_test(t, changed_after_it_was_judged_is_refused);
 	tcase_add_test(t, shrunk_or_grown_after_it_was_judged_is_refused);
 	tcase_add_test(t, file_of_a_session_is_known);
+	tcase_add_test(t, another_directory_tells_nothing);
 	tcase_add_test(t, what_can_be_loaded_is_published);
 	tcase_add_loop_test(t, lie_is_found_before_it_is_published, 0, LIES);
 	tcase_add_test(t, other_session_is_found_before_it_is_published);
