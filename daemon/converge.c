@@ -6,8 +6,10 @@
 /* Fewer entries in less time than that say more about one wakeup than about the channels. */
 #define MEASURE_ENTRIES 4096
 #define MEASURE_NS      (50 * NS_PER_MS)
+/* No word of any: the way is blocked, and not one of the hosts busy for a moment. */
+#define SILENT_NS NS_PER_SEC
 
-#define IDLE_NS         (200 * NS_PER_MS)
+#define IDLE_NS   (200 * NS_PER_MS)
 
 static uint64_t max64(uint64_t a, uint64_t b)
 {
@@ -44,8 +46,9 @@ static void measure(struct converge *c, const struct converge_in *in)
 	/* the way there and back is paid once in the pause, not with every chunk */
 	busy = busy > waits ? busy - waits : 0;
 	busy = max64(busy, in->encode_ns - c->last.encode_ns);
-	if (entries < MEASURE_ENTRIES && busy < MEASURE_NS && (c->rates[0] || !entries))
-		return;
+	if (entries < MEASURE_ENTRIES && busy < (entries ? MEASURE_NS : SILENT_NS) &&
+		(c->rates[0] || !entries))
+		return; /* it counts with what comes next */
 	c->rates[1] = c->rates[0];
 	c->rates[0] = max64(scaled(entries, NS_PER_SEC, busy), 1);
 	c->last = *in;

@@ -172,6 +172,20 @@ START_TEST(few_entries_are_no_measure)
 }
 END_TEST
 
+/* Entries went, and no ACK has come yet, since one of the hosts is busy: how fast is not known. */
+START_TEST(no_word_is_no_measure)
+{
+	struct converge c = after(&first, &second);
+	struct converge_in in = second;
+
+	one_more(&c, &in, 5000, 0, 80 * MS, 100 * MS);
+	ck_assert_uint_eq(c.rates[0], 200000);
+	/* with the next word that time counts */
+	one_more(&c, &in, 5000, 10000, 20 * MS, 100 * MS);
+	ck_assert_uint_eq(c.rates[0], 100000);
+}
+END_TEST
+
 START_TEST(shortest_scan_is_kept)
 {
 	struct converge_in in = second;
@@ -317,6 +331,7 @@ int main(void)
 	tcase_add_test(t, what_is_on_its_way_has_to_arrive);
 	tcase_add_test(t, round_trips_of_a_long_way_are_not_the_rate);
 	tcase_add_test(t, few_entries_are_no_measure);
+	tcase_add_test(t, no_word_is_no_measure);
 	tcase_add_test(t, shortest_scan_is_kept);
 	tcase_add_test(t, another_table_has_the_same_channels);
 	tcase_add_test(t, prediction_is_monotonic);
