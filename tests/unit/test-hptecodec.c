@@ -334,14 +334,17 @@ struct payload {
 	size_t len;
 };
 
-static int extra = -1; /* the plane that gets a byte too many */
+static int extra = -1;   /* the plane that gets a byte too many */
+static int hollow = -1;  /* the empty plane that has a length all the same: 0 */
+static uint64_t invalid; /* what the record says of those, see craft() */
+static uint8_t more;     /* records as expected that follow it */
 
 /* The next plane: its bytes as they are. */
 static void put_plane(struct payload *p, int plane, const void *bytes, size_t n)
 {
 	size_t len = n + (plane == extra), v = len;
 
-	if (len == 0)
+	if (len == 0 && plane != hollow)
 		return;
 	p->bytes[1 + plane / 2] |= (uint8_t)(2 << plane % 2 * 4);
 	for (; v >= 0x80; v >>= 7)
@@ -355,6 +358,9 @@ static void put_plane(struct payload *p, int plane, const void *bytes, size_t n)
 static void craft(struct payload *p, unsigned n, uint8_t code, const uint64_t *v, uint64_t r)
 {
 	static const uint8_t zero[3];
+	/* of three bytes: 16384 and more */
+	uint8_t long_number[3] = {(uint8_t)(invalid | 0x80), (uint8_t)(invalid >> 7 | 0x80),
+		(uint8_t)(invalid >> 14)};
 	uint8_t valid[3] = {(uint8_t)(n & 0x7f), (uint8_t)(n >> 7)};
 	uint8_t *byte = malloc(n);
 	bool map = code >= 3 && code <= 5, x = code != 0 && code != 3;
@@ -365,10 +371,10 @@ static void craft(struct payload *p, unsigned n, uint8_t code, const uint64_t *v
 	memset(p, 0, sizeof(*p));
 	p->bytes[0] = 1;
 	p->len = 14;
-	put_plane(p, RUN, zero, 2);
+	put_plane(p, RUN, (uint8_t[]){0, more}, 2);
 	put_plane(p, SKIP, zero, 1);
 	put_plane(p, VALID, valid, n >= 0x80 ? 2 : 1);
-	put_plane(p, INVALID, zero, 1);
+	put_plane(p, INVALID, invalid ? long_number : zero, invalid ? 3 : 1);
 	memset(byte, code, n);
 	put_plane(p, HIT, byte, 0);
 	put_plane(p, MISS, byte, n);
@@ -431,6 +437,52 @@ START_TEST(test_codes_out_of_place)
 	ck_assert_int_eq(decode_crafted(&p, 1), 0);
 	craft(&p, 1, 6, &within, 0);
 	ck_assert_int_lt(decode_crafted(&p, 1), 0);
+}
+END_TEST
+
+/* Records and planes that no encoder makes, each one a good one but for that. */
+START_TEST(test_good_but_for_one_thing)
+{
+	static const uint64_t v = 0x5000 | HPTE_V_VALID;
+	static uint8_t back[WIRE_PLAIN_MAX + 1], stored[WIRE_PLAIN_MAX + 2];
+	struct hptecodec *dec = hptecodec_new(18);
+	static struct payload p;
+
+	ck_assert_ptr_nonnull(dec);
+	craft(&p, 1, 7, &v, 0x190);
+	ck_assert_int_eq(hptecodec_decode(dec, p.bytes, p.len, back, 24), 0);
+	p.bytes[0] = 2; /* no method */
+	ck_assert_int_lt(hptecodec_decode(dec, p.bytes, p.len, back, 24), 0);
+	more = 1; /* as expected, of a slot that is empty */
+	craft(&p, 1, 7, &v, 0x190);
+	ck_assert_int_lt(hptecodec_decode(dec, p.bytes, p.len, back, 48), 0);
+	craft(&p, 1, 6, &v, 0x190); /* the second's index is 8 away, so its slot is the first's */
+	ck_assert_int_eq(hptecodec_decode(dec, p.bytes, p.len, back, 48), 0);
+	more = 0;
+	/* 7 follow by themselves; 2d of 65,528 more, and one more than a record takes */
+	invalid = UINT64_C(2) * 65528;
+	craft(&p, 1, 7, &v, 0x190);
+	ck_assert_int_eq(hptecodec_decode(dec, p.bytes, p.len, back, 24), 0);
+	invalid += 2;
+	craft(&p, 1, 7, &v, 0x190);
+	ck_assert_int_lt(hptecodec_decode(dec, p.bytes, p.len, back, 24), 0);
+	invalid = 0;
+	hollow = HIT;
+	craft(&p, 1, 7, &v, 0x190);
+	ck_assert_int_lt(hptecodec_decode(dec, p.bytes, p.len, back, 24), 0);
+	hollow = -1;
+
+	/* the bytes as they are */
+	ck_assert_int_eq(hptecodec_decode(dec, stored, 25, back, 24), 0);
+	ck_assert_int_lt(hptecodec_decode(dec, stored, 24, back, 24), 0);
+	ck_assert_int_lt(hptecodec_decode(dec, stored, 26, back, 24), 0);
+	ck_assert_int_lt(hptecodec_decode(dec, stored, 0, back, 24), 0);
+	ck_assert_int_lt(hptecodec_decode(dec, stored, 1, back, 0), 0);
+	ck_assert_int_eq(
+		hptecodec_decode(dec, stored, WIRE_PLAIN_MAX + 1, back, WIRE_PLAIN_MAX), 0);
+	ck_assert_int_lt(
+		hptecodec_decode(dec, stored, WIRE_PLAIN_MAX + 2, back, WIRE_PLAIN_MAX + 1), 0);
+	hptecodec_free(dec);
 }
 END_TEST
 
@@ -510,6 +562,7 @@ int main(void)
 	tcase_add_test(tc, test_numbers_out_of_bounds);
 	tcase_add_test(tc, test_codes_out_of_place);
 	tcase_add_test(tc, test_bytes_left_over);
+	tcase_add_test(tc, test_good_but_for_one_thing);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);

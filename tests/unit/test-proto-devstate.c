@@ -239,7 +239,7 @@ START_TEST(test_too_large)
 }
 END_TEST
 
-/* The bytes of a good one, of another kind or a vCPU, without a field, or of a form that is none. */
+/* The bytes of a good one, of another kind or a vCPU, without a field, or of no form. */
 START_TEST(test_elements_that_are_none)
 {
 	static uint8_t value[256];
