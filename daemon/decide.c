@@ -27,8 +27,22 @@ static void say(struct migration *m, enum wire_type type)
 		peer_send_session(m->peer, type, &m->session, &m->uuid);
 }
 
+/* The answers have no room for a reason: it goes before them, to whoever knows that. */
+static void say_why(struct migration *m)
+{
+	struct wire_refuse why = {.code = WIRE_REFUSE_FAILED};
+	uint8_t buf[WIRE_HDR_SIZE + WIRE_CONTROL_MAX];
+
+	if (!m->peer || !(peer_features(m->peer) & WIRE_FEATURE_REASON) || !m->error.text[0])
+		return;
+	snprintf(why.text, sizeof(why.text), "%s", m->error.text);
+	peer_send(m->peer, buf, wire_pack_refuse(WIRE_REASON, &why, buf, sizeof(buf)));
+}
+
 static void say_and_close(struct migration *m, enum wire_type type)
 {
+	if (type != WIRE_LOST) /* which says it */
+		say_why(m);
 	say(m, type);
 	if (m->peer)
 		peer_finish(m->peer);

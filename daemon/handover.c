@@ -229,9 +229,30 @@ static void contradiction(struct migration *m, enum wire_type answer)
 	server_event(m->srv, m->vm_name, "MIGRATION_CONTRADICTION", o);
 }
 
+int handover_reason(struct migration *m, struct peer *p, const uint8_t *body, size_t len)
+{
+	struct wire_refuse why;
+
+	if (!(peer_features(p) & WIRE_FEATURE_REASON) || wire_unpack_refuse(body, len, &why) < 0)
+		return -EBADMSG;
+	snprintf(m->reason, sizeof(m->reason), "%s", why.text);
+	return 0;
+}
+
+/* What it answered, with the reason if it gave one. */
+static struct err answer(struct migration *m, const char *what)
+{
+	struct err err;
+
+	err_set(&err, -EREMOTEIO, "%s%s%s", what, m->reason[0] ? ": " : "", m->reason);
+	m->reason[0] = 0;
+	return err;
+}
+
 int handover_answer(struct migration *m, enum wire_type type, const uint8_t *body, size_t len)
 {
 	struct wire_session s;
+	struct err err;
 
 	if (wire_unpack_session(body, len, &s) < 0 || !session_eq(&s.session, &m->session) ||
 		!uuid_eq(&s.uuid, &m->uuid))
@@ -245,7 +266,8 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 		return 0;
 	}
 	if (type == WIRE_NEVER && m->state != MIG_RELEASE) {
-		handover_undo(m, "the destination says that this guest never runs there");
+		err = answer(m, "the destination says that this guest never runs there");
+		handover_undo(m, err.text);
 		return 0;
 	}
 	if (m->state == MIG_RELEASE && type != WIRE_UNKNOWN)
@@ -257,9 +279,11 @@ int handover_answer(struct migration *m, enum wire_type type, const uint8_t *bod
 		return 0;
 	}
 	/* UNKNOWN and LOST resume nobody. */
-	err_set(&m->error, -EREMOTEIO,
+	m->error = answer(m,
 		type == WIRE_LOST ? "its VMM there died when it was asked to run the guest"
-				  : "the destination does not know the session yet");
+			: m->reason[0]
+			? "the destination cannot say yet whether the guest will run there"
+			: "the destination does not know the session yet");
 	if (m->peer)
 		peer_finish(m->peer);
 	m->peer = NULL;
@@ -299,6 +323,7 @@ static int asking_frame(
 		peer_finish(p);
 		handover_no_answer(m, &err);
 		return 0;
+	case WIRE_REASON: return handover_reason(m, p, body, len);
 	case WIRE_RUNNING:
 	case WIRE_NEVER:
 	case WIRE_UNKNOWN:

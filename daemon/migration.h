@@ -189,6 +189,7 @@ struct migration {
 	bool asked_run; /* some daemon asked, or may have asked, the VMM to run the guest */
 	bool never;     /* this guest never runs here: it may be said */
 	bool closed;    /* the source said CLOSED: it asks no more */
+	char reason[WIRE_TEXT_MAX]; /* source: why the answer that follows is what it is */
 
 	/* figures; ns of clock_ns(), 0: not yet */
 	uint64_t t_start, t_active, t_pause, t_verify, t_end, verify_ns, t_final;

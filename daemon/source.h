@@ -128,3 +128,5 @@ void handover_no_answer(struct migration *m, const struct err *err);
 void handover_asking(struct migration *m);
 /* An answer to COMMIT: RUNNING, NEVER, UNKNOWN, LOST. As peer_ops.frame. */
 int handover_answer(struct migration *m, enum wire_type type, const uint8_t *body, size_t len);
+/* REASON, which the answer follows. */
+int handover_reason(struct migration *m, struct peer *p, const uint8_t *body, size_t len);

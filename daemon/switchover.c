@@ -425,6 +425,10 @@ int switchover_frame(struct migration *m, enum wire_type type, const uint8_t *bo
 		return m->state == MIG_COMMIT || m->state == MIG_ASKING
 			? handover_answer(m, type, body, len)
 			: -EBADMSG;
+	case WIRE_REASON:
+		return m->state == MIG_COMMIT || m->state == MIG_ASKING
+			? handover_reason(m, m->peer, body, len)
+			: -EBADMSG;
 	case WIRE_REFUSE:
 	case WIRE_ABORT: return handover_aborted(m, body, len);
 	default: return -EBADMSG;

@@ -28,6 +28,7 @@ static const struct {
 	[WIRE_CLOCK] = {"CLOCK", WIRE_CONTROL_MAX},
 	[WIRE_STOPPED] = {"STOPPED", WIRE_CONTROL_MAX},
 	[WIRE_LAST_LAP] = {"LAST_LAP", WIRE_CONTROL_MAX},
+	[WIRE_REASON] = {"REASON", WIRE_CONTROL_MAX},
 	[WIRE_JOIN] = {"JOIN", WIRE_CONTROL_MAX},
 	[WIRE_JOINED] = {"JOINED", WIRE_CONTROL_MAX},
 	[WIRE_CHUNK] = {"CHUNK", WIRE_CHUNK_MAX},
@@ -173,7 +174,7 @@ int wire_pack_refuse(enum wire_type type, const struct wire_refuse *m, void *buf
 {
 	struct pack k;
 
-	assert(type == WIRE_REFUSE || type == WIRE_ABORT);
+	assert(type == WIRE_REFUSE || type == WIRE_ABORT || type == WIRE_REASON);
 	begin(&k, buf, cap);
 	pack_u16(&k, (uint16_t)m->code);
 	pack_str(&k, m->text);

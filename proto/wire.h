@@ -34,11 +34,12 @@
 #define WIRE_FEATURE_CHANNELS   0x10ull /* more than one data channel */
 #define WIRE_FEATURE_SENT_TIME  0x20ull /* CLOCK, STOPPED */
 #define WIRE_FEATURE_LAST_LAP   0x40ull /* LAST_LAP */
+#define WIRE_FEATURE_REASON     0x80ull /* REASON */
 /* Those that this build offers. */
 #define WIRE_FEATURES                                                                     \
 	(WIRE_FEATURE_RECOVER | WIRE_FEATURE_GENERATION | WIRE_FEATURE_TLB |              \
 		WIRE_FEATURE_PROCESSOR | WIRE_FEATURE_CHANNELS | WIRE_FEATURE_SENT_TIME | \
-		WIRE_FEATURE_LAST_LAP)
+		WIRE_FEATURE_LAST_LAP | WIRE_FEATURE_REASON)
 
 #define WIRE_HDR_SIZE       8u
 #define WIRE_NAME_MAX       256u /* of a daemon's name, NUL included */
@@ -78,6 +79,8 @@ enum wire_type {
 	WIRE_STOPPED = 29, /* source, before END: u64, when its guest stopped by that clock */
 	/* with the feature LAST_LAP */
 	WIRE_LAST_LAP = 30, /* source, before END: struct wire_last_lap */
+	/* with the feature REASON */
+	WIRE_REASON = 31, /* destination, before NEVER or UNKNOWN: struct wire_refuse */
 
 	/* data */
 	WIRE_JOIN = 32,     /* source: struct wire_join */

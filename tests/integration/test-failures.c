@@ -175,7 +175,10 @@ START_TEST(state_is_refused)
 }
 END_TEST
 
-/* No lock for the disk at the destination: NEVER, and the source takes its guest back. */
+/*
+ * No lock for the disk at the destination: NEVER, and the source takes its guest back. It hears why,
+ * protocol.md 10.2: "the destination MAY say, right before NEVER or UNKNOWN, why"
+ */
 START_TEST(activate_fails)
 {
 	struct pair p = pair_new(&(struct pair_opts){
@@ -185,7 +188,7 @@ START_TEST(activate_fails)
 	});
 
 	pair_migrate(&p);
-	pair_fails(&p, "");
+	pair_fails(&p, "never runs there: the guest could not be started: "); /* and b's words */
 	guest_event(p.source, "resumed");
 	pair_stays(&p);
 }

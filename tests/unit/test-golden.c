@@ -16,7 +16,7 @@
 #include "tests/unit/wire-cases.h"
 
 #define ENTRIES htab_entries(18)
-#define FILES   70 /* in tests/golden */
+#define FILES   71 /* in tests/golden */
 
 /* -- the wire -- */
 
@@ -80,6 +80,7 @@ static struct wire_case {
 	{"stopped", WIRE_STOPPED, {.u64 = 0x0000012345000000}},
 	{"last-lap", WIRE_LAST_LAP,
 		{.lap = {1, 3, WIRE_LAP_PAUSED | WIRE_LAP_WHOLE, 3, 998 + 15383, 0, 1}}},
+	{"reason", WIRE_REASON, {.refuse = {WIRE_REFUSE_FAILED, "no disk"}}},
 	{"join", WIRE_JOIN, {.join = {.secret = SECRET}}},
 	{"joined", WIRE_JOINED, {.u64 = 0}},
 	{"pass-end", WIRE_PASS_END, {.pass_end = {WIRE_STREAM_HTAB, 1, 2, 2}}},

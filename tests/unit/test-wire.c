@@ -78,6 +78,7 @@ static void same(enum wire_type type, const union wire_message *a, const union w
 		ck_assert_str_eq(a->welcome.name, b->welcome.name);
 		return;
 	case WIRE_REFUSE:
+	case WIRE_REASON:
 	case WIRE_ABORT:
 		ck_assert_int_eq(a->refuse.code, b->refuse.code);
 		ck_assert_str_eq(a->refuse.text, b->refuse.text);

@@ -4,8 +4,9 @@
 const enum wire_type wire_types[WIRE_TYPES] = {WIRE_HELLO, WIRE_WELCOME, WIRE_REFUSE, WIRE_OPEN,
 	WIRE_ACCEPT, WIRE_ACK, WIRE_STATE, WIRE_VERIFIED, WIRE_PING, WIRE_PONG, WIRE_ABORT,
 	WIRE_RESUME, WIRE_RESUMED, WIRE_PAUSE, WIRE_SWITCHOVER, WIRE_CLOCK, WIRE_STOPPED,
-	WIRE_LAST_LAP, WIRE_JOIN, WIRE_JOINED, WIRE_CHUNK, WIRE_PASS_END, WIRE_GENERATION, WIRE_END,
-	WIRE_READY, WIRE_COMMIT, WIRE_RUNNING, WIRE_CLOSED, WIRE_NEVER, WIRE_UNKNOWN, WIRE_LOST};
+	WIRE_LAST_LAP, WIRE_REASON, WIRE_JOIN, WIRE_JOINED, WIRE_CHUNK, WIRE_PASS_END,
+	WIRE_GENERATION, WIRE_END, WIRE_READY, WIRE_COMMIT, WIRE_RUNNING, WIRE_CLOSED, WIRE_NEVER,
+	WIRE_UNKNOWN, WIRE_LOST};
 
 int wire_message_pack(enum wire_type type, const union wire_message *m, void *buf, size_t cap)
 {
@@ -13,6 +14,7 @@ int wire_message_pack(enum wire_type type, const union wire_message *m, void *bu
 	case WIRE_HELLO: return wire_pack_hello(&m->hello, buf, cap);
 	case WIRE_WELCOME: return wire_pack_welcome(&m->welcome, buf, cap);
 	case WIRE_REFUSE:
+	case WIRE_REASON:
 	case WIRE_ABORT: return wire_pack_refuse(type, &m->refuse, buf, cap);
 	case WIRE_OPEN: return wire_pack_open(&m->open, buf, cap);
 	case WIRE_ACCEPT: return wire_pack_accept(&m->accept, buf, cap);
@@ -51,6 +53,7 @@ int wire_message_unpack(enum wire_type type, const void *body, size_t len, union
 	case WIRE_HELLO: return wire_unpack_hello(body, len, &ret->hello);
 	case WIRE_WELCOME: return wire_unpack_welcome(body, len, &ret->welcome);
 	case WIRE_REFUSE:
+	case WIRE_REASON:
 	case WIRE_ABORT: return wire_unpack_refuse(body, len, &ret->refuse);
 	case WIRE_OPEN: return wire_unpack_open(body, len, &ret->open);
 	case WIRE_ACCEPT: return wire_unpack_accept(body, len, &ret->accept);

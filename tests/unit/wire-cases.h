@@ -28,7 +28,7 @@ union wire_message {
 	struct wire_session session;
 };
 
-#define WIRE_TYPES 31
+#define WIRE_TYPES 32
 
 /* In the order of their numbers. */
 extern const enum wire_type wire_types[WIRE_TYPES];

@@ -14,6 +14,7 @@ void wire_sample(enum wire_type type, union wire_message *m)
 	case WIRE_HELLO: m->hello = (struct wire_hello){1, 3, 5, WIRE_ROLE_DATA, "hosta"}; break;
 	case WIRE_WELCOME: m->welcome = (struct wire_welcome){2, 7, "hostb"}; break;
 	case WIRE_REFUSE:
+	case WIRE_REASON:
 	case WIRE_ABORT: m->refuse = (struct wire_refuse){WIRE_REFUSE_BUSY, "not now"}; break;
 	case WIRE_OPEN:
 		m->open = (struct wire_open){session, uuid, "vm1", MMU_HPT, 24, 8, 0x004e1202,
