@@ -176,8 +176,8 @@ START_TEST(state_is_refused)
 END_TEST
 
 /*
- * No lock for the disk at the destination: NEVER, and the source takes its guest back. It hears why,
- * protocol.md 10.2: "the destination MAY say, right before NEVER or UNKNOWN, why"
+ * No lock for the disk at the destination: NEVER, and the source takes its guest back. It hears
+ * why, protocol.md 10.2: "the destination MAY say, right before NEVER or UNKNOWN, why"
  */
 START_TEST(activate_fails)
 {
