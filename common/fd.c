@@ -64,7 +64,7 @@ int fd_open_regular(const char *path)
 	if (fstat(fd, &st) < 0)
 		r = -errno;
 	else if (!S_ISREG(st.st_mode))
-		r = -EMEDIUMTYPE;
+		r = S_ISDIR(st.st_mode) ? -EISDIR : -EMEDIUMTYPE;
 	if (r < 0)
 		fd_close(fd);
 	return r < 0 ? r : fd;

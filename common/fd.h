@@ -23,8 +23,8 @@ int fd_open_standard(void);
 int fd_set_nonblock(int fd);
 
 /*
- * Open a file for reading that somebody named. What is no regular file (a FIFO, a device, a
- * directory) is refused, and is not waited for: -EMEDIUMTYPE. The fd, or a negative errno.
+ * Open a file for reading that somebody named. What is no regular file (a FIFO, a device) is
+ * refused, and is not waited for: -EMEDIUMTYPE, or -EISDIR. The fd, or a negative errno.
  */
 int fd_open_regular(const char *path);
 

@@ -44,6 +44,7 @@
 	X(LATE_SOCKET, "late-socket", 30000)	/* a VM's control socket after its guest moved */ \
 	X(ADDRESS, "address", 3600000)		/* of a session whose source may not know its end */ \
 	X(CREDS_CHECK, "creds-check", 86400000)	/* until it is looked again what expires */ \
+	X(LOG_DRAIN, "log-drain", 1000)		/* at the end, for lines that nobody read */ \
 	X(STATUS, "status", 100)		/* between two STATUS= lines */ \
 	X(STOP, "stop", 20000)			/* for what is under way to be put back */
 /* clang-format on */

@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "daemon/limits.h"
 #include "proto/text.h"
 
 #define LINE_MAX_BYTES 1024
 #define RING_LINES     256
-#define DRAIN_NS       NS_PER_SEC
 
 struct line {
 	size_t len;
@@ -230,7 +230,7 @@ void log_begin(void)
 
 void log_end(void)
 {
-	uint64_t end = clock_real_ns() + DRAIN_NS;
+	uint64_t end = clock_real_ns() + (uint64_t)limit_ms(LIMIT_LOG_DRAIN) * NS_PER_MS;
 	struct timespec limit = {(time_t)(end / NS_PER_SEC), (long)(end % NS_PER_SEC)};
 
 	pthread_mutex_lock(&out.lock);

@@ -35,5 +35,5 @@ void log_stranger(enum log_stranger kind, const char *prefix, const char *fmt, .
 void log_set_verbose(int verbose);
 /* From here on nobody waits. Before any other thread starts. */
 void log_begin(void);
-/* Give the lines that are left up to a second to be written. */
+/* Give the lines that are left LIMIT_LOG_DRAIN to be written. */
 void log_end(void);

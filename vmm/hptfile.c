@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "common/fd.h"
 #include "proto/htab.h"
 
 #define CHUNK      (1u << 20)
@@ -106,6 +107,7 @@ static int complain(const char *path, int r, const char *why, struct err *e)
 {
 	switch (r) {
 	case -EISDIR: return err_set(e, r, "%s is a directory: a page table is a file", path);
+	case -EMEDIUMTYPE: return err_set(e, r, "%s is no regular file", path);
 	case -EFBIG:
 		return err_set(e, r, "%s holds more than the 2^%u bytes of the largest page table",
 			path, HTAB_ORDER_MAX);
@@ -122,12 +124,15 @@ static int complain(const char *path, int r, const char *why, struct err *e)
 int hptfile_read(const char *path, uint8_t **ret_flat, unsigned *ret_order, struct err *e)
 {
 	struct buffer raw = {0}, flat = {0};
-	FILE *f = fopen(path, "rbe");
+	int fd = fd_open_regular(path), r;
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "rb");
 	const char *why = "";
-	int r;
 
+	if (fd == -EISDIR || fd == -EMEDIUMTYPE)
+		return complain(path, fd, why, e);
 	if (!f)
-		return err_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
+		return err_set(e, fd < 0 ? fd : -ENOMEM, "cannot open %s: %s", path,
+			strerror(fd < 0 ? -fd : ENOMEM));
 	r = read_plain(f, &raw);
 	fclose(f);
 	if (r == 0 && raw.len >= 4 && memcmp(raw.p, ZSTD_MAGIC, 4) == 0) {

@@ -458,6 +458,9 @@ START_TEST(test_files)
 	}
 	ck_assert_int_eq(hptfile_read("/", &back, &order, &e), -EISDIR);
 	ck_assert_ptr_nonnull(strstr(e.text, "is a directory"));
+	ck_assert(unlink(file[0]) == 0 && mkfifo(file[0], 0600) == 0);
+	ck_assert_int_eq(hptfile_read(file[0], &back, &order, &e), -EMEDIUMTYPE);
+	ck_assert_ptr_nonnull(strstr(e.text, "is no regular file"));
 	ck_assert_int_eq(hptfile_read("/nonexistent", &back, &order, &e), -ENOENT);
 	ck_assert_int_eq(hptfile_write("/nonexistent/x", flat, 19, &e), -ENOENT);
 	free(flat);
