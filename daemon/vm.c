@@ -3,7 +3,6 @@
 #include "daemon/vm_impl.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -40,55 +39,6 @@ struct vm_packet {
 	size_t len;
 	uint8_t buf[];
 };
-
-void session_text(const struct session_id *s, char buf[static 33])
-{
-	for (int i = 0; i < 16; i++)
-		snprintf(buf + 2 * i, 3, "%02x", s->b[i]);
-}
-
-int session_parse(const char *text, struct session_id *ret)
-{
-	struct session_id s;
-
-	if (strlen(text) != 32 || strspn(text, "0123456789abcdefABCDEF") != 32)
-		return -EINVAL;
-	for (int i = 0; i < 16; i++) {
-		char byte[3] = {text[2 * i], text[2 * i + 1], 0};
-
-		s.b[i] = (uint8_t)strtoul(byte, NULL, 16);
-	}
-	*ret = s;
-	return 0;
-}
-
-int uuid_parse(const char *text, struct vm_uuid *ret)
-{
-	struct vm_uuid u;
-
-	for (int i = 0; i < 16; i++, text += 2) {
-		char byte[3];
-
-		text += (i == 4 || i == 6 || i == 8 || i == 10) && *text == '-';
-		if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]))
-			return -EINVAL;
-		memcpy(byte, text, 2);
-		byte[2] = 0;
-		u.b[i] = (uint8_t)strtoul(byte, NULL, 16);
-	}
-	if (*text)
-		return -EINVAL;
-	*ret = u;
-	return 0;
-}
-
-void uuid_text(const struct vm_uuid *u, char buf[static 37])
-{
-	char *p = buf;
-
-	for (int i = 0; i < 16; i++)
-		p += sprintf(p, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", u->b[i]);
-}
 
 static struct event *event_free_null(struct event *e)
 {
