@@ -3,83 +3,83 @@
 # The two flows of page-table entries. Needs libnet (streams), libbase and libproto.
 noinst_LTLIBRARIES += libflow.la
 libflow_la_SOURCES = \
-	daemon/bucket.c daemon/bucket.h \
-	daemon/chunk.c daemon/chunk.h \
-	daemon/flow.c daemon/flow.h \
-	daemon/flow_stream.c \
-	daemon/htabio.c daemon/htabio.h \
-	daemon/inflow.c daemon/inflow.h \
-	daemon/link.c daemon/link.h \
-	daemon/meter.h \
-	daemon/notify.c daemon/notify.h \
-	daemon/outflow.c daemon/outflow.h \
-	daemon/reader.c daemon/reader.h \
-	daemon/receiver.c daemon/receiver.h \
-	daemon/recvring.c daemon/recvring.h \
-	daemon/sender.c daemon/sender.h \
-	daemon/sendring.c daemon/sendring.h \
-	daemon/stripe.h \
-	daemon/verify.c daemon/verify.h \
-	daemon/writer.c daemon/writer.h
+	daemon/flow/bucket.c daemon/flow/bucket.h \
+	daemon/flow/chunk.c daemon/flow/chunk.h \
+	daemon/flow/flow.c daemon/flow/flow.h \
+	daemon/flow/flow_stream.c \
+	daemon/flow/htabio.c daemon/flow/htabio.h \
+	daemon/flow/inflow.c daemon/flow/inflow.h \
+	daemon/flow/link.c daemon/flow/link.h \
+	daemon/base/meter.h \
+	daemon/base/notify.c daemon/base/notify.h \
+	daemon/flow/outflow.c daemon/flow/outflow.h \
+	daemon/flow/reader.c daemon/flow/reader.h \
+	daemon/flow/receiver.c daemon/flow/receiver.h \
+	daemon/flow/recvring.c daemon/flow/recvring.h \
+	daemon/flow/sender.c daemon/flow/sender.h \
+	daemon/flow/sendring.c daemon/flow/sendring.h \
+	daemon/flow/stripe.h \
+	daemon/flow/verify.c daemon/flow/verify.h \
+	daemon/flow/writer.c daemon/flow/writer.h
 libflow_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 libflow_la_LIBADD = libsaved.la
 
 # The daemon's own: everything but main(), so that tests can link it.
 noinst_LTLIBRARIES += libdaemon.la
 libdaemon_la_SOURCES = \
-	daemon/accept.c daemon/accept.h \
-	daemon/allow.c daemon/allow.h \
-	daemon/arrive.c \
-	daemon/change.c daemon/change.h \
-	daemon/commands.c daemon/commands.h \
-	daemon/commands_find.c daemon/commands_impl.h daemon/commands_query.c \
-	daemon/connect.c \
-	daemon/converge.c daemon/converge.h \
-	daemon/cookie.c daemon/cookie.h \
-	daemon/creds.c daemon/creds.h \
-	daemon/decide.c \
-	daemon/dest.c daemon/dest.h \
-	daemon/dumphtab.c daemon/dumphtab.h \
-	daemon/filepath.c daemon/filepath.h \
-	daemon/handover.c \
-	daemon/incoming.c daemon/incoming.h \
-	daemon/job.c daemon/job.h \
-	daemon/limits.c daemon/limits.h \
-	daemon/load.c daemon/load.h \
-	daemon/loadfile.c daemon/loadfile.h \
-	daemon/log.c daemon/log.h \
-	daemon/migration.c daemon/migration.h \
-	daemon/agreed.c daemon/agreed.h \
-	daemon/notekey.c daemon/notekey.h \
-	daemon/params.c daemon/params.h \
-	daemon/peer.c daemon/peer.h \
-	daemon/save.c daemon/save.h \
-	daemon/savefile.c daemon/savefile.h \
-	daemon/recover.c \
-	daemon/farewell.c daemon/farewell.h \
-	daemon/latesock.c daemon/latesock.h \
-	daemon/rejoin.c \
-	daemon/reopen.c \
-	daemon/report.c daemon/report.h \
+	daemon/net/accept.c daemon/net/accept.h \
+	daemon/vms/allow.c daemon/vms/allow.h \
+	daemon/dest/arrive.c \
+	daemon/source/change.c daemon/source/change.h \
+	daemon/control/commands.c daemon/control/commands.h \
+	daemon/control/find.c daemon/control/impl.h daemon/control/query.c \
+	daemon/source/connect.c \
+	daemon/source/converge.c daemon/source/converge.h \
+	daemon/session/cookie.c daemon/session/cookie.h \
+	daemon/net/creds.c daemon/net/creds.h \
+	daemon/dest/decide.c \
+	daemon/dest/dest.c daemon/dest/dest.h \
+	daemon/control/dumphtab.c daemon/control/dumphtab.h \
+	daemon/transport/filepath.c daemon/transport/filepath.h \
+	daemon/source/handover.c \
+	daemon/control/incoming.c daemon/control/incoming.h \
+	daemon/base/job.c daemon/base/job.h \
+	daemon/base/limits.c daemon/base/limits.h \
+	daemon/transport/load.c daemon/transport/load.h \
+	daemon/transport/loadfile.c daemon/transport/loadfile.h \
+	daemon/base/log.c daemon/base/log.h \
+	daemon/session/migration.c daemon/session/migration.h \
+	daemon/session/agreed.c daemon/session/agreed.h \
+	daemon/session/notekey.c daemon/session/notekey.h \
+	daemon/base/params.c daemon/base/params.h \
+	daemon/net/peer.c daemon/net/peer.h \
+	daemon/transport/save.c daemon/transport/save.h \
+	daemon/transport/savefile.c daemon/transport/savefile.h \
+	daemon/source/recover.c \
+	daemon/source/farewell.c daemon/source/farewell.h \
+	daemon/control/latesock.c daemon/control/latesock.h \
+	daemon/dest/rejoin.c \
+	daemon/dest/reopen.c \
+	daemon/session/report.c daemon/session/report.h \
 	daemon/server.c daemon/server.h \
-	daemon/service.c daemon/service.h \
+	daemon/base/service.c daemon/base/service.h \
 	daemon/settings.c daemon/settings.h \
-	daemon/source.c daemon/source.h \
-	daemon/switchover.c \
-	daemon/unresolved.c daemon/unresolved.h \
-	daemon/vm.c daemon/vm.h \
-	daemon/vm_impl.h daemon/vms.c \
-	daemon/vmstate.c daemon/vmstate.h
+	daemon/source/source.c daemon/source/source.h \
+	daemon/source/switchover.c \
+	daemon/session/unresolved.c daemon/session/unresolved.h \
+	daemon/vms/vm.c daemon/vms/vm.h \
+	daemon/vms/vm_impl.h daemon/vms/vms.c \
+	daemon/control/vmstate.c daemon/control/vmstate.h
 libdaemon_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(OPENSSL_CFLAGS) $(SYSTEMD_CFLAGS)
 
 # The QMP server; it knows nothing of migrations.
 noinst_LTLIBRARIES += libqmp.la
 libqmp_la_SOURCES = \
-	daemon/qmp.c daemon/qmp.h \
-	daemon/qmp_check.c \
-	daemon/qmp_client.c daemon/qmp_client.h \
-	daemon/qmp_impl.h \
-	daemon/qmp_json.c
+	daemon/qmp/qmp.c daemon/qmp/qmp.h \
+	daemon/qmp/check.c \
+	daemon/qmp/client.c daemon/qmp/client.h \
+	daemon/qmp/impl.h \
+	daemon/qmp/json.c
 libqmp_la_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS)
 libqmp_la_LIBADD = libjsonread.la
 

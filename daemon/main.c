@@ -13,10 +13,10 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "common/foreign.h"
-#include "daemon/limits.h"
-#include "daemon/log.h"
+#include "daemon/base/limits.h"
+#include "daemon/base/log.h"
 #include "daemon/server.h"
-#include "daemon/service.h"
+#include "daemon/base/service.h"
 #include "daemon/settings.h"
 
 /*

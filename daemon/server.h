@@ -8,12 +8,12 @@
 #include <sys/queue.h>
 
 #include "common/dial.h"
-#include "daemon/allow.h"
-#include "daemon/migration.h"
-#include "daemon/notekey.h"
-#include "daemon/params.h"
-#include "daemon/qmp.h"
-#include "daemon/vm.h"
+#include "daemon/vms/allow.h"
+#include "daemon/session/migration.h"
+#include "daemon/session/notekey.h"
+#include "daemon/base/params.h"
+#include "daemon/qmp/qmp.h"
+#include "daemon/vms/vm.h"
 
 #define LISTEN_MAX     8
 #define MIGRATIONS_MAX 64  /* under way at once, but for those that VMMs brought along */

@@ -6,7 +6,7 @@
  * kvm_sregs.u.e.features that says whether a processor has it. And the TLB's set-up (STATE_TLB).
  *
  * What stands here is the image's form; where in the struct a register is knows
- * vmm/state_booke.c. Ids are never renumbered. Pure; any thread.
+ * vmm/kvm/booke.c. Ids are never renumbered. Pure; any thread.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "proto/state.h"
 #include "proto/tlb.h"
 
-/* KVM_SREGS_E_*, checked against <linux/kvm.h> in vmm/state_booke.c. */
+/* KVM_SREGS_E_*, checked against <linux/kvm.h> in vmm/kvm/booke.c. */
 #define BOOKE_E_BASE    (1u << 0)
 #define BOOKE_E_ARCH206 (1u << 1)
 #define BOOKE_E_64      (1u << 2)

@@ -20,7 +20,7 @@
 
 #include "proto/tlb.h"
 
-/* The ABI, stated once; checked against <linux/kvm.h> by vmm/kvm_abi_check.c on POWER. */
+/* The ABI, stated once; checked against <linux/kvm.h> by vmm/powerkvm/abi_check.c on POWER. */
 #define HTAB_FD_BOLTED_ONLY 0x1u /* KVM_GET_HTAB_BOLTED_ONLY */
 #define HTAB_FD_WRITE       0x2u /* KVM_GET_HTAB_WRITE */
 

@@ -4,8 +4,8 @@
  * KVM's ONE_REG registers of PowerPC: every id that the kernel's
  * arch/powerpc/include/uapi/asm/kvm.h has, with its name, its size, when it is set, and what it
  * means that a destination lacks it or reads another value back. Held against <linux/kvm.h> in
- * vmm/kvm_abi_check.c, against docs/state.md in tests/unit/test-onereg, and against the header as a
- * whole in tests/suites/cross.
+ * vmm/powerkvm/abi_check.c, against docs/state.md in tests/unit/test-onereg, and against the header
+ * as a whole in tests/suites/cross.
  *
  * An id is PowerPC's number (ONE_REG_PPC), the size of the value and a number. A register that is
  * not in the table moves all the same; it has no name.

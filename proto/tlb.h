@@ -6,7 +6,7 @@
  * The ABI is KVM_CAP_SW_TLB's (Linux, Documentation/virt/kvm/api.rst 4.66 KVM_DIRTY_TLB and
  * arch/powerpc/include/uapi/asm/kvm.h): one array for each vCPU that holds all of TLB0, set by set,
  * then all of TLB1. Its structs are stated here, since other machines' headers lack them, and
- * checked against <linux/kvm.h> by vmm/state_booke.c. Fields are Freescale's MAS registers (Power
+ * checked against <linux/kvm.h> by vmm/kvm/booke.c. Fields are Freescale's MAS registers (Power
  * ISA 2.06 III-E, 6.10.3.10).
  *
  * Pure functions over the caller's memory; any thread; nothing is allocated.

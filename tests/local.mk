@@ -28,7 +28,7 @@ check-integration:
 
 .PHONY: check-unit check-integration
 
-EXTRA_DIST += .ci/run tests/suites tests/delays tests/e500 tests/powernv tests/model tests/x86/boot.sh
+EXTRA_DIST += .ci/run layers daemon/layers vmm/layers tests/layers.sh tests/suites tests/delays tests/e500 tests/powernv tests/model tests/x86/boot.sh
 
 # What the documents say of options, commands, parameters, functions and figures, README's commands,
 # and that each sentence of the protocol has its test; what tools cannot print.
@@ -90,7 +90,7 @@ UNIT_TESTS += tests/unit/test-proto-vmm
 tests_unit_test_proto_vmm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_proto_vmm_LDADD = libproto.la $(CHECK_LIBS)
 INTEGRATION_TESTS += tests/unit/test-simvm
-tests_unit_test_simvm_SOURCES = tests/unit/test-simvm.c vmm/hptfile.c
+tests_unit_test_simvm_SOURCES = tests/unit/test-simvm.c vmm/tool/hptfile.c
 tests_unit_test_simvm_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(ZSTD_CFLAGS)
 tests_unit_test_simvm_LDADD = libbase.la libproto.la $(CHECK_LIBS) $(ZSTD_LIBS)
 htabvmm_harness = tests/unit/htabvmm-harness.c tests/unit/htabvmm-harness.h
@@ -213,7 +213,7 @@ UNIT_TESTS += tests/unit/test-flow
 tests_unit_test_flow_SOURCES = tests/unit/test-flow.c $(net_test_harness)
 tests_unit_test_flow_CFLAGS = $(flow_test_cflags)
 tests_unit_test_flow_LDADD = $(flow_test_libs)
-# Compiles daemon/htabio.c in, with the system calls of a POWER host replaced.
+# Compiles daemon/flow/htabio.c in, with the system calls of a POWER host replaced.
 UNIT_TESTS += tests/unit/test-htabio
 tests_unit_test_htabio_CFLAGS = $(flow_test_cflags)
 tests_unit_test_htabio_LDADD = libbase.la libproto.la $(CHECK_LIBS)
@@ -376,7 +376,7 @@ tests_unit_test_migration_LDADD = $(daemon_test_libs)
 # What htabctl dump reads.
 UNIT_TESTS += tests/unit/test-dumptable
 tests_unit_test_dumptable_SOURCES = tests/unit/test-dumptable.c $(golden_harness) \
-	tools/dumpstat.c tools/dumptable.c
+	tools/htabctl/dumpstat.c tools/htabctl/dumptable.c
 tests_unit_test_dumptable_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS) $(ZSTD_CFLAGS)
 tests_unit_test_dumptable_LDADD = libsaved.la libbase.la libproto.la $(CHECK_LIBS) $(ZSTD_LIBS)
 # A guest in a file.
@@ -421,7 +421,7 @@ tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c $(fuzz_proto_state) proto/ht
 tests_fuzz_fuzz_vmm_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c $(fuzz_proto_state)
 tests_fuzz_fuzz_state_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp_json.c daemon/qmp_check.c common/err.c
+tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp/json.c daemon/qmp/check.c common/err.c
 tests_fuzz_fuzz_qmp_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_qmp_LDADD = $(JSON_LIBS)
 tests_fuzz_fuzz_hptecodec_SOURCES = tests/fuzz/fuzz-hptecodec.c proto/hptecodec.c proto/planes.c

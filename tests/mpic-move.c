@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/librecipe.h"
+#include "vmm/device/recipe.h"
 
 #define IMAGE_MAX  (64u << 10)
 #define SPVE       0x10e0u

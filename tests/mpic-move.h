@@ -4,7 +4,7 @@
  * KVM's MPIC, moved from one VM to another by its recipe: for a program on a host that has it
  * (BookE), and for the unit tests with a software one.
  */
-#include "vmm/libdevice.h"
+#include "vmm/device/device.h"
 
 struct mpic {
 	int fd; /* of the device, connected to the vCPUs */

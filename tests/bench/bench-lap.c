@@ -14,11 +14,11 @@
 
 #include "common/clock.h"
 #include "common/net.h"
-#include "daemon/inflow.h"
-#include "daemon/outflow.h"
+#include "daemon/flow/inflow.h"
+#include "daemon/flow/outflow.h"
 #include "tests/bench/benchlib.h"
-#include "tools/bench_table.h"
-#include "vmm/swhpt.h"
+#include "tools/bench/table.h"
+#include "vmm/swhpt/swhpt.h"
 
 #define RING       32u
 #define TIMEOUT_MS 30000

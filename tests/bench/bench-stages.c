@@ -12,8 +12,8 @@
 
 #include "common/codec.h"
 #include "tests/bench/benchlib.h"
-#include "tools/bench_table.h"
-#include "vmm/swhpt.h"
+#include "tools/bench/table.h"
+#include "vmm/swhpt/swhpt.h"
 
 #define STAGE __attribute__((noinline)) static
 

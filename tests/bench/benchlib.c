@@ -9,12 +9,12 @@
 #include <time.h>
 
 #include "common/clock.h"
-#include "daemon/reader.h"
+#include "daemon/flow/reader.h"
 #include "proto/htab.h"
 #include "proto/pack.h"
 #include "proto/wire.h"
-#include "tools/hptgen.h"
-#include "vmm/hptfile.h"
+#include "tools/bench/hptgen.h"
+#include "vmm/tool/hptfile.h"
 
 #define ORDER 25u
 #define SEED  1u

@@ -13,7 +13,10 @@ uint64_t bench_thread_cpu(void); /* ns */
 /* A number of the command line, 1 to max. */
 uint64_t bench_arg(const char *text, uint64_t max);
 
-/* A flat table (vmm/hptfile.h): a file, or the name of one that tools/hptgen.h makes, order 25. */
+/*
+ * A flat table (vmm/tool/hptfile.h): a file, or the name of one that tools/bench/hptgen.h makes,
+ * order 25.
+ */
 uint8_t *bench_flat(const char *name, unsigned *ret_order);
 
 /*

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "daemon/notify.h"
+#include "daemon/base/notify.h"
 
 struct codec {
 	char unused;

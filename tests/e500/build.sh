@@ -12,8 +12,8 @@ sources=(tests/e500/*.c tests/e500/guest.S tests/mpic-move.c common/{clock,err,f
 	daemon/{sender,sendring,verify,writer}.c
 	proto/*.c
 	vmm/{htabvmm,lib*,state_booke}.c)
-# Book3S, for which vmm/libkvm-none.c is there; zstd's
-left_out=" vmm/libkvm.c proto/hptecodec.c proto/planes.c "
+# Book3S, for which vmm/kvm/kvm-none.c is there; zstd's
+left_out=" vmm/kvm/kvm.c proto/hptecodec.c proto/planes.c "
 take=()
 for f in "${sources[@]}"; do
 	[[ $left_out == *" $f "* ]] || take+=("$f")

@@ -15,10 +15,10 @@
 
 #include "common/clock.h"
 #include "common/fd.h"
-#include "daemon/reader.h"
-#include "daemon/receiver.h"
-#include "daemon/sender.h"
-#include "daemon/writer.h"
+#include "daemon/flow/reader.h"
+#include "daemon/flow/receiver.h"
+#include "daemon/flow/sender.h"
+#include "daemon/flow/writer.h"
 #include "tests/e500/e500.h"
 
 #define REPLY_MS 30000

@@ -14,7 +14,7 @@
 #include "proto/vmm.h"
 #include "vmm/htabvmm-tlb.h"
 #include "vmm/htabvmm.h"
-#include "vmm/libkvm.h"
+#include "vmm/kvm/kvm.h"
 
 #define RAM_SIZE (1u << 20)
 #define TLB0     512u

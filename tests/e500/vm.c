@@ -15,7 +15,7 @@
 
 #include "proto/tlb.h"
 #include "tests/e500/e500.h"
-#include "vmm/state_booke.h"
+#include "vmm/kvm/booke.h"
 
 #define MMIO     0xe0000000u
 #define ENTRY    0x1000u

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/qmp_impl.h"
+#include "daemon/qmp/impl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		if (memcmp(buf, data, (size_t)n) != 0) {
 			/* Text was made harmless, which nothing has to be done to again. */
 			assert(type == WIRE_HELLO || type == WIRE_WELCOME || type == WIRE_REFUSE ||
-				type == WIRE_ABORT);
+				type == WIRE_ABORT || type == WIRE_REASON);
 			assert(again(type, buf + WIRE_HDR_SIZE, (size_t)n - WIRE_HDR_SIZE, more,
 				       sizeof(more)) == n);
 			assert(memcmp(buf, more, (size_t)n) == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/integration/fakenote.h"
 
-#include "daemon/notekey.h"
+#include "daemon/session/notekey.h"
 
 struct vmm_note *fake_note_new(
 	struct fake_vmm *v, const struct session_id *session, enum session_note note)
@@ -16,7 +16,7 @@ void fake_note_cookie(struct fake_vmm *v, struct vmm_note *n, const struct fake_
 {
 	struct pack k;
 
-	pack_init(&k, n->cookie, sizeof(n->cookie)); /* as daemon/cookie.c has it */
+	pack_init(&k, n->cookie, sizeof(n->cookie)); /* as daemon/session/cookie.c has it */
 	pack_u16(&k, 2);
 	pack_bytes(&k, v->reg.uuid.b, sizeof(v->reg.uuid.b));
 	pack_str(&k, c->uri ? c->uri : "");

@@ -23,8 +23,8 @@
 
 #include "common/err.h"
 #include "tests/testca.h"
-#include "tools/output.h"
-#include "tools/qmpclient.h"
+#include "tools/htabctl/output.h"
+#include "tools/htabctl/qmpclient.h"
 
 #define HARNESS_WAIT_S    90  /* for one event, or $HTAB_TEST_WAIT; times $HTAB_TEST_PATIENCE */
 #define HARNESS_TEST_S    300 /* for one test; the same */

@@ -9,7 +9,7 @@
 
 #include "proto/htab.h"
 #include "tests/integration/benchrun.h"
-#include "tools/hptgen.h"
+#include "tools/bench/hptgen.h"
 
 #define ORDER 18u
 #define WAYS  11

@@ -41,7 +41,7 @@ static size_t entries(
 				"entry %zu: %s", i, json_object_to_json_string(e));
 		h_check(h, size >= 4096 && (epn & (uint64_t)(size - 1)) == 0, "entry %zu: %s", i,
 			json_object_to_json_string(e));
-		/* as simvm_tlb.c maps */
+		/* as simvm/tlb.c maps */
 		h_check(h,
 			!strcmp(member_text(e, "supervisor", ""), "rwx") &&
 				!strcmp(member_text(e, "user", ""), "---") &&

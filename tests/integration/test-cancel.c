@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "daemon/migration.h"
+#include "daemon/session/migration.h"
 #include "tests/integration/pair.h"
-#include "tools/qmpclient.h"
+#include "tools/htabctl/qmpclient.h"
 
 enum outcome {
 	CANCELS,  /* the guest runs on at the source, and another migration works */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/migration.h"
+#include "daemon/session/migration.h"
 #include "tests/integration/handover.h"
 #include "tests/integration/hostile.h"
 

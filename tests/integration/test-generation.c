@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/migration.h"
+#include "daemon/session/migration.h"
 #include "tests/integration/hostile.h"
 #include "tests/integration/pair.h"
 
@@ -492,7 +492,7 @@ START_TEST(destination_daemon_dies_in_a_change)
 }
 END_TEST
 
-/* A minute: what daemon/change.c gives a VMM for its ioctl. */
+/* A minute: what daemon/source/change.c gives a VMM for its ioctl. */
 START_TEST(vmm_never_changes_it)
 {
 	struct pair p = new_pair(&(struct pair_opts){

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/migration.h"
+#include "daemon/session/migration.h"
 #include "tests/integration/handover.h"
 
 /* --- the table ---------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "daemon/migration.h"
+#include "daemon/session/migration.h"
 #include "tests/integration/claim.h"
 #include "tests/integration/handover.h"
 

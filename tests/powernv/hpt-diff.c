@@ -30,8 +30,8 @@
 #include "proto/htab.h"
 #include "proto/pack.h"
 #include "tests/powernv/hpt-diff.h"
-#include "vmm/kvm_vm.h"
-#include "vmm/swhpt.h"
+#include "vmm/powerkvm/vm.h"
+#include "vmm/swhpt/swhpt.h"
 
 #define GUEST_BOX       0x10000u
 #define GUEST_CODE      0x18000u /* in the same host page as the mailbox */

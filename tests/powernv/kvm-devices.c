@@ -21,9 +21,9 @@
 #include <unistd.h>
 
 #include "proto/pack.h"
-#include "vmm/kvm_vm.h"
-#include "vmm/libdevice.h"
-#include "vmm/libtce.h"
+#include "vmm/powerkvm/vm.h"
+#include "vmm/device/device.h"
+#include "vmm/device/tce.h"
 
 #define VCPUS       2u
 #define SOURCES     6u

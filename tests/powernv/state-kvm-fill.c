@@ -9,7 +9,7 @@
 
 #include "proto/onereg.h"
 #include "tests/powernv/state-kvm.h"
-#include "vmm/kvm_fill.h"
+#include "vmm/powerkvm/fill.h"
 
 #define FILLED_MAX       512
 #define MSR_TS_SUSPENDED (1ull << 33)

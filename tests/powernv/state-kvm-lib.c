@@ -9,8 +9,8 @@
 #include "common/clock.h"
 #include "common/fd.h"
 #include "tests/powernv/state-kvm.h"
-#include "vmm/libvmm.h"
-#include "vmm/state_kvm.h"
+#include "vmm/lib/impl.h"
+#include "vmm/kvm/state.h"
 
 struct lib {
 	struct htabvmm *h;

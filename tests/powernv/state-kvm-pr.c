@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "tests/powernv/state-kvm.h"
-#include "vmm/kvm_fill.h"
+#include "vmm/powerkvm/fill.h"
 
 #define PVR_750    0x00080200u
 #define PVR_7400   0x000c0209u

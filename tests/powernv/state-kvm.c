@@ -13,7 +13,7 @@
 
 #include "proto/onereg.h"
 #include "proto/state.h"
-#include "vmm/kvm_vm.h"
+#include "vmm/powerkvm/vm.h"
 
 #define MEMORY    (4u << 20)
 #define GUEST_MAX 0x4000u

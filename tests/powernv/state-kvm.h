@@ -8,7 +8,7 @@
  *	state-kvm-fill.c     known values in every register that takes one
  *	state-kvm-pr.c       guests of KVM-PR, whose processor is a 32-bit one
  *	state-kvm-hostile.c  images that are wrong, each refused by name
- *	state-kvm-lib.c      libhtabvmm's side (its struct kvm_vm is another than vmm/kvm_vm.h's)
+ *	state-kvm-lib.c      libhtabvmm's side (its struct kvm_vm is not vmm/powerkvm/vm.h's)
  *	state-kvm-guest.S    what the guest runs
  *
  * A test reports PASS and FAIL lines, as the scenarios do; main() counts.

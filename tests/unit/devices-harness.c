@@ -71,7 +71,7 @@ void save(void)
 	image_len = k.len;
 }
 
-/* As libstate.c does: everything is checked before anything is set. */
+/* As lib/state.c does: everything is checked before anything is set. */
 int load(void)
 {
 	uint8_t *copy = malloc(image_len ? image_len : 1);

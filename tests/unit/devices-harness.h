@@ -32,7 +32,7 @@ void teardown(void);
 struct htabvmm_device device(int end, const char *name);
 void add(const char *name);
 
-/* Fill `image`; as libstate.c takes it, everything checked before anything is set. */
+/* Fill `image`; as lib/state.c takes it, everything checked before anything is set. */
 void save(void);
 int load(void);
 

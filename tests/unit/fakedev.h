@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /*
- * KVM's devices in software, behind libkvmdev.h's functions: values by descriptor, XIVE's ESB
+ * KVM's devices in software, behind device/kvmdev.h's functions: values by descriptor, XIVE's ESB
  * pages, clocks. What is asked of them is written down in order, and any call can be made to fail.
  * One of each at a time; descriptors are numbers that the test invents.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/libdevice.h"
+#include "vmm/device/device.h"
 
 #define FAKE_TRACE_MAX (64u << 10)
 #define FAKE_SOURCES   64

@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <string.h>
 
-#include "daemon/flow.h"
+#include "daemon/flow/flow.h"
 #include "tests/unit/flow-model.h"
 
 #define CHAN_SIZE (64u << 10)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/htabio.h"
+#include "daemon/flow/htabio.h"
 #include "proto/htab.h"
 #include "proto/pack.h"
 

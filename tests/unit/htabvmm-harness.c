@@ -137,7 +137,9 @@ static int cb_throttle(void *o, unsigned percent)
 static void cb_event(void *o, enum htabvmm_event event, const char *text)
 {
 	static const char *const names[] = {"registered", "refused", "disconnected", "resumed",
-		"migrated", "loading", "ready", "started", "dead"};
+		"migrated", "loading", "ready", "started", "dead", "unreachable"};
+
+	ck_assert_uint_lt(event, sizeof(names) / sizeof(names[0]));
 
 	note(vm.events, names[event]);
 	snprintf(vm.text, sizeof(vm.text), "%s", text);

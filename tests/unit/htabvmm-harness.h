@@ -4,7 +4,7 @@
  * What the tests of libhtabvmm share: a VMM whose callbacks answer what the test says, and a daemon
  * that the test plays, in one process and one thread. One of each at a time.
  */
-#include "vmm/libvmm.h"
+#include "vmm/lib/impl.h"
 
 #define TRACE_MAX 512
 #define ORDER     18

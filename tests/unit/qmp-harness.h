@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /* What the tests of QMP share: a server with commands of the tests, and clients of it. */
-#include "daemon/qmp_impl.h"
+#include "daemon/qmp/impl.h"
 #include "tests/unit/net-harness.h"
 
 #define ERROR(class, desc) "{\"error\":{\"class\":\"" class "\",\"desc\":\"" desc "\"}}\r\n"

@@ -2,7 +2,7 @@
 #pragma once
 /* What the tests of the software HPT share: a table, hypercalls of its guest, and records. */
 #include "proto/htab.h"
-#include "vmm/swhpt.h"
+#include "vmm/swhpt/swhpt.h"
 
 #define ORDER   18u
 #define ENTRIES (1u << (ORDER - 4))

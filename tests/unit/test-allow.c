@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/allow.h"
+#include "daemon/vms/allow.h"
 
 #define A     1001
 #define B     1002

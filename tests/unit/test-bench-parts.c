@@ -7,8 +7,8 @@
 #include "common/number.h"
 #include "proto/htab.h"
 #include "proto/pack.h"
-#include "tools/bench_measure.h"
-#include "tools/hptgen.h"
+#include "tools/bench/measure.h"
+#include "tools/bench/hptgen.h"
 
 #define ORDER        20u
 #define DIGEST_LINUX 0x4c990f465a799b26ull

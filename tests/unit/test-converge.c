@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "daemon/converge.h"
-#include "daemon/meter.h"
+#include "daemon/source/converge.h"
+#include "daemon/base/meter.h"
 
 #define MS NS_PER_MS
 

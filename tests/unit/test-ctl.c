@@ -10,9 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tools/output.h"
-#include "tools/progress.h"
-#include "tools/qmpclient.h"
+#include "tools/htabctl/output.h"
+#include "tools/htabctl/progress.h"
+#include "tools/htabctl/qmpclient.h"
 
 START_TEST(quantities)
 {

@@ -12,8 +12,8 @@
 #include <zstd.h>
 
 #include "tests/unit/golden-harness.h"
-#include "tools/dumpstat.h"
-#include "tools/dumptable.h"
+#include "tools/htabctl/dumpstat.h"
+#include "tools/htabctl/dumptable.h"
 
 #define TABLE (1u << 18)
 

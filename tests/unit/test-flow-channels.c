@@ -5,9 +5,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "daemon/reader.h"
-#include "daemon/receiver.h"
-#include "daemon/writer.h"
+#include "daemon/flow/reader.h"
+#include "daemon/flow/receiver.h"
+#include "daemon/flow/writer.h"
 #include "tests/unit/flow-model.h"
 
 #define ENTRIES 3000u

@@ -7,7 +7,7 @@
 
 #include "common/clock.h"
 #include "common/codec.h"
-#include "daemon/bucket.h"
+#include "daemon/flow/bucket.h"
 
 START_TEST(bucket_keeps_the_rate)
 {

@@ -6,10 +6,10 @@
 #include <stdio.h>
 
 #include "common/clock.h"
-#include "daemon/reader.h"
-#include "daemon/receiver.h"
-#include "daemon/sender.h"
-#include "daemon/writer.h"
+#include "daemon/flow/reader.h"
+#include "daemon/flow/receiver.h"
+#include "daemon/flow/sender.h"
+#include "daemon/flow/writer.h"
 #include "tests/unit/flow-model.h"
 
 #define ENTRIES 64u

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "daemon/flow.h"
+#include "daemon/flow/flow.h"
 
 #define ROUNDS 20000u
 #define ACTORS 3u

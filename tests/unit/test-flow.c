@@ -5,10 +5,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "daemon/flow.h"
-#include "daemon/inflow.h"
-#include "daemon/outflow.h"
-#include "daemon/reader.h"
+#include "daemon/flow/flow.h"
+#include "daemon/flow/inflow.h"
+#include "daemon/flow/outflow.h"
+#include "daemon/flow/reader.h"
 #include "tests/unit/flow-model.h"
 #include "tests/unit/net-harness.h"
 

@@ -21,7 +21,7 @@ static bool is_kvm_htab(int fd);
 
 #define writev         kvm_writev
 #define fd_is_kvm_htab is_kvm_htab
-#include "daemon/htabio.c"
+#include "daemon/flow/htabio.c"
 #undef writev
 #undef fd_is_kvm_htab
 
@@ -102,7 +102,7 @@ START_TEST(a_file_is_no_htab_fd)
 {
 	struct htabio *io = NULL;
 	struct err err;
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC), pair[2];
+	int fd = fd_memfd("test-htabio"), pair[2];
 
 	ck_assert_int_eq(htabio_new(fd, VMM_HTAB_KERNEL, 1000, &io, &err), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err.text, "anon_inode:kvm-htab"));

@@ -12,7 +12,7 @@
 #include "common/fd.h"
 #include "proto/htab.h"
 #include "proto/vmm.h"
-#include "vmm/libtlbsock.h"
+#include "vmm/tlb/tlbsock.h"
 
 #define VALID(n) ((struct htabvmm_tlb_entry){0, MAS1_VALID | MAS1_TSIZE(2), (uint64_t)(n) << 12, n})
 

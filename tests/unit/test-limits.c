@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/limits.h"
+#include "daemon/base/limits.h"
 
 /* Each test has a process of its own: what one sets no other sees. */
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "daemon/link.h"
+#include "daemon/flow/link.h"
 
 #define DEPTH 14
 

@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/dest.h"
-#include "daemon/incoming.h"
-#include "daemon/load.h"
-#include "daemon/migration.h"
-#include "daemon/save.h"
+#include "daemon/dest/dest.h"
+#include "daemon/control/incoming.h"
+#include "daemon/transport/load.h"
+#include "daemon/session/migration.h"
+#include "daemon/transport/save.h"
 #include "daemon/server.h"
-#include "daemon/source.h"
+#include "daemon/source/source.h"
 
 /* What the state machine tells the rest of the daemon. */
 static unsigned events, ended, over;

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/notekey.h"
+#include "daemon/session/notekey.h"
 
 static char dir[64], path[96];
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/agreed.h"
-#include "daemon/params.h"
+#include "daemon/session/agreed.h"
+#include "daemon/base/params.h"
 
 static int set(struct params *p, const char *json, struct err *err)
 {

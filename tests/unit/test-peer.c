@@ -11,7 +11,7 @@
 
 #include "common/fd.h"
 #include "common/net.h"
-#include "daemon/peer.h"
+#include "daemon/net/peer.h"
 #include "tests/unit/net-harness.h"
 
 #define FRAMES_MAX 64
@@ -273,7 +273,7 @@ static const struct {
 	{WIRE_CHUNK_MAX + 1, WIRE_CHUNK, 0},
 	{UINT32_MAX, WIRE_CHUNK, 0},
 	{0, 0, 0},
-	{0, 31, 0},
+	{0, WIRE_REASON + 1, 0},
 	{0, UINT16_MAX, 0},
 	{0, WIRE_JOINED, 1},
 };

@@ -14,8 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "daemon/loadfile.h"
-#include "daemon/savefile.h"
+#include "daemon/transport/loadfile.h"
+#include "daemon/transport/savefile.h"
 #include "tests/unit/golden-harness.h"
 
 static char dir[64], path[256];

@@ -18,8 +18,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/loadfile.h"
-#include "daemon/savefile.h"
+#include "daemon/transport/loadfile.h"
+#include "daemon/transport/savefile.h"
 #include "tests/unit/golden-harness.h"
 
 #define FRAMES_MAX 32

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "daemon/sendring.h"
+#include "daemon/flow/sendring.h"
 
 static struct flow flow;
 static struct sendrings rings;

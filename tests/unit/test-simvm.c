@@ -17,7 +17,7 @@
 #include "common/fd.h"
 #include "proto/state.h"
 #include "proto/vmm.h"
-#include "vmm/hptfile.h"
+#include "vmm/tool/hptfile.h"
 
 #define ARGS_MAX 32
 #define ORDER    "18"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "common/fd.h"
-#include "vmm/libtce.h"
+#include "vmm/device/tce.h"
 
 #define ENTRIES   10000u
 #define IMAGE_MAX (1u << 20)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /* What the tests of VMMs' connections share: the daemon's side, and a VMM made of packets. */
-#include "daemon/vm.h"
+#include "daemon/vms/vm.h"
 #include "tests/unit/net-harness.h"
 
 #define ANSWERS_MAX 4096

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "proto/pack.h"
-#include "vmm/libdevice.h"
+#include "vmm/device/device.h"
 
 #define VCPUS     2
 #define MEMORY    0x10000u
