@@ -273,7 +273,7 @@ static const struct {
 	{WIRE_CHUNK_MAX + 1, WIRE_CHUNK, 0},
 	{UINT32_MAX, WIRE_CHUNK, 0},
 	{0, 0, 0},
-	{0, WIRE_REASON + 1, 0},
+	{0, WIRE_GENERATION + 1, 0},
 	{0, UINT16_MAX, 0},
 	{0, WIRE_JOINED, 1},
 };
