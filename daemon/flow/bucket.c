@@ -9,7 +9,9 @@
 /* wanted: bytes, which may be more than an idle channel saves up. */
 static void refill(struct bucket *b, uint64_t wanted, uint64_t now)
 {
-	uint64_t add = mul_div(now - b->last, b->rate, NS_PER_SEC);
+	/* Of several threads, one may come after another that read its clock later. */
+	uint64_t gone = now > b->last ? now - b->last : 0;
+	uint64_t add = mul_div(gone, b->rate, NS_PER_SEC);
 	int64_t burst = (int64_t)(b->rate / BURST_PER_SEC) + 1;
 
 	if (burst < (int64_t)wanted)
@@ -32,7 +34,8 @@ void bucket_set_rate(struct bucket *b, uint64_t rate, uint64_t now)
 	if (rate > INT64_MAX / 2)
 		rate = INT64_MAX / 2;
 	b->rate = rate;
-	b->last = now;
+	if (b->last < now)
+		b->last = now;
 }
 
 uint64_t bucket_take(struct bucket *b, uint64_t bytes, uint64_t now)

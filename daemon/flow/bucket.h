@@ -3,7 +3,7 @@
 /*
  * A token bucket: a frame is sent whole, once all of it is paid for. So the rate holds as an
  * average from the beginning to any frame's end, however large a part of a second a frame is. Pure
- * arithmetic; time comes from the caller.
+ * arithmetic; time comes from the caller, and may be a little less than it was: that counts once.
  */
 #include <stdint.h>
 

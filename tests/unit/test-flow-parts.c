@@ -51,6 +51,26 @@ START_TEST(bucket_changes_its_rate)
 }
 END_TEST
 
+/* Several channels' senders share one: each reads its clock before it has the lock. */
+START_TEST(bucket_of_clocks_that_overtake)
+{
+	const uint64_t rate = 1000000, begin = 12345;
+	struct bucket b = {.last = begin};
+	uint64_t t = begin, sent = 0;
+
+	bucket_set_rate(&b, rate, t);
+	while (t < 10 * NS_PER_SEC) {
+		t += NS_PER_MS;
+		sent += bucket_take(&b, 1000, t) ? 0 : 1000;
+		sent += bucket_take(&b, 1000, t - NS_PER_MS / 2) ? 0 : 1000;
+	}
+	ck_assert_uint_le(sent, (t - begin) * rate / NS_PER_SEC + rate / 20 + 1);
+	bucket_set_rate(&b, rate, t - NS_PER_SEC);
+	bucket_take(&b, rate / 20, t);
+	ck_assert_uint_gt(bucket_take(&b, rate / 20, t), 0);
+}
+END_TEST
+
 /* protocol.md 6.6: "1 | ZSTD | one zstd frame (RFC 8878) of them" */
 START_TEST(zstd_is_one_frame)
 {
@@ -115,6 +135,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, bucket_keeps_the_rate, 0, 5);
 	tcase_add_test(tc, bucket_changes_its_rate);
+	tcase_add_test(tc, bucket_of_clocks_that_overtake);
 	tcase_add_test(tc, codecs_of_this_build);
 	tcase_add_test(tc, zstd_is_one_frame);
 	suite_add_tcase(suite, tc);
