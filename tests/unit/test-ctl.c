@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/htabctl/output.h"
@@ -220,6 +221,38 @@ START_TEST(no_text_of_a_server_acts_on_a_terminal)
 }
 END_TEST
 
+/* The daemon has no place for one more client: it says so in place of a greeting. */
+START_TEST(a_server_that_refuses_is_quoted)
+{
+	static const char says[] =
+		"{\"error\":{\"class\":\"GenericError\",\"desc\":\"64 clients are here\"}}\r\n";
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	char dir[] = "/tmp/test-ctl-XXXXXX";
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, status;
+	struct qmpclient *c;
+	struct err err = {0};
+	pid_t pid;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/s", dir);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		fd = accept(listener, NULL, NULL);
+		_exit(write(fd, says, sizeof(says) - 1) == (ssize_t)sizeof(says) - 1 ? 0 : 1);
+	}
+	ck_assert_int_eq(qmpclient_open(a.sun_path, -1, &c, &err), -EREMOTE);
+	ck_assert_str_eq(err.text, "64 clients are here");
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	close(listener);
+	unlink(a.sun_path);
+	rmdir(dir);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("ctl");
@@ -234,6 +267,7 @@ int main(void)
 	tcase_add_test(c, progress_of_a_table_that_is_hardly_used);
 	tcase_add_test(c, progress_in_any_width);
 	tcase_add_test(c, no_text_of_a_server_acts_on_a_terminal);
+	tcase_add_test(c, a_server_that_refuses_is_quoted);
 	suite_add_tcase(s, c);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -400,7 +400,7 @@ fail:
 
 int qmpclient_open(const char *path, int timeout_ms, struct qmpclient **ret, struct err *err)
 {
-	struct json_object *greeting;
+	struct json_object *greeting, *refusal;
 	struct qmpclient *c;
 	int r;
 
@@ -409,7 +409,11 @@ int qmpclient_open(const char *path, int timeout_ms, struct qmpclient **ret, str
 		return r;
 	r = qmpclient_read(c, timeout_ms, &greeting, err);
 	if (r == 0) {
-		if (!json_object_object_get_ex(greeting, "QMP", NULL))
+		if (json_object_object_get_ex(greeting, "error", &refusal) &&
+			text_of(refusal, "desc"))
+			r = err_set_class(err, class_of(text_of(refusal, "class")), -EREMOTE, "%s",
+				text_of(refusal, "desc"));
+		else if (!json_object_object_get_ex(greeting, "QMP", NULL))
 			r = err_set(err, -EPROTO, "%s does not greet as a QMP server does", path);
 		json_object_put(greeting);
 	}
