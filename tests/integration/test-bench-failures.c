@@ -206,21 +206,31 @@ START_TEST(results_so_far)
 }
 END_TEST
 
+/* Both ends show what they have. */
 START_TEST(a_server_told_to_end)
 {
+	struct json_object *o;
 	struct process *p;
 	struct bench b;
 	char line[256];
 
 	bench_init(&b, false);
-	SERVER(&b, "-i", "0");
+	SERVER(&b, "-i", "0.1");
 	b.server->any_end = true;
-	p = bench_client(
-		&b, (const char *const[]){"--order", "18", "-t", "600", "-i", "0.1", NULL});
-	bench_read_line(p, "bits/sec", line, sizeof(line));
+	p = bench_client(&b,
+		(const char *const[]){
+			"--order", "18", "-t", "600", "-i", "0.1", _i ? "-J" : NULL, NULL});
+	bench_read_line(b.server, "bits/sec", line, sizeof(line));
 	process_signal(b.server, SIGTERM);
 	ck_assert_int_eq(bench_client_end(&b, p), 1);
 	h_check_text(b.h, b.err, "the peer says: interrupt - the server has terminated");
+	if (_i) {
+		o = bench_json(&b);
+		h_check(b.h, bench_number(&b, o, "end.sum_sent.bytes") > 0, "no bytes");
+		json_object_put(o);
+	} else {
+		h_check_text(b.h, b.out, "  sender\n");
+	}
 	process_wait(b.server);
 	ck_assert_int_eq(WEXITSTATUS(b.server->status), 1);
 	bench_end(&b);
@@ -254,6 +264,7 @@ START_TEST(security_does_not_fit)
 	SERVER(&b, "-i", "0");
 	b.creds = NULL;
 	ck_assert_int_eq(CLIENT(&b, "--order", "18", "-n", "1"), 1);
+	h_check_text(b.h, b.err, "does it expect TLS");
 	b.creds = harness_creds(b.h, "alien", &alien);
 	ck_assert_int_eq(CLIENT(&b, "--order", "18", "-n", "1"), 1);
 	h_check_text(b.h, b.err, "certificate");
@@ -262,6 +273,23 @@ START_TEST(security_does_not_fit)
 	h_check_text(b.h, b.err, "/nonexistent");
 	b.creds = good;
 	ck_assert_int_eq(CLIENT(&b, "--order", "18", "-n", "1"), 0);
+	bench_end(&b);
+}
+END_TEST
+
+START_TEST(no_tls_is_expected)
+{
+	struct testca_options o = {.cn = "localhost"};
+	char log[1024];
+	struct bench b;
+
+	bench_init(&b, false);
+	SERVER(&b, "-i", "0");
+	b.creds = harness_creds(b.h, "creds", &o);
+	ck_assert_int_eq(CLIENT(&b, "--order", "18", "-n", "1"), 1);
+	h_check_text(b.h, b.err, "--plaintext");
+	bench_read_log(b.server, log, sizeof(log));
+	h_check_text(b.h, log, "the peer speaks TLS");
 	bench_end(&b);
 }
 END_TEST
@@ -372,9 +400,11 @@ int main(void)
 		tcase_add_loop_test(tc, a_peer_that_falls_silent, 0, 8);
 	if (harness_wants("results_so_far"))
 		tcase_add_loop_test(tc, results_so_far, 0, 8);
-	harness_add(tc, a_server_told_to_end);
+	if (harness_wants("a_server_told_to_end"))
+		tcase_add_loop_test(tc, a_server_told_to_end, 0, 2);
 	harness_add(tc, nobody_is_there);
 	harness_add(tc, security_does_not_fit);
+	harness_add(tc, no_tls_is_expected);
 	harness_add(tc, strangers);
 	return harness_main(s);
 }

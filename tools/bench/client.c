@@ -12,7 +12,7 @@
 #include "tools/bench/run.h"
 #include "tools/htabctl/output.h"
 
-#define INTERRUPTED "interrupt - the client has terminated" /* as iperf3 says it */
+#define INTERRUPTED BENCH_INTERRUPT "client has terminated"
 
 struct client {
 	const struct bench_opts *o;

@@ -23,7 +23,8 @@ struct bench_line {
 	void *arg;
 	char *in, *out;
 	size_t in_len, in_cap, out_len, out_cap;
-	bool *gone; /* inside a callback: set when it ended the line */
+	bool spoken; /* the peer said something */
+	bool *gone;  /* inside a callback: set when it ended the line */
 	bool closed;
 };
 
@@ -132,6 +133,26 @@ static bool split(struct bench_line *l)
 	return true;
 }
 
+/* A handshake, or an alert. */
+static bool is_tls_record(const struct bench_line *l)
+{
+	return !l->spoken && !stream_is_tls(l->stream) && l->in_len >= 2 &&
+		(l->in[0] == 0x16 || l->in[0] == 0x15) && l->in[1] == 3;
+}
+
+/* n: 0, or what reading failed with. */
+static void lost(struct bench_line *l, int n)
+{
+	if (!l->spoken && !stream_is_tls(l->stream) && (n == 0 || n == -ECONNRESET))
+		fail(l, -EPIPE,
+			"the peer closed the connection before it said a word: does it expect TLS, "
+			"while this end was started with --plaintext?");
+	else if (n == 0)
+		fail(l, -EPIPE, "the peer closed the connection");
+	else
+		fail(l, n, stream_error(l->stream));
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct bench_line *l = arg;
@@ -146,16 +167,18 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		n = stream_read(l->stream, l->in + l->in_len, READ_STEP);
 		if (n == -EAGAIN)
 			break;
-		if (n < 0) {
-			fail(l, (int)n, stream_error(l->stream));
-			return;
-		}
-		if (n == 0) {
-			fail(l, -EPIPE, "the peer closed the connection");
+		if (n <= 0) {
+			lost(l, (int)n);
 			return;
 		}
 		l->heard = clock_ns();
 		l->in_len += (size_t)n;
+		if (is_tls_record(l)) {
+			fail(l, -EPROTO,
+				"the peer speaks TLS, and this end was started with --plaintext");
+			return;
+		}
+		l->spoken = true;
 		if (!split(l))
 			return;
 	}

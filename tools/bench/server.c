@@ -416,7 +416,11 @@ static void pending_message(void *arg, struct json_object *o)
 
 static void pending_closed(void *arg, const struct err *err)
 {
-	pending_end(arg, false);
+	struct pending *p = arg;
+
+	if (err->code == -EPROTO)
+		fprintf(stderr, "htab-bench: %s: %s\n", bench_line_address(p->line), err->text);
+	pending_end(p, false);
 }
 
 static const struct bench_line_ops pending_ops = {pending_message, pending_closed};
@@ -457,7 +461,7 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
 
 	v->leaving = true;
 	if (v->run && v->run->have_session && !v->run->session.done)
-		bench_session_cancel(&v->run->session, "interrupt - the server has terminated");
+		bench_session_cancel(&v->run->session, BENCH_INTERRUPT "server has terminated");
 	else
 		leave(v, 0);
 }

@@ -131,6 +131,19 @@ static void last_interval(struct bench_session *s, struct bench_count *c)
 		s->ops->interval(s->arg, i);
 }
 
+/* It was interrupted: what there is until now. */
+static void keep(struct bench_session *s)
+{
+	struct bench_count c;
+
+	s->interrupted = true;
+	if (!s->send && !s->recv)
+		return;
+	last_interval(s, &c);
+	bench_measure_end(&s->measure);
+	bench_result_get(&s->measure, &c, &s->mine);
+}
+
 /* -- what the flow says -- */
 
 static void on_ack(void *arg, uint32_t channel, uint64_t seq)
@@ -286,13 +299,16 @@ static void on_message(void *arg, struct json_object *o)
 {
 	struct bench_session *s = arg;
 	struct json_object *v;
+	const char *why;
 	struct err err;
 
 	if (s->failed)
 		return;
 	if (json_object_object_get_ex(o, "error", &v)) {
-		err_set(&err, -EREMOTE, "the peer says: %s",
-			json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "?");
+		why = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "?";
+		if (strncmp(why, BENCH_INTERRUPT, strlen(BENCH_INTERRUPT)) == 0)
+			keep(s);
+		err_set(&err, -EREMOTE, "the peer says: %s", why);
 		fail(s, &err, false);
 	} else if (take(s, o) < 0) {
 		fail_text(s, -EPROTO, "the peer sent a control message that makes no sense here");
@@ -400,16 +416,9 @@ void bench_session_start(struct bench_session *s)
 
 void bench_session_cancel(struct bench_session *s, const char *why)
 {
-	struct bench_count c;
-
 	if (s->failed || s->done || s->interrupted)
 		return;
-	s->interrupted = true;
-	if (s->send || s->recv) {
-		last_interval(s, &c);
-		bench_measure_end(&s->measure);
-		bench_result_get(&s->measure, &c, &s->mine);
-	}
+	keep(s);
 	fail_text(s, -EINTR, why);
 }
 

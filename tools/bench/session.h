@@ -39,9 +39,12 @@ struct bench_session {
 	const struct bench_session_ops *ops;
 	void *arg;
 	bool have_mine, have_peers, failed, done;
-	bool interrupted; /* by bench_session_cancel(): `mine` is what there was until then */
+	bool interrupted; /* at either end: `mine` is what there was until then */
 	struct err err;
 };
+
+/* So it begins why a test was interrupted, in iperf3's words; the peer knows it by that. */
+#define BENCH_INTERRUPT "interrupt - the "
 
 /*
  * s is zeroed but for base, test, table, sender and silence_ms. line becomes the session's, also on
