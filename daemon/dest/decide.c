@@ -192,6 +192,10 @@ static void run_go(struct migration *m)
 {
 	struct vmm_request req = {.type = VMM_NOTE, .note = NOTE_RUN};
 
+	/* Whatever would ask again waits for this answer: a second one would be out of order. */
+	m->error = (struct err){0};
+	if (m->timer)
+		event_del(m->timer);
 	unresolved_wait(m);
 	if (m->vm)
 		dest_ask(m, &req, -1, VM_ASK_UNBOUNDED, run_cb);
@@ -202,7 +206,7 @@ static void ready_timeout_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 
-	if (m->state == MIG_IN_READY)
+	if (m->state == MIG_IN_READY && !m->peer) /* it may have come by RESUME, to say ABORT */
 		dest_failf(m, -ETIMEDOUT,
 			"the source was not heard of for %lld s (ready-timeout), and has not said whether the guest is to run here",
 			(long long)m->tuning.ready_timeout);
@@ -269,10 +273,8 @@ int decide_commit(struct migration *m)
 		migration_enter(m, MIG_IN_RUN, run_go);
 		return 0;
 	case MIG_IN_RUN:
-		if (m->vm && m->error.code && !m->held) {
-			m->error.code = 0;
+		if (m->vm && m->error.code && !m->held) /* it was asked in vain */
 			run_go(m);
-		}
 		return 0; /* the VMM's answer will be said */
 	case MIG_IN_RUNNING:
 	case MIG_COMPLETED: say(m, WIRE_RUNNING); return 0;

@@ -389,6 +389,7 @@ struct migration *migration_free(struct migration *m)
 	if (!m)
 		return NULL;
 	incoming_forget(m);
+	migration_unwatch_vmm(m);
 	TAILQ_REMOVE(&m->srv->migrations, m, link);
 	if (m->vm && m->vm->migration == m)
 		m->vm->migration = NULL;

@@ -25,12 +25,24 @@
 
 /* -- how long the guest may stand still -- */
 
+/*
+ * The last copy is at the destination, which checks it yet and would take COMMIT for an error that
+ * ends it: READY, ABORT or the connection's end decides. People are told.
+ */
+static void tell_last_copy(struct migration *m)
+{
+	err_set(&m->overdue, -ETIMEDOUT,
+		"the VMM of %s died, and %s, which has the only copy and is connected, has not said within %lld s that it is whole: wait for it, or look there",
+		m->vm_name, m->uri_text, (long long)m->tuning.switchover_timeout);
+	unresolved_tell(m);
+}
+
 static void limit_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
 
 	if (m->state == MIG_END && m->vm_dead && !m->save) /* a file is whole when it is */
-		handover_commit(m);
+		tell_last_copy(m);
 	else if (m->state == MIG_END && !migration_can_cancel(m)) /* its end is being judged */
 		migration_limit(m, limit_ms(LIMIT_VMM_DEATH), limit_cb);
 	else if (m->state == MIG_VERIFY)

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "common/clock.h"
+#include "daemon/server.h"
 #include "proto/state.h"
 #include "tests/integration/fakenote.h"
 #include "tests/integration/scene.h"
@@ -112,6 +113,26 @@ START_TEST(late_while_it_is_judged)
 	talk_expect(&question, WIRE_CLOSED);
 	host_status(s.host, VM, "completed");
 	talk_close(&question);
+	scene_free(&s);
+}
+END_TEST
+
+/* It is dead, and the destination takes its time to check the last copy: it is not disturbed. */
+START_TEST(late_when_it_is_dead)
+{
+	struct scene s;
+
+	scene_new(&s);
+	host_do(s.host, "migrate-set-parameters", "{'switchover-timeout': 1}");
+	fake_vmm_register(&s.vmm);
+	scene_migrate(&s);
+	fake_dest_end(&s.dest);
+	scene_vmm_dies(&s);
+	talk_ping_after(&s.dest.control, clock_ns() + 2 * NS_PER_SEC);
+	h_check(s.h, is_at(s.host, "end"), "it did not wait for READY");
+	json_object_put(host_event(s.host, "MIGRATION_UNRESOLVED", VM, NULL, NULL));
+	scene_say(&s, WIRE_READY);
+	scene_commits(&s);
 	scene_free(&s);
 }
 END_TEST
@@ -497,6 +518,68 @@ START_TEST(release_fails_there)
 }
 END_TEST
 
+/* It could not run the guest, went, and is back: it is asked once, whoever else asks meanwhile. */
+START_TEST(asked_once_when_it_is_back)
+{
+	struct vmm_request run;
+	unsigned notes;
+	struct arrival a;
+
+	arrival_new(&a, "vmm-death=1");
+	notes = a.vmm.answered[VMM_NOTE];
+	talk_session(&a.control, WIRE_COMMIT, &a.session);
+	fake_vmm_request(&a.vmm, VMM_NOTE, &run);
+	fake_vmm_reply(&a.vmm, run.serial, -EIO, NOTE_READY);
+	talk_expect(&a.control, WIRE_UNKNOWN);
+	talk_close(&a.control);
+	fake_vmm_close(&a.vmm);
+	json_object_put(host_event(a.host, "VM_GONE", VM, NULL, NULL));
+	fake_note(&a.vmm, &a.session.session, NOTE_READY, NULL);
+	fake_vmm_register(&a.vmm);
+	fake_vmm_request(&a.vmm, VMM_NOTE, &run);
+	talk_dial(&a.control, a.host, &a.vmm, WIRE_ROLE_QUESTION);
+	talk_session(&a.control, WIRE_COMMIT, &a.session);
+	turns(a.host);
+	fake_vmm_answer(&a.vmm, &run);
+	talk_expect(&a.control, WIRE_RUNNING);
+	h_check(a.h, !fake_vmm_ended(&a.vmm), "the daemon ended");
+	talk_session(&a.control, WIRE_CLOSED, &a.session);
+	host_status(a.host, VM, "completed");
+	h_check(a.h, a.vmm.answered[VMM_NOTE] == notes, "it was asked twice at a time");
+	arrival_free(&a);
+}
+END_TEST
+
+/* The end of a VMM whose migration is so old that it was forgotten is nobody's. */
+START_TEST(ends_when_it_is_forgotten)
+{
+	struct fake_vmm other;
+	struct scene s;
+
+	scene_new_with(&s, "vmm-death=1");
+	fake_vmm_register(&s.vmm);
+	scene_migrate(&s);
+	host_do(s.host, "migrate_cancel", "{'vm': '" VM "'}");
+	host_status(s.host, VM, "cancelled");
+	fake_vmm_close(&s.vmm);
+	json_object_put(host_event(s.host, "VM_GONE", VM, NULL, NULL));
+	fake_vmm_new(&other, s.host, "vm2");
+	for (unsigned i = 0; i < 2 * HISTORY_KEEP / VMM_NOTES_MAX; i++) {
+		other.reg.n_notes = 0;
+		for (unsigned k = 0; k < VMM_NOTES_MAX; k++)
+			fake_note(&other, &(struct session_id){{1, (uint8_t)i, (uint8_t)k}},
+				NOTE_DEAD, NULL);
+		fake_vmm_register(&other);
+		fake_vmm_close(&other);
+		json_object_put(host_event(s.host, "VM_GONE", other.reg.name, NULL, NULL));
+	}
+	fake_vmm_kill(&s.vmm);
+	turns(s.host);
+	fake_vmm_free(&other);
+	scene_free(&s);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *c;
@@ -505,6 +588,7 @@ int main(void)
 	harness_add(c, cancelled_while_it_is_judged);
 	harness_add(c, disconnected_while_it_is_judged);
 	harness_add(c, late_while_it_is_judged);
+	harness_add(c, late_when_it_is_dead);
 	harness_add(c, disconnected_and_alive);
 	harness_add(c, dead_though_its_socket_is_open);
 	harness_add(c, resumed_and_dead);
@@ -519,6 +603,8 @@ int main(void)
 		tcase_add_loop_test(c, asked_when_it_is_back, 0, 2);
 	if (harness_wants("asked_and_dead"))
 		tcase_add_loop_test(c, asked_and_dead, 0, 2);
+	harness_add(c, asked_once_when_it_is_back);
+	harness_add(c, ends_when_it_is_forgotten);
 	harness_add(c, copy_that_died_with_a_child);
 	harness_add(c, commit_with_another_uuid);
 	harness_add(c, release_fails_there);
