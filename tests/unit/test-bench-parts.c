@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Of htab-bench: made tables are the same everywhere; numbers; what is kept of a long run. */
+/*
+ * Of htab-bench: made tables are the same everywhere; numbers; what is kept of a long run; lines of
+ * a peer.
+ */
 #include <check.h>
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "common/net.h"
 #include "common/number.h"
 #include "proto/htab.h"
 #include "proto/pack.h"
-#include "tools/bench/measure.h"
 #include "tools/bench/hptgen.h"
+#include "tools/bench/line.h"
+#include "tools/bench/measure.h"
 
 #define ORDER        20u
 #define DIGEST_LINUX 0x4c990f465a799b26ull
@@ -186,6 +195,96 @@ START_TEST(results_of_a_peer)
 }
 END_TEST
 
+struct heard {
+	unsigned messages, closed;
+	int last;
+};
+
+static void heard_message(void *arg, struct json_object *o)
+{
+	struct heard *h = arg;
+
+	h->messages++;
+	h->last = json_object_get_int(json_object_object_get(o, "n"));
+}
+
+static void heard_closed(void *arg, const struct err *err)
+{
+	struct heard *h = arg;
+
+	h->closed++;
+}
+
+static const struct bench_line_ops heard_ops = {heard_message, heard_closed};
+
+static struct bench_line *line_at(struct event_base *base, int fd, struct heard *h)
+{
+	struct bench_line *l;
+	struct stream *s;
+
+	ck_assert_int_eq(stream_new(fd, "the peer", &s), 0);
+	ck_assert_int_eq(bench_line_new(base, s, BENCH_LINE_SMALL, &heard_ops, h, &l), 0);
+	return l;
+}
+
+START_TEST(lines_come_whole_however_they_are_cut)
+{
+	static const char text[] = "\n{\"n\":1}\n\n\n{\"n\":2}\n{\"n\":3}\n";
+	struct event_base *base = event_base_new();
+	struct heard h = {0};
+	struct bench_line *l;
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	l = line_at(base, fds[0], &h);
+	for (size_t step = 1; step < sizeof(text); step++) {
+		h.messages = 0;
+		for (size_t at = 0, n; at < sizeof(text) - 1; at += n) {
+			n = sizeof(text) - 1 - at < step ? sizeof(text) - 1 - at : step;
+			ck_assert_int_eq(write(fds[1], text + at, n), n);
+			event_base_loop(base, EVLOOP_NONBLOCK);
+		}
+		ck_assert_uint_eq(h.messages, 3);
+		ck_assert_int_eq(h.last, 3);
+	}
+	ck_assert_uint_eq(h.closed, 0);
+	bench_line_free(l);
+	close(fds[1]);
+	event_base_free(base);
+}
+END_TEST
+
+/* Signs of life without end and a pause: the server's timers and other peers have their turn. */
+START_TEST(peer_who_never_pauses_does_not_hold_the_loop)
+{
+	struct event_base *base = event_base_new();
+	struct heard h = {0};
+	struct bench_line *l;
+	int fds[2], status;
+	char text[65536];
+	pid_t peer;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	memset(text, '\n', sizeof(text));
+	peer = fork();
+	ck_assert_int_ge(peer, 0);
+	if (peer == 0) {
+		close(fds[0]);
+		while (send(fds[1], text, sizeof(text), MSG_NOSIGNAL) > 0)
+			;
+		_exit(0);
+	}
+	close(fds[1]);
+	l = line_at(base, fds[0], &h);
+	for (unsigned i = 0; i < 20; i++)
+		event_base_loop(base, EVLOOP_ONCE);
+	ck_assert_uint_eq(h.messages + h.closed, 0);
+	bench_line_free(l);
+	ck_assert_int_eq(waitpid(peer, &status, 0), peer);
+	event_base_free(base);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("bench-parts");
@@ -198,6 +297,8 @@ int main(void)
 	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, a_long_run);
 	tcase_add_test(tc, results_of_a_peer);
+	tcase_add_test(tc, lines_come_whole_however_they_are_cut);
+	tcase_add_test(tc, peer_who_never_pauses_does_not_hold_the_loop);
 	suite_add_tcase(s, tc);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

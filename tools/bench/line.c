@@ -10,21 +10,22 @@
 #include "common/clock.h"
 #include "common/jsonread.h"
 
-#define READ_STEP  4096u
-#define BEAT_MS    250
-#define OUTPUT_MAX (8u << 20) /* a peer that reads nothing for so long is lost */
+#define READ_STEP    4096u
+#define READS_A_TURN 64 /* so that one peer does not hold the loop */
+#define BEAT_MS      250
+#define OUTPUT_MAX   (8u << 20) /* a peer that reads nothing for so long is lost */
 
 struct bench_line {
 	struct stream *stream;
-	struct event *readable, *writable, *beat;
+	struct event *readable, *writable, *again, *beat;
 	uint64_t silence, heard; /* ns */
 	size_t max;
 	const struct bench_line_ops *ops;
 	void *arg;
 	char *in, *out;
-	size_t in_len, in_cap, out_len, out_cap;
-	bool spoken; /* the peer said something */
-	bool *gone;  /* inside a callback: set when it ended the line */
+	size_t in_begin, in_len, in_cap, out_len, out_cap; /* in_begin: of the line under way */
+	bool spoken;                                       /* the peer said something */
+	bool *gone; /* inside a callback: set when it ended the line */
 	bool closed;
 };
 
@@ -55,6 +56,7 @@ static void fail(struct bench_line *l, int code, const char *text)
 	l->closed = true;
 	event_del(l->readable);
 	event_del(l->writable);
+	event_del(l->again);
 	if (l->beat)
 		event_del(l->beat);
 	err_set(&err, code, "%s", text);
@@ -83,14 +85,12 @@ static void flush(struct bench_line *l)
 }
 
 /* One line without its end. False when the line is gone or closed. */
-static bool deliver(struct bench_line *l, char *text, size_t len)
+static bool deliver(struct bench_line *l, const char *text, size_t len)
 {
 	struct json_object *o = NULL;
 	struct err err = {0};
 	bool gone = false;
 
-	if (len == 0)
-		return true;
 	l->gone = &gone;
 	if (jsonread_text(text, len, &o, &err) == 0 && json_object_is_type(o, json_type_object))
 		l->ops->message(l->arg, o);
@@ -103,29 +103,34 @@ static bool deliver(struct bench_line *l, char *text, size_t len)
 	return !l->closed;
 }
 
-/* The lines that are whole. False when the line is gone or closed. */
-static bool split(struct bench_line *l)
+/* The lines that are whole; no newline is before `fresh`. False when l is gone or closed. */
+static bool split(struct bench_line *l, size_t fresh)
 {
 	char *end;
 
-	while ((end = memchr(l->in, '\n', l->in_len))) {
-		size_t len = (size_t)(end - l->in);
-		char *text = malloc(len + 1);
+	while ((end = memchr(l->in + fresh, '\n', l->in_len - fresh))) {
+		const char *begin = l->in + l->in_begin;
+		size_t len = (size_t)(end - begin);
+		char *text;
 		bool ok;
 
+		fresh = l->in_begin += len + 1;
+		if (len == 0) /* a sign of life */
+			continue;
+		text = malloc(len);
 		if (!text) {
 			fail(l, -ENOMEM, "out of memory for a message");
 			return false;
 		}
-		memcpy(text, l->in, len);
-		text[len] = '\0';
-		l->in_len -= len + 1;
-		memmove(l->in, end + 1, l->in_len);
+		memcpy(text, begin, len);
 		ok = deliver(l, text, len);
 		free(text);
 		if (!ok)
 			return false;
 	}
+	l->in_len -= l->in_begin;
+	memmove(l->in, l->in + l->in_begin, l->in_len);
+	l->in_begin = 0;
 	if (l->in_len >= l->max) {
 		fail(l, -EMSGSIZE, "the peer sent a line that is too long");
 		return false;
@@ -155,9 +160,10 @@ static void lost(struct bench_line *l, int n)
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
+	struct timeval now = {0};
 	struct bench_line *l = arg;
 
-	for (;;) {
+	for (unsigned i = 0; i < READS_A_TURN; i++) {
 		ssize_t n;
 
 		if (grow(&l->in, &l->in_cap, l->in_len + READ_STEP) < 0) {
@@ -179,9 +185,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		l->spoken = true;
-		if (!split(l))
+		if (!split(l, l->in_len - (size_t)n))
 			return;
 	}
+	if (stream_pending(l->stream)) /* what TLS has read is in no poll */
+		event_add(l->again, &now);
 	flush(l);
 }
 
@@ -199,7 +207,8 @@ int bench_line_new(struct event_base *base, struct stream *stream, size_t max,
 		return -ENOMEM;
 	l->readable = event_new(base, stream_fd(stream), EV_READ | EV_PERSIST, on_readable, l);
 	l->writable = event_new(base, stream_fd(stream), EV_WRITE, on_writable, l);
-	if (!l->readable || !l->writable || event_add(l->readable, NULL) < 0) {
+	l->again = evtimer_new(base, on_readable, l);
+	if (!l->readable || !l->writable || !l->again || event_add(l->readable, NULL) < 0) {
 		bench_line_free(l);
 		return -ENOMEM;
 	}
@@ -300,7 +309,7 @@ struct stream *bench_line_take(struct bench_line *l)
 {
 	struct stream *s = NULL;
 
-	if (!l->in_len && !l->out_len && !l->closed) {
+	if (l->in_begin == l->in_len && !l->out_len && !l->closed) {
 		s = l->stream;
 		l->stream = NULL;
 	}
@@ -318,6 +327,8 @@ struct bench_line *bench_line_free(struct bench_line *l)
 		event_free(l->readable);
 	if (l->writable)
 		event_free(l->writable);
+	if (l->again)
+		event_free(l->again);
 	if (l->beat)
 		event_free(l->beat);
 	stream_free(l->stream);
