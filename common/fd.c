@@ -44,6 +44,22 @@ int fd_open_standard(void)
 	return closed;
 }
 
+int fd_accept(int sock, struct sockaddr *sa, socklen_t *len)
+{
+	int fd = accept4(sock, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	switch (errno) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case EINVAL: /* it listens no more: whoever gave it shut it down */ return -errno;
+	default: return -EAGAIN; /* among them what became of the connection itself */
+	}
+}
+
 int fd_set_nonblock(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

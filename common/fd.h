@@ -8,6 +8,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* Close fd unless it is -1. Returns -1: `fd = fd_close(fd)`. errno stays as it was. */
@@ -19,6 +20,13 @@ int fd_close(int fd);
  * when n was closed; or a negative errno.
  */
 int fd_open_standard(void);
+
+/*
+ * accept4() a connection, non-blocking and close-on-exec; sa and len as there. -EAGAIN: there is
+ * none (any more). Another negative errno is the socket's or the process's own, and trying again at
+ * once would fail again: wait a while.
+ */
+int fd_accept(int sock, struct sockaddr *sa, socklen_t *len);
 
 int fd_set_nonblock(int fd);
 

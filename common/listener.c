@@ -19,7 +19,7 @@
 #define SOCKETS_MAX 16
 /* Port 0: another socket may hold the port that the kernel chose for the first family. */
 #define PORT_TRIES 16
-/* The process has no descriptor left. */
+/* Nothing can be accepted: the process has no descriptor left. */
 #define PAUSE_S 1
 
 struct incoming {
@@ -148,10 +148,10 @@ static int incoming_start(
 }
 
 /*
- * No descriptors or memory: the connection stays in the backlog, and trying at once again would
- * spin.
+ * No descriptors or memory, or a socket that was shut down: what is in the backlog stays there, and
+ * trying at once again would spin.
  */
-static void pause_accept(struct listener *l, int e)
+static void pause_accept(struct listener *l, int code)
 {
 	struct timeval tv = {PAUSE_S, 0};
 	bool known = l->exhausted;
@@ -162,8 +162,10 @@ static void pause_accept(struct listener *l, int e)
 	l->exhausted = true;
 	if (known)
 		return;
-	err_set(&err, -e, "cannot accept a connection at %s: %s: raise LimitNOFILE=", l->uri,
-		strerror(e));
+	err_set(&err, code, "cannot accept a connection at %s: %s%s", l->uri, strerror(-code),
+		code == -EMFILE           ? ": raise LimitNOFILE="
+			: code == -EINVAL ? ": the socket was shut down: give another one"
+					  : "");
 	l->cb(l->arg, NULL, &err);
 }
 
@@ -175,11 +177,11 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 	socklen_t len = sizeof(sa);
 	char address[NET_ADDRESS_MAX];
 	struct err err;
-	int fd = accept4(listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = fd_accept(listen_fd, (struct sockaddr *)&sa, &len);
 
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			pause_accept(l, errno);
+		if (fd != -EAGAIN)
+			pause_accept(l, fd);
 		return;
 	}
 	l->exhausted = false;

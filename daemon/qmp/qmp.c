@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "config.h"
+#include "common/fd.h"
 #include "common/foreign.h"
 #include "daemon/qmp/client.h"
 
@@ -335,10 +336,10 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
 	struct timeval pause = {PAUSE_S, 0};
 	struct qmp_sock *s = arg;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = fd_accept(listen_fd, NULL, NULL);
 
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		if (fd != -EAGAIN) {
 			event_del(s->accept);
 			event_add(s->resume, &pause);
 		}

@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/fd.h"
 #include "common/share.h"
 #include "daemon/base/limits.h"
 #include "daemon/base/log.h"
@@ -80,9 +81,9 @@ static void accept_cb(evutil_socket_t sock, short what, void *arg)
 	socklen_t len = sizeof(cred);
 	int fd;
 
-	fd = accept4(sock, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = fd_accept(sock, NULL, NULL);
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE) { /* not at once: it would spin */
+		if (fd != -EAGAIN) {
 			event_del(v->readable);
 			event_add(v->again, &later);
 		}

@@ -453,6 +453,30 @@ START_TEST(listener_without_descriptors_waits_and_does_not_spin)
 }
 END_TEST
 
+START_TEST(listener_whose_socket_was_shut_down_says_so_and_does_not_spin)
+{
+	struct uri u = parse("fd:given");
+	int fd = socket(AF_INET, SOCK_STREAM, 0), others;
+	struct err err;
+
+	ck_assert_int_eq(listen(fd, 1), 0);
+	others = dup(fd);
+	ck_assert_int_eq(listener_fd(base, fd, &u, NULL, 8, HARNESS_TIMEOUT_MS, outcome_cb,
+				 &accepted, &listener, &err),
+		0);
+	ck_assert_int_eq(shutdown(others, SHUT_RDWR), 0);
+	loop_until(base, &accepted.count, 1);
+	ck_assert_int_eq(accepted.err.code, -EINVAL);
+	says(accepted.err.text, "fd:given");
+	says(accepted.err.text, "give another one");
+	for (unsigned i = 0; i < 100; i++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+	ck_assert_uint_eq(accepted.count, 1);
+	ck_assert_int_eq(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 1); /* a timer */
+	close(others);
+}
+END_TEST
+
 START_TEST(listener_at_every_address_has_one_port_for_both_families)
 {
 	struct err err = {0};
@@ -555,6 +579,7 @@ int main(void)
 	tcase_add_test(t, listener_ends_a_handshake_that_takes_too_long);
 	tcase_add_test(t, listener_gives_the_oldest_handshake_up_for_a_new_one);
 	tcase_add_test(t, listener_without_descriptors_waits_and_does_not_spin);
+	tcase_add_test(t, listener_whose_socket_was_shut_down_says_so_and_does_not_spin);
 	tcase_add_test(t, listener_at_every_address_has_one_port_for_both_families);
 	tcase_add_test(t, listener_uses_new_credentials_for_later_connections);
 	tcase_add_loop_test(t, listener_may_be_freed_by_its_own_callback, 0, 2);
