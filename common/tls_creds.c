@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <stdatomic.h>
@@ -177,7 +178,8 @@ static int load_cas(struct tls_creds *c, struct err *err)
 	for (int i = 0; i < sk_X509_num(c->cas); i++)
 		if (X509_STORE_add_cert(c->store, sk_X509_value(c->cas, i)) != 1)
 			return err_set(err, -ENOMEM, "out of memory");
-	if (access(crl, F_OK) < 0 && errno == ENOENT)
+	/* A link that leads nowhere is a list that is lost, and not none. */
+	if (faccessat(AT_FDCWD, crl, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
 		return 0;
 	r = tls_pem_crls(crl, c->store, &c->crl_end, err);
 	if (r == 0)

@@ -279,6 +279,7 @@ END_TEST
 START_TEST(lists_of_the_revoked_are_checked)
 {
 	struct tls_creds *c;
+	char path[300];
 
 	tls_creds_unref(sibling("x", (struct testca_options){0}));
 	revoke_at("x", "x", 5);
@@ -287,6 +288,10 @@ START_TEST(lists_of_the_revoked_are_checked)
 	load_fails("x", "/x/ca-crl.pem is out of date, 'CN=throw-away CA");
 	replace("x/ca-crl.pem", "garbage");
 	load_fails("x", "/x/ca-crl.pem is not a list of revoked certificates in PEM form");
+	ck_assert_int_eq(unlink(scratch_path("x/ca-crl.pem", path, sizeof(path))), 0);
+	ck_assert_int_eq(symlink("gone.pem", path), 0);
+	load_fails("x", "cannot read ");
+	ck_assert_int_eq(unlink(path), 0);
 	tls_creds_unref(make_creds("other", NULL));
 	copy("good/ca-cert.pem", "x/ca-cert.pem");
 	scratch_append("other/ca-cert.pem", "x/ca-cert.pem");
