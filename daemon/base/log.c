@@ -166,10 +166,11 @@ void log_msg(const char *prefix, const char *fmt, ...)
 static bool may_say(enum log_stranger kind, uint64_t *ret_suppressed)
 {
 	struct bucket *b = &strangers.of[kind];
-	uint64_t now = clock_ns();
+	uint64_t now;
 	bool may;
 
 	pthread_mutex_lock(&strangers.lock);
+	now = clock_ns(); /* in here: no earlier than what another thread left in `at` */
 	b->left += (double)(now - b->at) / NS_PER_SEC;
 	b->at = now;
 	if (b->left > b->burst)
