@@ -84,30 +84,42 @@ static const struct {
 		"{\"return\":{\"s\":\"\\\"\\\\}{\xc3\xa9\xf0\x9f\x98\x80\"}}\r\n"},
 	/* malformed: one error, then everything up to the newline is lost */
 	{"{\"execute\" \"echo\"} {\"execute\":\"echo\"}\n",
-		ERROR(G, "JSON parse error, unexpected '\\\"': ':' expected")},
+		ERROR(G, "JSON parse error, line 1, column 12: unexpected '\\\"': ':' expected")},
 	{"{'execute':'echo'}",
 		ERROR(G,
-			"JSON parse error, unexpected ''': the name of a member, in double quotes, expected")},
-	{"{\"execute\":TRUE}", ERROR(G, "JSON parse error, unexpected 'T': a value expected")},
+			"JSON parse error, line 1, column 2: unexpected ''': the name of a member, in double quotes, expected")},
+	{"{\"execute\":TRUE}",
+		ERROR(G, "JSON parse error, line 1, column 12: unexpected 'T': a value expected")},
 	{"{\"execute\":\"echo\",\"id\":NaN}\n{\"execute\":\"echo\"}",
-		ERROR(G, "JSON parse error, unexpected 'N': a value expected") OK},
+		ERROR(G, "JSON parse error, line 1, column 24: unexpected 'N': a value expected")
+			OK},
 	{"{\"execute\":\"ec\tho\"}",
 		ERROR(G,
-			"JSON parse error, a control character (0x09) in a string: it is written \\\\u0009")},
-	{"{\"execute\":\"\xff\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
-	{"{\"execute\":\"\xc3\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
-	{"{\"execute\":\"\xed\xa0\x80\"}", ERROR(G, "JSON parse error, invalid UTF-8")},
+			"JSON parse error, line 1, column 15: a control character (0x09) in a string: it is written \\\\u0009")},
+	{"{\"execute\":\"\xff\"}", ERROR(G, "JSON parse error, line 1, column 13: invalid UTF-8")},
+	{"{\"execute\":\"\xc3\"}", ERROR(G, "JSON parse error, line 1, column 14: invalid UTF-8")},
+	{"{\"execute\":\"\xed\xa0\x80\"}",
+		ERROR(G, "JSON parse error, line 1, column 14: invalid UTF-8")},
+	/* where: from the command's first byte on */
+	{"{\"execute\":\"echo\"}\r\n\n {\"execute\":\n \"echo\",\n  x}",
+		OK ERROR(G,
+			"JSON parse error, line 3, column 3: unexpected 'x': the name of a member, in double quotes, expected")},
 	/* JSON that two readers could take for two things: one error, nothing is lost */
 	{"{\"execute\":\"vm\\u0000x\",\"id\":3}{\"execute\":\"echo\"}",
-		ERROR_ID(G, "JSON parse error, a NUL in a string", "3") OK},
+		ERROR_ID(G, "JSON parse error, line 1, column 22: a NUL in a string", "3") OK},
 	{"{\"execute\":\"echo\",\"arguments\":{\"i\\u0000x\":1},\"id\":4}",
-		ERROR_ID(G, "JSON parse error, a NUL in the name of a member", "4")},
+		ERROR_ID(G, "JSON parse error, line 1, column 41: a NUL in the name of a member",
+			"4")},
 	{"{\"execute\":\"vm\",\"execute\":\"echo\",\"id\":5}",
-		ERROR_ID(G, "JSON parse error, the member 'execute' is there twice", "5")},
+		ERROR_ID(G,
+			"JSON parse error, line 1, column 25: the member 'execute' is there twice",
+			"5")},
 	{"{\"execute\":\"echo\",\"arguments\":{\"s\":\"a\",\"s\":\"b\"},\"id\":6}",
-		ERROR_ID(G, "JSON parse error, the member 's' is there twice", "6")},
+		ERROR_ID(G, "JSON parse error, line 1, column 42: the member 's' is there twice",
+			"6")},
 	{"{\"execute\":\"vm\",\"id\":\"\\ud800\"}",
-		ERROR_ID(G, "JSON parse error, half of a surrogate pair", "\"\xef\xbf\xbd\"")},
+		ERROR_ID(G, "JSON parse error, line 1, column 29: half of a surrogate pair",
+			"\"\xef\xbf\xbd\"")},
 	{"{\"execute\":\"vm\",\"id\":18446744073709551616}",
 		"{\"return\":\"-\",\"id\":18446744073709551616}\r\n"},
 	/* the server's own */
@@ -165,7 +177,7 @@ START_TEST(qmp_refuses_a_nul_byte_and_goes_on_after_the_newline)
 	for (size_t at = 0; at < sizeof(in); at++)
 		check_split(in, sizeof(in) - 1, at,
 			ERROR(G,
-				"JSON parse error, unexpected byte 0x00: ':' expected") "{\"return\":\"-\"}\r\n");
+				"JSON parse error, line 1, column 11: unexpected byte 0x00: ':' expected") "{\"return\":\"-\"}\r\n");
 }
 END_TEST
 
@@ -180,23 +192,32 @@ static const struct {
 		in, sizeof(in) - 1, out \
 	}
 	SAYS("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-		ERROR(G, "JSON parse error, unexpected byte 0x16: a value expected")),
+		ERROR(G,
+			"JSON parse error, line 1, column 1: unexpected byte 0x16: a value expected")),
 	SAYS("GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		ERROR(G, "JSON parse error, unexpected 'G': a value expected")),
-	SAYS("  \r\n\x01", ERROR(G, "JSON parse error, unexpected byte 0x01: a value expected")),
-	SAYS("\x00", ERROR(G, "JSON parse error, unexpected byte 0x00: a value expected")),
-	SAYS("\xff", ERROR(G, "JSON parse error, invalid UTF-8")),
-	SAYS("}{{{]]", ERROR(G, "JSON parse error, unexpected '}': a value expected")),
-	SAYS("nobody", ERROR(G, "JSON parse error, unexpected 'o': null expected")),
+		ERROR(G, "JSON parse error, line 1, column 1: unexpected 'G': a value expected")),
+	SAYS("  \r\n\x01",
+		ERROR(G,
+			"JSON parse error, line 1, column 1: unexpected byte 0x01: a value expected")),
+	SAYS("\x00",
+		ERROR(G,
+			"JSON parse error, line 1, column 1: unexpected byte 0x00: a value expected")),
+	SAYS("\xff", ERROR(G, "JSON parse error, line 1, column 1: invalid UTF-8")),
+	SAYS("}{{{]]",
+		ERROR(G, "JSON parse error, line 1, column 1: unexpected '}': a value expected")),
+	SAYS("nobody",
+		ERROR(G, "JSON parse error, line 1, column 2: unexpected 'o': null expected")),
 	SAYS("\"a\x01",
 		ERROR(G,
-			"JSON parse error, a control character (0x01) in a string: it is written \\\\u0001")),
-	SAYS("{\"execute\":\"echo\"}\x80", OK ERROR(G, "JSON parse error, invalid UTF-8")),
+			"JSON parse error, line 1, column 3: a control character (0x01) in a string: it is written \\\\u0001")),
+	SAYS("{\"execute\":\"echo\"}\x80",
+		OK ERROR(G, "JSON parse error, line 1, column 1: invalid UTF-8")),
 	SAYS("{\"execute\":\"echo\"}x",
-		OK ERROR(G, "JSON parse error, unexpected 'x': a value expected")),
+		OK ERROR(
+			G, "JSON parse error, line 1, column 1: unexpected 'x': a value expected")),
 	SAYS("220 mail.example\n",
-		ERROR(G, "QMP input must be a JSON object")
-			ERROR(G, "JSON parse error, unexpected 'm': a value expected")),
+		ERROR(G, "QMP input must be a JSON object") ERROR(
+			G, "JSON parse error, line 1, column 1: unexpected 'm': a value expected")),
 #undef SAYS
 };
 
@@ -274,7 +295,7 @@ START_TEST(qmp_takes_a_depth_of_32_and_refuses_33)
 	ck_assert_ptr_nonnull(strstr(get(fd), "\"return\""));
 	nested(buf, JSONREAD_DEPTH_MAX + 1);
 	put(fd, buf, strlen(buf));
-	expect(fd, ERROR(G, "JSON parse error, nesting is deeper than 32"));
+	expect(fd, ERROR(G, "JSON parse error, line 1, column 66: nesting is deeper than 32"));
 	close(fd);
 }
 END_TEST
@@ -296,7 +317,7 @@ START_TEST(qmp_takes_64_kib_and_refuses_one_byte_more)
 		if (more)
 			expect(fd,
 				ERROR(G,
-					"JSON parse error, the value is longer than 65536 bytes") "{\"return\":\"-\"}\r\n");
+					"JSON parse error, line 1, column 65537: the value is longer than 65536 bytes") "{\"return\":\"-\"}\r\n");
 		else
 			ck_assert_uint_gt(strlen(get(fd)), QMP_COMMAND_MAX - 32);
 	}
