@@ -18,6 +18,7 @@
 #include "daemon/server.h"
 #include "daemon/base/service.h"
 #include "daemon/settings.h"
+#include "proto/text.h"
 
 /*
  * One daemon per runtime directory: two would fight over the VMs. The lock ends with the process.
@@ -102,10 +103,17 @@ int main(int argc, char **argv)
 	r = limits_set(getenv("HTAB_MIGRATED_LIMITS"), &err);
 	if (r == 0)
 		r = settings_parse(argc, argv, &srv.config, &err);
-	if (r < 0)
+	if (r < 0) {
+		text_clean(err.text);
 		fprintf(stderr, "htab-migrated: %s\n", err.text);
-	if (r)
-		return r < 0 ? 2 : 0;
+		return 2;
+	}
+	if (r > 0) { /* --help, --version */
+		if (fflush(stdout) == 0)
+			return 0;
+		fprintf(stderr, "htab-migrated: cannot write the output: %m\n");
+		return 1;
+	}
 	log_set_verbose(srv.config.verbose);
 	log_begin();
 	foreign_set_warn(left_open);

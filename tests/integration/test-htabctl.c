@@ -209,6 +209,9 @@ START_TEST(fails)
 	json_object_put(o);
 	r = start(a, "teleport", NULL);
 	ends_with(&r, 2);
+	r = start(a, "tele\x1b\xffport", NULL);
+	ends_with(&r, 2);
+	h_check_text(h, r.err, "tele??port");
 	r = start(a, "--teleport", NULL);
 	ends_with(&r, 2);
 	r = start(a, NULL);

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "common/number.h"
 #include "proto/htab.h"
+#include "proto/text.h"
 #include "tools/htabctl/output.h"
 
 enum {
@@ -116,13 +117,14 @@ static void help(FILE *to)
 
 int ctl_usage(const char *fmt, ...)
 {
+	char text[1024]; /* an argument that is longer is not shown to its end */
 	va_list ap;
 
-	fputs("htabctl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fputs("; see htabctl --help\n", stderr);
+	text_clean(text);
+	fprintf(stderr, "htabctl: %s; see htabctl --help\n", text);
 	return CTL_USAGE;
 }
 

@@ -134,10 +134,8 @@ int kvmvm_opts_parse(int argc, char **argv, struct kvmvm_opts *ret)
 	int c, r;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == OPT_HELP) {
-			fputs(usage, stdout);
-			return 1;
-		}
+		if (c == OPT_HELP)
+			return vmm_help(usage);
 		r = parse_one(c, optarg, &o);
 		if (r < 0)
 			return r;

@@ -208,10 +208,8 @@ int simvm_opts_parse(int argc, char **argv, struct simvm_opts *ret)
 	int c, r = 0;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
-		if (c == OPT_HELP) {
-			fputs(usage, stdout);
-			return 1;
-		}
+		if (c == OPT_HELP)
+			return vmm_help(usage);
 		r = parse_one(c, optarg, &o);
 		if (r < 0)
 			return r;

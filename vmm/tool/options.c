@@ -11,6 +11,15 @@
 
 /* -- options ---------------------------------------------------------------------------------- */
 
+int vmm_help(const char *usage)
+{
+	fputs(usage, stdout);
+	if (fflush(stdout) == 0)
+		return 1;
+	fprintf(stderr, "%s: cannot write the output: %m\n", vmm_program);
+	return -EIO;
+}
+
 int vmm_refuse(const char *option, const char *value, const char *why)
 {
 	fprintf(stderr, "%s: --%s %s: %s\n", vmm_program, option, value, why);

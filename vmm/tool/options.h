@@ -13,6 +13,8 @@
 /* The program's name, in front of every sentence; each program defines it. */
 extern const char vmm_program[];
 
+/* --help: 1, or -EIO when standard output does not take it, which was said. */
+int vmm_help(const char *usage);
 /* "PROGRAM: --OPTION VALUE: WHY". Returns -EINVAL. */
 int vmm_refuse(const char *option, const char *value, const char *why);
 int vmm_parse_number(const char *option, const char *s, uint64_t min, uint64_t max, uint64_t *ret);
