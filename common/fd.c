@@ -86,7 +86,7 @@ int fd_open_regular(const char *path)
 	return r < 0 ? r : fd;
 }
 
-int fd_send_packet(int sock, const void *buf, size_t len, int fd)
+ssize_t fd_send(int sock, const void *buf, size_t len, int fd)
 {
 	union {
 		struct cmsghdr align;
@@ -110,8 +110,15 @@ int fd_send_packet(int sock, const void *buf, size_t len, int fd)
 	do
 		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int fd_send_packet(int sock, const void *buf, size_t len, int fd)
+{
+	ssize_t n = fd_send(sock, buf, len, fd);
+
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	return (size_t)n == len ? 0 : -EMSGSIZE;
 }
 

@@ -37,6 +37,12 @@ int fd_set_nonblock(int fd);
 int fd_open_regular(const char *path);
 
 /*
+ * Send what goes at once, at least one byte, and the descriptor `fd` along with it unless that is
+ * -1; fd stays the caller's. How many bytes went, or a negative errno, and no SIGPIPE.
+ */
+ssize_t fd_send(int sock, const void *buf, size_t len, int fd);
+
+/*
  * Send one packet on a SOCK_SEQPACKET socket, with the descriptor `fd` unless that is -1. It goes
  * whole or not at all; fd stays the caller's. -EAGAIN: the socket is full; -EPIPE, -ECONNRESET:
  * the peer is gone (no SIGPIPE); -EMSGSIZE: too long for the socket.

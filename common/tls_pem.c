@@ -4,7 +4,6 @@
  * names, and wait for a FIFO's writer as long as there is none.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <string.h>
@@ -62,16 +61,16 @@ static int fill(int fd, const char *path, uint8_t *buf, size_t size, struct err 
 /* A BIO of its own copy of what the file holds. */
 static int read_file(const char *path, BIO **ret, mode_t *ret_mode, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), r = 0;
+	int fd = fd_open_regular(path), r = 0;
 	uint8_t *buf = NULL;
 	struct stat st;
 
+	if (fd == -EMEDIUMTYPE || fd == -EISDIR)
+		return err_set(err, -EINVAL, "%s is no regular file", path);
 	if (fd < 0)
-		return err_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
+		return err_set(err, fd, "cannot read %s: %s", path, strerror(-fd));
 	if (fstat(fd, &st) < 0)
 		r = err_set(err, -errno, "cannot read %s: %s", path, strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		r = err_set(err, -EINVAL, "%s is no regular file", path);
 	else if (st.st_size > FILE_MAX)
 		r = err_set(err, -EFBIG, "%s has more than %d bytes: it is no file of certificates",
 			path, FILE_MAX);

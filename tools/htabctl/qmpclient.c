@@ -93,37 +93,13 @@ static int wait_for(const struct qmpclient *c, short what, uint64_t deadline, st
 	}
 }
 
-/* Send what goes at once, with fd unless that is -1. */
-static ssize_t send_some(int sock, const void *buf, size_t len, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		struct cmsghdr *cmsg;
-
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-		cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL);
-}
-
 static int send_all(struct qmpclient *c, const void *buf, size_t len, int fd, struct err *err)
 {
 	uint64_t deadline = deadline_after(QMPCLIENT_TIMEOUT_MS);
 	const char *p = buf;
 
 	while (len > 0) {
-		ssize_t n = send_some(c->fd, p, len, fd);
+		ssize_t n = fd_send(c->fd, p, len, fd);
 		int r;
 
 		if (n >= 0) {
@@ -132,10 +108,9 @@ static int send_all(struct qmpclient *c, const void *buf, size_t len, int fd, st
 			fd = -1;
 			continue;
 		}
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN)
-			return err_set(err, -errno, "the connection to the daemon is lost: %m");
+		if (n != -EAGAIN)
+			return err_set(err, (int)n, "the connection to the daemon is lost: %s",
+				strerror((int)-n));
 		r = wait_for(c, POLLOUT, deadline, err);
 		if (r < 0)
 			return r;
