@@ -201,9 +201,12 @@ void accept_stream(void *arg, struct stream *stream, const struct err *err)
 	if (getpeername(stream_fd(stream), (struct sockaddr *)&sa, &sa_len) == 0)
 		a->owner = share_owner((struct sockaddr *)&sa);
 	a->timer = evtimer_new(srv->base, timeout_cb, a);
-	if (!a->timer || event_add(a->timer, &tv) < 0 ||
-		peer_new(srv->base, stream, &ops, a, &a->peer) < 0)
+	if (!a->timer || event_add(a->timer, &tv) < 0) {
+		stream_free(stream);
 		forget(a);
+	} else if (peer_new(srv->base, stream, &ops, a, &a->peer) < 0) {
+		forget(a);
+	}
 }
 
 static void fd_cb(void *arg, struct stream *stream, const struct err *err)
