@@ -52,7 +52,8 @@ static struct {
 	} of[LOG_STRANGERS];
 } strangers = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.of = {[LOG_NETWORK] = {.burst = 20, .left = 20}, [LOG_VMM] = {.burst = 100, .left = 100}},
+	/* Of VMMs: all that there can be register at once when the daemon was started anew. */
+	.of = {[LOG_NETWORK] = {.burst = 20, .left = 20}, [LOG_VMM] = {.burst = 400, .left = 400}},
 };
 
 void log_set_verbose(int v)
