@@ -197,10 +197,9 @@ void handover_undo(struct migration *m, const char *why)
 		return;
 	}
 	if (!m->vm_dead) {
-		/* Asked again when the VMM is back with its note: the answer is final. */
+		/* Asked again when the VMM is back, and meanwhile, so that people hear of it. */
 		m->peer = peer_free(m->peer);
-		if (m->state != MIG_ASKING)
-			migration_set(m, MIG_ASKING);
+		handover_asking(m);
 		return;
 	}
 	err_set(&m->error, -EREMOTEIO, "%s; the VMM here is dead: the guest of %s is lost", why,

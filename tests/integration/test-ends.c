@@ -49,6 +49,19 @@ static void gets_to(struct host *host, const char *step)
 		h_check(host->h, clock_ns() < deadline, "it does not get to '%s'", step);
 }
 
+/* It comes back with the note that it was asked for. */
+static void is_back(struct fake_vmm *v, const struct vmm_request *note)
+{
+	struct vmm_note *n = &v->reg.notes[v->reg.n_notes++];
+
+	n->session = note->session;
+	n->note = NOTE_COMMITTING;
+	n->cookie_len = note->cookie_len;
+	memcpy(n->cookie, note->cookie, note->cookie_len);
+	v->reg.running = false;
+	fake_vmm_register(v);
+}
+
 /* --- the source's: judged ------------------------------------------------------------------ */
 
 START_TEST(cancelled_while_it_is_judged)
@@ -247,14 +260,7 @@ START_TEST(away_at_release)
 	if (_i) {
 		fake_vmm_kill(&s.vmm);
 	} else {
-		struct vmm_note *n = &s.vmm.reg.notes[s.vmm.reg.n_notes++];
-
-		n->session = note.session;
-		n->note = NOTE_COMMITTING;
-		n->cookie_len = note.cookie_len;
-		memcpy(n->cookie, note.cookie, note.cookie_len);
-		s.vmm.reg.running = false;
-		fake_vmm_register(&s.vmm);
+		is_back(&s.vmm, &note);
 		fake_vmm_request(&s.vmm, VMM_RELEASE, &release);
 		fake_vmm_answer(&s.vmm, &release);
 	}
@@ -269,7 +275,6 @@ START_TEST(away_for_good)
 {
 	struct vmm_request note, release;
 	struct talk question;
-	struct vmm_note *n;
 	struct scene s;
 
 	scene_to_end_with(&s, "vmm-death=1,vmm-back=1");
@@ -282,13 +287,7 @@ START_TEST(away_for_good)
 	scene_say(&s, WIRE_RUNNING);
 	talk_ends(&s.dest.control); /* which fails at CLOSED */
 
-	n = &s.vmm.reg.notes[s.vmm.reg.n_notes++];
-	n->session = note.session;
-	n->note = NOTE_COMMITTING;
-	n->cookie_len = note.cookie_len;
-	memcpy(n->cookie, note.cookie, note.cookie_len);
-	s.vmm.reg.running = false;
-	fake_vmm_register(&s.vmm);
+	is_back(&s.vmm, &note);
 	fake_vmm_request(&s.vmm, VMM_RELEASE, &release);
 	h_check(s.h, !fake_dest_called(&s.dest), "CLOSED is on its way too early");
 	fake_vmm_answer(&s.vmm, &release);
@@ -296,6 +295,37 @@ START_TEST(away_for_good)
 	talk_session(&question, WIRE_RUNNING, &s.dest.session);
 	talk_expect(&question, WIRE_CLOSED);
 	host_status(s.host, VM, "completed");
+	talk_close(&question);
+	scene_free(&s);
+}
+END_TEST
+
+/* NEVER, and the VMM that has the guest is away: people hear of it until it is back, and has it. */
+START_TEST(away_when_it_never_runs)
+{
+	struct vmm_request note, undo;
+	struct talk question;
+	struct scene s;
+
+	scene_to_end_with(&s, "vmm-death=1,redial=10");
+	scene_say(&s, WIRE_READY);
+	fake_vmm_request(&s.vmm, VMM_NOTE, &note);
+	fake_vmm_answer(&s.vmm, &note);
+	talk_expect(&s.dest.control, WIRE_COMMIT);
+	fake_vmm_close(&s.vmm);
+	json_object_put(host_event(s.host, "VM_GONE", VM, NULL, NULL));
+	scene_say(&s, WIRE_NEVER);
+	fake_dest_question(&s.dest, &question);
+	talk_session(&question, WIRE_NEVER, &s.dest.session);
+	json_object_put(host_event(s.host, "MIGRATION_UNRESOLVED", VM, NULL, NULL));
+	talk_close(&question);
+
+	is_back(&s.vmm, &note);
+	fake_dest_question(&s.dest, &question);
+	talk_session(&question, WIRE_NEVER, &s.dest.session);
+	fake_vmm_request(&s.vmm, VMM_UNDO, &undo);
+	fake_vmm_answer(&s.vmm, &undo);
+	host_status(s.host, VM, "failed");
 	talk_close(&question);
 	scene_free(&s);
 }
@@ -597,6 +627,7 @@ int main(void)
 	if (harness_wants("away_at_release"))
 		tcase_add_loop_test(c, away_at_release, 0, 2);
 	harness_add(c, away_for_good);
+	harness_add(c, away_when_it_never_runs);
 	harness_add(c, answer_with_another_uuid);
 	harness_add(c, never_asked_to_run);
 	if (harness_wants("asked_when_it_is_back"))
