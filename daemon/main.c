@@ -18,7 +18,6 @@
 #include "daemon/server.h"
 #include "daemon/base/service.h"
 #include "daemon/settings.h"
-#include "proto/text.h"
 
 /*
  * One daemon per runtime directory: two would fight over the VMs. The lock ends with the process.
@@ -104,7 +103,6 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = settings_parse(argc, argv, &srv.config, &err);
 	if (r < 0) {
-		text_clean(err.text);
 		fprintf(stderr, "htab-migrated: %s\n", err.text);
 		return 2;
 	}

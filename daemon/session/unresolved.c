@@ -62,7 +62,7 @@ static void source_silent(struct migration *m, long long s)
 static void late_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct migration *m = arg;
-	long long s = (long long)((clock_ns() - m->t_waits) / NS_PER_SEC);
+	long long s = (long long)((clock_ns() - m->t_waits + NS_PER_SEC / 2) / NS_PER_SEC);
 
 	if ((m->state == MIG_COMMIT && !migration_is_file(m)) || m->state == MIG_ASKING) {
 		if (m->peer) /* else each attempt in vain is told */

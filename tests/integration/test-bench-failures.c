@@ -58,6 +58,7 @@ START_TEST(bad_options)
 		{{"htab-bench", "-s", "-p", "1.0"}, "65535"},
 		{{"htab-bench", "-c", "x", "--table", "bsd"}, "linux or user"},
 		{{"htab-bench", "-c", "x", "--compression", "gzip"}, "none, zstd or hpte"},
+		{{"htab-bench", "-c", "x", "--compression", "g\x1b\xff"}, "--compression g??:"},
 		{{"htab-bench", "-c", "x", "--zstd-level", "21"},
 			"--zstd-level 21: it should be a whole number, 0 to 20"},
 		{{"htab-bench", "-c", "x", "--zstd-level", "-1"}, "0 to 20"},

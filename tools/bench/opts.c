@@ -99,7 +99,10 @@ static const char usage[] =
 
 static int refuse(const char *option, const char *value, const char *why)
 {
-	fprintf(stderr, "htab-bench: %s %s: %s\n", option, value, why);
+	struct err err;
+
+	err_set(&err, -EINVAL, "%s %s: %s", option, value, why);
+	fprintf(stderr, "htab-bench: %s\n", err.text);
 	return -EINVAL;
 }
 

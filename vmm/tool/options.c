@@ -8,6 +8,7 @@
 #include "common/number.h"
 #include "proto/htab.h"
 #include "proto/pack.h"
+#include "proto/text.h"
 
 /* -- options ---------------------------------------------------------------------------------- */
 
@@ -22,7 +23,11 @@ int vmm_help(const char *usage)
 
 int vmm_refuse(const char *option, const char *value, const char *why)
 {
-	fprintf(stderr, "%s: --%s %s: %s\n", vmm_program, option, value, why);
+	char text[1024]; /* a value that is longer is not shown to its end */
+
+	snprintf(text, sizeof(text), "--%s %s: %s", option, value, why);
+	text_clean(text);
+	fprintf(stderr, "%s: %s\n", vmm_program, text);
 	return -EINVAL;
 }
 
