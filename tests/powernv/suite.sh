@@ -11,7 +11,8 @@
 #	                                  programs of build/ppc64le or files of the source tree,
 #	                                  laid at /t, which PATH has
 #	# modules: gcm tls                of the host's kernel, laid at /t/NAME.ko
-#	# limit: 60                       seconds on the host (default 60)
+#	# limit: 60                       seconds on the host (default 60), where nothing else
+#	                                  runs; what hangs is ended after four times that
 #	# memory: 2g  # cpus: 2           on lines of their own; of all scenarios the most
 # It sources /t/guest.sh, reports with check, pass, fail and skip, and ends with finish. HOST, PEER
 # and meet are as boot.sh says. The first line after #!/bin/sh says what it shows.
@@ -66,7 +67,7 @@ for f in "$here"/*.test.sh; do
 		fail "$n" "it needs$missing, which was not built"
 		continue
 	fi
-	limit=$(header "$f" limit 60)
+	limit=$(($(header "$f" limit 60) * 2 * HTAB_TEST_PATIENCE))
 	names+=("$n:$limit")
 	total=$((total + limit))
 	m=$(megabytes "$(header "$f" memory 1g)") c=$(header "$f" cpus 1)

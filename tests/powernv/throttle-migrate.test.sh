@@ -9,6 +9,8 @@
 
 check "certificates" mkcerts pki
 port=4681
+# a's guest runs on, slowed down, until it is said that it may be paused
+export HTAB_MIGRATED_HOLD=pause
 for d in a b; do
 	mkdir $d
 	start daemon-$d htab-migrated --control $d/control.sock --vmm-socket $d/vmm.sock \
@@ -48,6 +50,15 @@ done
 echo "$full counts a second, slowed down $slow"
 check "they are, by more than half" test "${slow:-0}" -gt 0 -a $((slow * 2)) -lt "$full"
 check "it may converge" htabctl --socket a/control.sock set --vm vm1 downtime-limit=10000
+held=yes
+while [ $held = yes ]; do
+	if htabctl --socket a/control.sock qmp x-continue '{"vm": "vm1"}' >continue.log 2>&1; then
+		held=no
+	elif ! grep -q 'is not held' continue.log; then
+		break
+	fi
+done
+check "it may be paused" test $held = no
 check "it is over" see migration "^=== migration ended with 0$"
 grep -v '^===' migration.log >migrate.json
 left guest1 "slowed down"
