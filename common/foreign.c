@@ -34,14 +34,10 @@ static bool may_wait(int fd)
 {
 	static const char pipe[] = "pipe:";
 	char path[64], target[sizeof(pipe) - 1];
-	int domain;
-	socklen_t len = sizeof(domain);
 	ssize_t n;
 
 	if (fcntl(fd, F_GET_SEALS) >= 0 || fd_is_kvm_htab(fd))
 		return false;
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0)
-		return domain != AF_UNIX;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, target, sizeof(target));
 	return n != (ssize_t)sizeof(target) || memcmp(target, pipe, sizeof(target)) != 0;
@@ -93,6 +89,16 @@ static bool hand_over(int fd)
 	}
 	pthread_mutex_unlock(&todo.lock);
 	return room;
+}
+
+int foreign_hang_up(int sock)
+{
+	int saved = errno;
+
+	if (sock >= 0)
+		shutdown(sock, SHUT_RDWR);
+	errno = saved;
+	return foreign_close(sock);
 }
 
 int foreign_close(int fd)

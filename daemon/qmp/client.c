@@ -55,7 +55,7 @@ void qmp_client_close(struct qmp_client *c)
 	event_del(c->writable);
 	event_del(c->kick);
 	close_fds(c);
-	close(c->fd);
+	foreign_hang_up(c->fd);
 	if (c->call)
 		c->call->client = NULL;
 	c->sock = NULL;

@@ -100,7 +100,7 @@ static void vm_free(struct vm *vm)
 	event_free_null(vm->writable);
 	event_free_null(vm->deadline);
 	event_free_null(vm->death);
-	fd_close(vm->fd);
+	foreign_hang_up(vm->fd);
 	fd_close(vm->pidfd);
 	free(vm);
 }

@@ -27,8 +27,8 @@ static unsigned warned;
 int close(int fd)
 {
 	struct stat st;
-	bool file = syscall(SYS_fstat, fd, &st) == 0 && S_ISREG(st.st_mode) &&
-		fcntl(fd, F_GET_SEALS) < 0;
+	bool file = syscall(SYS_fstat, fd, &st) == 0 &&
+		(S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)) && fcntl(fd, F_GET_SEALS) < 0;
 	int r;
 
 	if (file && atomic_load(&stuck)) {
@@ -53,10 +53,12 @@ static void setup(void)
 	foreign_set_warn(warn);
 }
 
-static int file(void)
+/* Or a socket, in which others may wait that linger. */
+static int file(bool is_socket)
 {
 	char path[] = "/tmp/foreign-XXXXXX";
-	int fd = mkostemp(path, O_CLOEXEC);
+	int fd = is_socket ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
+			   : mkostemp(path, O_CLOEXEC);
 
 	ck_assert_int_ge(fd, 0);
 	unlink(path);
@@ -71,19 +73,16 @@ static void wait_for(sem_t *s, unsigned n)
 
 START_TEST(what_cannot_wait_is_closed_at_once)
 {
-	int p[2], s[2], m = fd_memfd("test");
+	int p[2], m = fd_memfd("test");
 
-	ck_assert(!pipe2(p, O_CLOEXEC) && !socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s));
+	ck_assert(!pipe2(p, O_CLOEXEC));
 	errno = ERANGE;
 	ck_assert_int_eq(foreign_close(p[0]), -1);
 	foreign_close(p[1]);
-	foreign_close(s[0]);
-	foreign_close(s[1]);
 	foreign_close(m);
 	foreign_close(-1);
 	ck_assert_int_eq(errno, ERANGE);
 	ck_assert(fcntl(p[0], F_GETFD) < 0 && fcntl(p[1], F_GETFD) < 0);
-	ck_assert(fcntl(s[0], F_GETFD) < 0 && fcntl(s[1], F_GETFD) < 0);
 	ck_assert(fcntl(m, F_GETFD) < 0);
 }
 END_TEST
@@ -91,7 +90,7 @@ END_TEST
 START_TEST(a_file_is_closed_by_somebody_else)
 {
 	for (int i = 0; i < 1000; i++) {
-		int fd = file();
+		int fd = file(_i);
 
 		foreign_close(fd);
 		wait_for(&closed, 1);
@@ -100,12 +99,28 @@ START_TEST(a_file_is_closed_by_somebody_else)
 }
 END_TEST
 
+START_TEST(who_is_hung_up_on_sees_it_at_once)
+{
+	int s[2];
+	char c;
+
+	ck_assert(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s));
+	atomic_store(&stuck, true);
+	ck_assert_int_eq(foreign_hang_up(s[0]), -1);
+	ck_assert_int_eq(recv(s[1], &c, 1, MSG_DONTWAIT), 0);
+	atomic_store(&stuck, false);
+	sem_post(&go_on);
+	wait_for(&closed, 1);
+	close(s[1]);
+}
+END_TEST
+
 START_TEST(files_that_do_not_answer_hold_nobody)
 {
 	int fds[THREADS + QUEUE + MORE];
 
 	for (unsigned i = 0; i < THREADS + QUEUE + MORE; i++)
-		fds[i] = file();
+		fds[i] = file(_i);
 	atomic_store(&stuck, true);
 	/* Each that hangs has a thread of its own, up to a number. */
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -145,8 +160,9 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_set_timeout(t, 120);
 	tcase_add_test(t, what_cannot_wait_is_closed_at_once);
-	tcase_add_test(t, a_file_is_closed_by_somebody_else);
-	tcase_add_test(t, files_that_do_not_answer_hold_nobody);
+	tcase_add_loop_test(t, a_file_is_closed_by_somebody_else, 0, 2);
+	tcase_add_test(t, who_is_hung_up_on_sees_it_at_once);
+	tcase_add_loop_test(t, files_that_do_not_answer_hold_nobody, 0, 2);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);

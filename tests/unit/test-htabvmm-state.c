@@ -459,19 +459,20 @@ START_TEST(test_packets_and_descriptors)
 		.msg_control = control.b,
 		.msg_controllen = sizeof(control.b)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int m = fd_memfd("test"); /* is closed at once wherever it came to */
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
 	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), -EAGAIN);
-	ck_assert_int_eq(fd_send_packet(pair[1], "abc", 3, pair[1]), 0);
+	ck_assert_int_eq(fd_send_packet(pair[1], "abc", 3, m), 0);
 	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), 3);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	ck_assert_int_eq(fd_close(fd), -1);
-	ck_assert_int_eq(fd_send_packet(pair[1], "abcdefghi", 9, pair[1]), 0);
+	ck_assert_int_eq(fd_send_packet(pair[1], "abcdefghi", 9, m), 0);
 	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), -EMSGSIZE);
 	ck_assert_int_eq(fd, -1);
 	/* Of several descriptors the first is kept. */
-	fds[0] = fds[1] = fds[2] = pair[1];
+	fds[0] = fds[1] = fds[2] = m;
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(fds));
@@ -482,6 +483,7 @@ START_TEST(test_packets_and_descriptors)
 	ck_assert_int_eq(fds[0], fd + 1);
 	fd_close(fds[0]);
 	fd_close(fd);
+	fd_close(m);
 	fd_close(pair[1]);
 	ck_assert_int_eq(fd_recv_packet(pair[0], buf, sizeof(buf), &fd), 0);
 	ck_assert_int_eq(fd_send_packet(pair[0], "abc", 3, -1), -EPIPE);
