@@ -175,6 +175,8 @@ static void give_up(struct migration *m, const char *limit, long long value)
 
 	if (m->tuning.on_timeout == ON_TIMEOUT_FORCE) {
 		m->force = true;
+		if (m->out)
+			outflow_set_bandwidth(m->out, 0); /* the pause waits for the pass's end */
 		return;
 	}
 	if (m->pass > 1 && m->converge.downtime != CONVERGE_UNKNOWN)
@@ -376,7 +378,8 @@ void source_limit(struct migration *m)
 
 void source_tuned(struct migration *m)
 {
-	if (m->out && !m->t_stopped) /* max-bandwidth is for a guest that runs */
+	/* max-bandwidth is for a guest that runs, and is not to be paused as soon as possible */
+	if (m->out && !m->t_stopped && !m->force)
 		outflow_set_bandwidth(m->out, (uint64_t)m->tuning.max_bandwidth);
 	if (m->state == MIG_ACTIVE)
 		source_limit(m);

@@ -500,6 +500,19 @@ START_TEST(whole_time_limited_forces)
 }
 END_TEST
 
+/* The pause waits for the end of the pass, which would be hours away. */
+START_TEST(whole_time_limited_forces_what_is_held_back)
+{
+	struct pair p = pair_new(&(struct pair_opts){.source = {.order = 24, .rate = 1000}});
+
+	host_do(p.a, "migrate-set-parameters",
+		"{'timeout': 1, 'max-bandwidth': 1000, 'on-timeout': 'force'}");
+	pair_migrate(&p);
+	pair_completes(&p);
+	pair_free(&p);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *c;
@@ -526,5 +539,6 @@ int main(void)
 	harness_add(c, auto_converge);
 	harness_add(c, whole_time_limited);
 	harness_add(c, whole_time_limited_forces);
+	harness_add(c, whole_time_limited_forces_what_is_held_back);
 	return harness_main(s);
 }
