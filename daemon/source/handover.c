@@ -341,6 +341,18 @@ static void asking_closed(void *arg, struct peer *p, const struct err *err)
 
 static const struct peer_ops asking_ops = {.frame = asking_frame, .closed = asking_closed};
 
+/* RUNNING was heard before, and is said at once by who can say it: CLOSED is tried again. */
+static void release_silent_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct migration *m = arg;
+
+	if (m->state != MIG_RELEASE || !m->peer)
+		return;
+	m->peer = peer_free(m->peer);
+	m->asked = false;
+	handover_finish(m);
+}
+
 static void asking_dialled(void *arg, struct stream *stream, const struct err *err)
 {
 	struct migration *m = arg;
@@ -364,6 +376,8 @@ static void asking_dialled(void *arg, struct stream *stream, const struct err *e
 		return;
 	}
 	m->asked = true;
+	if (m->state == MIG_RELEASE)
+		migration_timer(m, limit_ms(LIMIT_REDIAL_MAX), release_silent_cb);
 	peer_send_hello(m->peer, WIRE_ROLE_QUESTION, m->srv->config.name);
 	peer_keepalive(m->peer);
 }

@@ -229,6 +229,27 @@ START_TEST(release_fails)
 }
 END_TEST
 
+/* CLOSED needs another connection, on which nobody answers: it is tried on one more. */
+START_TEST(silent_at_release)
+{
+	struct talk silent, question;
+	struct vmm_request release;
+	struct scene s;
+
+	to_release(&s, "redial=10,redial-max=500", &release);
+	talk_close(&s.dest.control);
+	fake_vmm_answer(&s.vmm, &release);
+	fake_dest_question(&s.dest, &silent);
+	fake_dest_question(&s.dest, &question);
+	talk_session(&question, WIRE_RUNNING, &s.dest.session);
+	talk_expect(&question, WIRE_CLOSED);
+	host_status(s.host, VM, "completed");
+	talk_close(&silent);
+	talk_close(&question);
+	scene_free(&s);
+}
+END_TEST
+
 START_TEST(dies_at_release)
 {
 	struct vmm_request release;
@@ -623,6 +644,7 @@ int main(void)
 	harness_add(c, dead_though_its_socket_is_open);
 	harness_add(c, resumed_and_dead);
 	harness_add(c, release_fails);
+	harness_add(c, silent_at_release);
 	harness_add(c, dies_at_release);
 	if (harness_wants("away_at_release"))
 		tcase_add_loop_test(c, away_at_release, 0, 2);
