@@ -138,7 +138,7 @@ START_TEST(address_stays_for_a_source_that_comes_back)
 	listens_at(p.b, 3, "one more");
 	host_kill(p.a);
 	host_restart(p.a);
-	json_object_put(host_event(p.a, "VM_REGISTERED", PAIR_VM, NULL, NULL));
+	guest_event(p.source, "registered");
 	host_do(p.a, "migrate-set-parameters", "{'downtime-limit': 2000}");
 	migrate_to(&p, uri); /* the destination was told nothing: it begins anew */
 	host_status(p.b, PAIR_VM, "failed");

@@ -376,7 +376,7 @@ START_TEST(cancelled_is_not_shown_as_failed)
 	guest_event(s.destination, "dead");
 	host_kill(s.b);
 	host_restart(s.b);
-	json_object_put(host_event(s.b, "VM_REGISTERED", STAGE_VM, NULL, NULL));
+	guest_event(s.destination, "registered");
 	q = host_query(s.b, STAGE_VM);
 	h_check(s.h, json_object_object_length(q) == 0, "query-migrate: %s",
 		json_object_to_json_string(q));
