@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static struct bytes golden;
 static char calls[64];
 /* Their failures: an errno, and whether what failed was done all the same. */
 static int rename_errno, stat_errno, unlink_errno, fsync_errno, dir_errno, truncate_errno;
+static int open_errno, read_errno;
 static bool rename_done;
 
 static void called(char c)
@@ -71,6 +73,26 @@ int ftruncate(int fd, off_t len)
 	return truncate_errno ? failing(truncate_errno) : (int)syscall(SYS_ftruncate, fd, len);
 }
 
+/* Of a file that is read alone. */
+int openat(int at, const char *name, int flags, ...)
+{
+	unsigned mode = 0;
+	va_list ap;
+
+	va_start(ap, flags);
+	if (flags & (O_CREAT | O_TMPFILE))
+		mode = va_arg(ap, unsigned);
+	va_end(ap);
+	if (open_errno && (flags & O_ACCMODE) == O_RDONLY)
+		return failing(open_errno);
+	return (int)syscall(SYS_openat, at, name, flags, mode);
+}
+
+ssize_t pread(int fd, void *buf, size_t n, off_t at)
+{
+	return read_errno ? failing(read_errno) : syscall(SYS_pread64, fd, buf, n, at);
+}
+
 /* Of what is looked at after the rename alone. */
 int fstatat(int at, const char *name, struct stat *st, int flags)
 {
@@ -87,6 +109,7 @@ static void begin(void)
 	load("saved-file", &golden);
 	memset(calls, 0, sizeof(calls));
 	rename_errno = stat_errno = unlink_errno = fsync_errno = dir_errno = truncate_errno = 0;
+	open_errno = read_errno = 0;
 	rename_done = false;
 }
 
@@ -154,6 +177,23 @@ START_TEST(all_of_it_is_on_the_disk)
 	ck_assert_str_eq(calls, "wrd");
 	ck_assert_int_eq(is_there(f), 1);
 	ck_assert_str_eq(calls, "wrdwd"); /* a later daemon cannot know that it was */
+	gone(f);
+}
+END_TEST
+
+/* A disk that fails: it may be there, and nobody resumes a guest for not having seen it. */
+START_TEST(what_cannot_be_read_is_not_missing)
+{
+	int *const errnos[] = {&open_errno, &read_errno};
+	struct savefile *f = whole();
+	struct err err;
+
+	ck_assert_int_eq(is_there(f), 0);
+	ck_assert_int_eq(savefile_publish(f, false, &err), 1);
+	*errnos[_i] = EIO;
+	ck_assert_int_eq(is_there(f), -EIO);
+	*errnos[_i] = 0;
+	ck_assert_int_eq(is_there(f), 1);
 	gone(f);
 }
 END_TEST
@@ -275,6 +315,7 @@ int main(void)
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(t, begin, end);
 	tcase_add_test(t, all_of_it_is_on_the_disk);
+	tcase_add_loop_test(t, what_cannot_be_read_is_not_missing, 0, 2);
 	tcase_add_test(t, what_is_not_on_the_disk_is_not_whole);
 	tcase_add_loop_test(t, failed_and_done, 0, 2);
 	tcase_add_test(t, failed_and_not_done);
