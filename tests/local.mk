@@ -414,21 +414,23 @@ tests_fuzz_fuzz_htab_SOURCES = tests/fuzz/fuzz-htab.c proto/htab.c proto/tlb.c
 tests_fuzz_fuzz_htab_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 fuzz_proto_state = proto/booke.c proto/devstate.c proto/onereg.c proto/state.c proto/tlb.c
 tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz-wire.c $(wire_cases) $(fuzz_proto_state) \
-	proto/htab.c proto/processor.c proto/wire.c
+	proto/htab.c proto/processor.c proto/text.c proto/wire.c
 tests_fuzz_fuzz_wire_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_vmm_SOURCES = tests/fuzz/fuzz-vmm.c $(fuzz_proto_state) proto/htab.c \
-	proto/processor.c proto/vmm.c
+	proto/processor.c proto/text.c proto/vmm.c
 tests_fuzz_fuzz_vmm_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_state_SOURCES = tests/fuzz/fuzz-state.c $(fuzz_proto_state)
 tests_fuzz_fuzz_state_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
-tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp/json.c daemon/qmp/check.c common/err.c
+tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz-qmp.c daemon/qmp/json.c daemon/qmp/check.c \
+	common/err.c common/jsonread.c proto/text.c
 tests_fuzz_fuzz_qmp_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(JSON_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_qmp_LDADD = $(JSON_LIBS)
 tests_fuzz_fuzz_hptecodec_SOURCES = tests/fuzz/fuzz-hptecodec.c proto/hptecodec.c proto/planes.c
 tests_fuzz_fuzz_hptecodec_CFLAGS = $(AM_CFLAGS) $(ZSTD_CFLAGS) $(fuzz_flags)
 tests_fuzz_fuzz_hptecodec_LDADD = $(ZSTD_LIBS)
 tests_fuzz_fuzz_file_SOURCES = tests/fuzz/fuzz-file.c proto/file.c proto/hpte.c proto/htab.c \
-	proto/booke.c proto/devstate.c proto/onereg.c proto/processor.c proto/state.c proto/tlb.c proto/wire.c
+	proto/booke.c proto/devstate.c proto/onereg.c proto/processor.c proto/state.c proto/text.c proto/tlb.c \
+	proto/wire.c
 tests_fuzz_fuzz_file_CFLAGS = $(AM_CFLAGS) $(fuzz_flags)
 
 fuzz-smoke: $(FUZZ_TARGETS)

@@ -7,13 +7,13 @@
 set -euo pipefail
 output=$(realpath "$1")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-sources=(tests/e500/*.c tests/e500/guest.S tests/mpic-move.c common/{clock,err,fd}.c
-	daemon/{bucket,chunk,flow,htabio,link,reader,receiver,recvring}.c
-	daemon/{sender,sendring,verify,writer}.c
+sources=(tests/e500/*.c tests/e500/guest.S tests/mpic-move.c common/{clock,err,fd,foreign}.c
+	daemon/flow/{bucket,chunk,flow,htabio,link,reader,receiver,recvring}.c
+	daemon/flow/{sender,sendring,verify,writer}.c
 	proto/*.c
-	vmm/{htabvmm,lib*,state_booke}.c)
-# Book3S, for which vmm/kvm/kvm-none.c is there; zstd's
-left_out=" vmm/kvm/kvm.c proto/hptecodec.c proto/planes.c "
+	vmm/{lib,device,tlb}/*.c vmm/kvm/{booke,kvm-none}.c)
+# zstd's
+left_out=" proto/hptecodec.c proto/planes.c "
 take=()
 for f in "${sources[@]}"; do
 	[[ $left_out == *" $f "* ]] || take+=("$f")
