@@ -3,8 +3,8 @@
 /*
  * The cookies of notes: what a VMM keeps for a later daemon, opaque to itself, and gives back when
  * it registers. COMMITTING, at the source: where the destination is, and who; LOADING, at the
- * destination: whose session it is. Each ends with
- * a MAC by this host's key (notekey.h). docs/protocol.md, "Cookies", has the bytes. Loop thread only.
+ * destination: whose session it is. Each ends with a MAC by this host's key (notekey.h).
+ * docs/protocol.md, "Cookies", has the bytes. Loop thread only.
  */
 #include "daemon/session/migration.h"
 
